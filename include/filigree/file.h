@@ -1,0 +1,191 @@
+/* filigree/file.h: files of named tensors, read and written.
+ *
+ * One handle for a safetensors file, a PyTorch checkpoint (.pth, .pt, .bin), or a sharded
+ * safetensors model through its index (NAME.safetensors.index.json). The format is told from the
+ * content. Opening reads and validates headers only, never weights: a 30 GB model opens in
+ * milliseconds and a few megabytes. Nothing in a file is executed.
+ *
+ *     fil_file *file = NULL;
+ *     fil_tensor_info t;
+ *     if (fil_file_open(ctx, path, 0, &file) == FIL_OK)
+ *         for (size_t i = 0; i < fil_file_tensors(file); i++) {
+ *             fil_file_tensor(file, i, &t);
+ *             printf("%s %s\n", t.name, fil_dtype_name(t.dtype));
+ *         }
+ *     fil_file_close(&file);
+ *
+ * Formats: safetensors (github.com/huggingface/safetensors, README "Format"), with its rules
+ * checked in full: no holes, no overlap, no tail, no duplicate names. PyTorch zip checkpoints:
+ * entries stored, pickle protocol 2 to 5 with a short list of opcodes and globals; everything else
+ * refused.
+ */
+#ifndef FILIGREE_FILE_H
+#define FILIGREE_FILE_H
+
+#include "filigree/filigree.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- element types -------------------------------------------------------------------------- */
+
+/* X(name, value, bits per element, name in a safetensors file). Those from 32 on are listed and
+ * copied, but filigree does not compute with them. Values are permanent. */
+#define FIL_DTYPE_LIST(X)                                                                          \
+    X(F64, 1, 64, "F64")                                                                           \
+    X(F32, 2, 32, "F32")                                                                           \
+    X(BF16, 3, 16, "BF16")                                                                         \
+    X(F16, 4, 16, "F16")                                                                           \
+    X(F8_E4M3, 5, 8, "F8_E4M3")                                                                    \
+    X(I64, 6, 64, "I64")                                                                           \
+    X(I32, 7, 32, "I32")                                                                           \
+    X(I8, 8, 8, "I8")                                                                              \
+    X(U32, 9, 32, "U32")                                                                           \
+    X(U8, 10, 8, "U8")                                                                             \
+    X(BOOL, 11, 8, "BOOL")                                                                         \
+    X(I16, 32, 16, "I16")                                                                          \
+    X(U16, 33, 16, "U16")                                                                          \
+    X(U64, 34, 64, "U64")                                                                          \
+    X(C64, 35, 64, "C64")                                                                          \
+    X(F8_E5M2, 36, 8, "F8_E5M2")                                                                   \
+    X(F8_E8M0, 37, 8, "F8_E8M0")                                                                   \
+    X(F8_E4M3FNUZ, 38, 8, "F8_E4M3FNUZ")                                                           \
+    X(F8_E5M2FNUZ, 39, 8, "F8_E5M2FNUZ")                                                           \
+    X(F6_E2M3, 40, 6, "F6_E2M3")                                                                   \
+    X(F6_E3M2, 41, 6, "F6_E3M2")                                                                   \
+    X(F4, 42, 4, "F4")
+
+typedef enum fil_dtype {
+    FIL_DTYPE_NONE = 0,
+#define FIL_DTYPE_ENUM(name, value, bits, text) FIL_##name = (value),
+    FIL_DTYPE_LIST(FIL_DTYPE_ENUM)
+#undef FIL_DTYPE_ENUM
+} fil_dtype;
+
+/* Name as in a safetensors file ("BF16"), or "?" for a value that is no dtype. Static storage. */
+FIL_API const char *fil_dtype_name(int dtype);
+/* Bits of one element; 0 for a value that is no dtype. */
+FIL_API uint32_t fil_dtype_bits(int dtype);
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+#define FIL_MAX_RANK 8
+
+typedef struct fil_file fil_file; /* opaque */
+
+/* Flags of fil_file_open and fil_folder_open. */
+#define FIL_OPEN_TRUSTED                                                                           \
+    1u /* follow symbolic links beside an index or in a folder, and map                            \
+          files into memory; a file that shrinks while mapped kills the process,                   \
+          so this is for files of your own */
+
+typedef struct fil_tensor_info {
+    const char *name; /* UTF-8 without control characters; borrowed from the file */
+    fil_dtype   dtype;
+    uint32_t    rank;                /* 0 (one element) to FIL_MAX_RANK */
+    int64_t     shape[FIL_MAX_RANK]; /* row-major, last index fastest */
+    uint64_t    bytes;
+    uint64_t    offset; /* of the first byte in its file */
+    const char *file;   /* base name of the file that holds it; borrowed from the file */
+} fil_tensor_info;
+
+/* Opens `path` (borrowed for the call) and validates everything that is not weights.
+ * E_IO: cannot be opened or read; E_FORMAT: malformed; E_LIMIT: over a limit of the context;
+ * E_UNSUP: well-formed, but of a kind that filigree does not read; E_MISMATCH: shards and index
+ * disagree; E_NOMEM; E_ARG. The file borrows ctx; close it first. */
+FIL_API FIL_MUSTCHECK fil_status fil_file_open(fil_ctx *ctx, const char *path, uint32_t flags,
+                                               fil_file **out);
+
+/* Closes and sets *file to NULL. NULL and a NULL handle are accepted. */
+FIL_API void fil_file_close(fil_file **file);
+
+/* "safetensors", "safetensors-index" or "pytorch". Static storage. */
+FIL_API const char *fil_file_format(const fil_file *file);
+
+/* Number of tensors, files they lie in, and the sum of those files' sizes in bytes. */
+FIL_API size_t   fil_file_tensors(const fil_file *file);
+FIL_API size_t   fil_file_shards(const fil_file *file);
+FIL_API uint64_t fil_file_bytes(const fil_file *file);
+
+/* The i-th tensor, ordered by name (byte-wise). i < fil_file_tensors(file), or *info is zeroed. */
+FIL_API void fil_file_tensor(const fil_file *file, size_t i, fil_tensor_info *info);
+
+/* Index of a name, or -1. */
+FIL_API int64_t fil_file_find(const fil_file *file, const char *name);
+
+/* Metadata: string pairs of a safetensors file, in the file's order. Empty for other formats and
+ * for an index. i < fil_file_metadata_pairs(file), or both are NULL. Borrowed from the file. */
+FIL_API size_t fil_file_metadata_pairs(const fil_file *file);
+FIL_API void   fil_file_metadata(const fil_file *file, size_t i, const char **key,
+                                 const char **value);
+
+/* Copies `bytes` bytes of tensor i, from byte `begin` of the tensor, to dst. E_ARG: outside the
+ * tensor; E_IO: read failed or the file has shrunk since it was opened (dst is then undefined). */
+FIL_API FIL_MUSTCHECK fil_status fil_file_read(fil_file *file, size_t i, uint64_t begin, void *dst,
+                                               uint64_t bytes);
+
+/* ---- model folders -------------------------------------------------------------------------- */
+
+typedef struct fil_folder fil_folder; /* opaque */
+
+/* Lists the tensor files of a model folder and of its direct subfolders: every
+ * NAME.safetensors.index.json, every .safetensors that no index of its folder names, every .pth;
+ * and config.json, model_index.json. No file is opened but the indexes.
+ * Statuses as fil_file_open; E_MISMATCH if there is no tensor file at all. */
+FIL_API FIL_MUSTCHECK fil_status fil_folder_open(fil_ctx *ctx, const char *path, uint32_t flags,
+                                                 fil_folder **out);
+FIL_API void                     fil_folder_close(fil_folder **folder);
+
+/* Number of tensor files, and the path of the i-th relative to the folder ("vae/x.safetensors"),
+ * ordered by path; NULL if i is out of range. Borrowed from the folder. */
+FIL_API size_t      fil_folder_files(const fil_folder *folder);
+FIL_API const char *fil_folder_file(const fil_folder *folder, size_t i);
+
+/* "original", "diffusers" or "files" (single files without a known layout). Static storage. */
+FIL_API const char *fil_folder_layout(const fil_folder *folder);
+
+/* ---- writing -------------------------------------------------------------------------------- */
+
+typedef struct fil_writer fil_writer; /* opaque */
+
+#define FIL_WRITE_REPLACE 1u /* an existing file is replaced, at the end and in one step */
+
+typedef struct fil_tensor_desc {
+    const char *name; /* UTF-8, 1 to 512 bytes, no control characters, unique */
+    fil_dtype   dtype;
+    uint32_t    rank;
+    int64_t     shape[FIL_MAX_RANK]; /* each >= 0 */
+} fil_tensor_desc;
+
+typedef struct fil_pair {
+    const char *key, *value; /* UTF-8 */
+} fil_pair;
+
+/* Begins a safetensors file at `path`: writes the header into a temporary file beside it. Data may
+ * then come in any order and any pieces, so that a file may be larger than memory. Inputs are
+ * borrowed for the call; the writer borrows ctx. Data area starts at a multiple of 64 bytes.
+ * E_IO: cannot write, or the file exists and FIL_WRITE_REPLACE is not given; E_ARG; E_NOMEM. */
+FIL_API FIL_MUSTCHECK fil_status fil_writer_open(fil_ctx *ctx, const char *path,
+                                                 const fil_tensor_desc *tensors, size_t n_tensors,
+                                                 const fil_pair *metadata, size_t n_pairs,
+                                                 uint32_t flags, fil_writer **out);
+
+/* Appends `bytes` bytes to tensor i (index into `tensors` above). E_ARG: more than the tensor
+ * holds. After E_IO the writer can only be closed. */
+FIL_API FIL_MUSTCHECK fil_status fil_writer_put(fil_writer *writer, size_t i, const void *data,
+                                                uint64_t bytes);
+
+/* Makes the file appear under its name, whole and durable: fsync, rename, fsync of the folder.
+ * E_ARG: a tensor is incomplete. Closes the writer and sets *writer to NULL whatever the result;
+ * on failure the temporary file is gone and what stood at `path` before is untouched. */
+FIL_API FIL_MUSTCHECK fil_status fil_writer_finish(fil_writer **writer);
+
+/* Gives up: removes the temporary file. NULL and a NULL handle are accepted. */
+FIL_API void fil_writer_close(fil_writer **writer);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

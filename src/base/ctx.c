@@ -1,0 +1,173 @@
+/* base/ctx.c: opening and closing a context, its options and limits (filigree.h).
+ * Errors and logging: error.c. Memory: mem.c.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/ctx.h"
+
+#define MAX_THREADS 1024
+
+static void *default_alloc(void *user, size_t bytes, size_t align)
+{
+    (void)user;
+    const size_t whole = (bytes + align - 1) & ~(align - 1); /* aligned_alloc wants a multiple */
+    return whole < bytes ? NULL : aligned_alloc(align, whole);
+}
+
+static void default_free(void *user, void *block, size_t bytes)
+{
+    (void)user;
+    (void)bytes;
+    free(block);
+}
+
+static const fil_limits default_limits = {
+    .header_bytes   = 64ull << 20,
+    .tensors        = 65536,
+    .name_bytes     = 512,
+    .metadata_bytes = 1ull << 20,
+    .metadata_pairs = 4096,
+    .shards         = 1024,
+};
+
+void fil_options_init(fil_options *opt)
+{
+    memset(opt, 0, sizeof *opt);
+    opt->struct_size = (uint32_t)sizeof *opt;
+    opt->limits      = default_limits;
+}
+
+/* Copies the caller's options over the defaults. A caller built against an older header has a
+ * shorter struct: what it does not know keeps its default. A longer one must end in zeros. */
+static fil_status take_options(fil_options *dst, const fil_options *src)
+{
+    fil_options_init(dst);
+    if (src == NULL) return FIL_OK;
+    const size_t size = src->struct_size;
+    FIL_CHECK(NULL, size >= offsetof(fil_options, limits) && size <= 65536,
+              "fil_options.struct_size is %zu; fil_options_init sets it to %zu", size, sizeof *dst);
+    for (size_t i = sizeof *dst; i < size; i++)
+        if (((const unsigned char *)src)[i] != 0)
+            return FIL_FAIL(NULL, FIL_E_UNSUP,
+                            "fil_options has a field that version %s does not know (byte %zu)",
+                            FIL_VERSION_STRING, i);
+    memcpy(dst, src, size < sizeof *dst ? size : sizeof *dst);
+    dst->struct_size = (uint32_t)sizeof *dst;
+    return FIL_OK;
+}
+
+static fil_status check_options(const fil_options *opt)
+{
+    const fil_limits *l = &opt->limits;
+    FIL_CHECK(NULL, opt->n_threads >= 0 && opt->n_threads <= MAX_THREADS,
+              "n_threads is %d; expected 0 (automatic) to %d", opt->n_threads, MAX_THREADS);
+    FIL_CHECK(NULL, (opt->host.alloc == NULL) == (opt->host.free == NULL),
+              "fil_allocator has one function; expected both or neither");
+    FIL_CHECK(NULL,
+              l->header_bytes >= 16 && l->header_bytes <= 1ull << 32 && l->tensors <= 1u << 24 &&
+                  l->name_bytes <= 65536 && l->metadata_bytes <= 1ull << 30 &&
+                  l->metadata_pairs <= 1u << 24 && l->shards <= 65536,
+              "a limit is out of range; header_bytes 16 to 2^32, tensors and metadata_pairs to "
+              "2^24, name_bytes and shards to 65536, metadata_bytes to 2^30");
+    return FIL_OK;
+}
+
+static fil_status choose_isa(const fili_os *os, fili_isa *out)
+{
+    const fili_isa have = fili_cpu_isa(os);
+    const char    *want = os->getenv(os->self, "FIL_ISA");
+    *out                = have;
+    if (want == NULL || want[0] == '\0') return FIL_OK;
+    const int isa = fili_isa_from_name(want);
+    FIL_CHECK(NULL, isa >= 0,
+              "FIL_ISA is '%.40s'; expected ref, avx2, avx512, avx512bf16, amx or neon", want);
+    if (!fili_isa_has(have, (fili_isa)isa))
+        return FIL_FAIL(NULL, FIL_E_UNSUP, "FIL_ISA is '%s'; this CPU has %s", want,
+                        fili_isa_name(have));
+    *out = (fili_isa)isa;
+    return FIL_OK;
+}
+
+fil_status fili_ctx_open_on(const fili_os *os, fil_ctx **out, const fil_options *opt)
+{
+    fil_options options;
+    fili_isa    isa;
+    FIL_CHECK(NULL, out != NULL, "fil_ctx_open: out is NULL");
+    *out = NULL;
+    FIL_TRY(take_options(&options, opt));
+    FIL_TRY(check_options(&options));
+    FIL_TRY(choose_isa(os, &isa));
+    if (options.host.alloc == NULL) {
+        options.host.alloc = default_alloc;
+        options.host.free  = default_free;
+    }
+    fil_ctx *ctx = options.host.alloc(options.host.user, sizeof *ctx, _Alignof(fil_ctx));
+    if (ctx == NULL)
+        return FIL_FAIL(NULL, FIL_E_NOMEM, "context: the allocator has no %zu bytes", sizeof *ctx);
+    memset(ctx, 0, sizeof *ctx);
+    ctx->os           = os;
+    ctx->opt          = options;
+    ctx->memory.limit = options.max_host_bytes;
+    ctx->isa          = isa;
+    ctx->n_threads    = options.n_threads > 0 ? options.n_threads : fili_default_threads(os);
+    fili_ctx_enter(ctx);
+    *out = ctx;
+    return FIL_OK;
+}
+
+fil_status fil_ctx_open(fil_ctx **out, const fil_options *opt)
+{
+    return fili_ctx_open_on(&fili_os_posix, out, opt);
+}
+
+void fil_ctx_close(fil_ctx **ctx)
+{
+    if (ctx == NULL || *ctx == NULL) return;
+    const fil_allocator host = (*ctx)->opt.host;
+    host.free(host.user, *ctx, sizeof **ctx);
+    *ctx = NULL;
+}
+
+void fili_ctx_enter(fil_ctx *ctx)
+{
+    fil_error *e  = &ctx->error;
+    e->status     = FIL_OK;
+    e->n_frames   = 0;
+    e->function   = "";
+    e->file       = "";
+    e->line       = 0;
+    e->message[0] = '\0';
+}
+
+const fil_error *fil_ctx_error(const fil_ctx *ctx)
+{
+    return ctx != NULL ? &ctx->error : fili_thread_error();
+}
+
+int32_t fil_ctx_threads(const fil_ctx *ctx)
+{
+    return ctx->n_threads;
+}
+const char *fil_ctx_isa(const fil_ctx *ctx)
+{
+    return fili_isa_name(ctx->isa);
+}
+fil_memory fil_ctx_memory(const fil_ctx *ctx)
+{
+    return ctx->memory;
+}
+
+fil_status fili_check_cancel(fil_ctx *ctx)
+{
+    if (ctx->opt.cancel != NULL && ctx->opt.cancel(ctx->opt.user) != 0)
+        return FIL_FAIL(ctx, FIL_E_CANCELLED, "cancelled by the caller");
+    return FIL_OK;
+}
+
+void fili_progress(fil_ctx *ctx, const char *phase, uint64_t done, uint64_t total)
+{
+    if (ctx->opt.progress == NULL) return;
+    const fil_progress p = {.phase = phase, .done = done, .total = total};
+    ctx->opt.progress(ctx->opt.user, &p);
+}

@@ -1,0 +1,103 @@
+/* base/file.c: reading whole ranges, and directories (base/file.h). Writing: atomic_file.c. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/file.h"
+
+static const char *kind_name(fili_file_kind kind)
+{
+    switch (kind) {
+    case FILI_KIND_DIRECTORY: return "a directory";
+    case FILI_KIND_SYMLINK: return "a symbolic link";
+    case FILI_KIND_FIFO: return "a fifo";
+    case FILI_KIND_SOCKET: return "a socket";
+    case FILI_KIND_DEVICE: return "a device";
+    default: return "a regular file";
+    }
+}
+
+static int open_retrying(const fili_os *os, int dir, const char *path, int flags)
+{
+    int left = FILI_RETRIES;
+    int fd;
+    do {
+        fd = os->openat(os->self, dir, path, flags);
+    } while (fili_retry(fd, &left));
+    return fd;
+}
+
+static fil_status open_failed(fil_ctx *ctx, const char *path, int error)
+{
+    const fili_quoted name = fili_quote(path, strlen(path));
+    if (error == ELOOP)
+        return FIL_FAIL(ctx, FIL_E_FORMAT,
+                        "'%s' is a symbolic link; links are followed only in trusted mode",
+                        name.text);
+    return FIL_FAIL(ctx, FIL_E_IO, "cannot open '%s': %s", name.text, strerror(error));
+}
+
+fil_status fili_file_open(fil_ctx *ctx, int dir, const char *path, int flags, fili_file *out)
+{
+    const fili_os *os = ctx->os;
+    *out              = FILI_FILE_CLOSED;
+    const int fd      = open_retrying(os, dir, path, FILI_OPEN_READ | (flags & FILI_OPEN_NOFOLLOW));
+    if (fd < 0) return open_failed(ctx, path, -fd);
+
+    fili_stat st;
+    const int r = os->fstat(os->self, fd, &st);
+    if (r < 0 || st.kind != FILI_KIND_REGULAR) {
+        (void)os->close(os->self, fd);
+        const fili_quoted name = fili_quote(path, strlen(path));
+        if (r < 0) return FIL_FAIL(ctx, FIL_E_IO, "cannot stat '%s': %s", name.text, strerror(-r));
+        return FIL_FAIL(ctx, FIL_E_FORMAT, "'%s' is %s; expected a regular file", name.text,
+                        kind_name(st.kind));
+    }
+    *out = (fili_file){.fd = fd, .size = st.size, .dev = st.dev, .inode = st.inode, .name = path};
+    return FIL_OK;
+}
+
+void fili_file_close(fil_ctx *ctx, fili_file *file)
+{
+    if (file->fd >= 0) (void)ctx->os->close(ctx->os->self, file->fd);
+    file->fd = -1;
+}
+
+fil_status fili_dir_open(fil_ctx *ctx, const char *path, int *out)
+{
+    *out         = -1;
+    const int fd = open_retrying(ctx->os, FILI_CWD, path, FILI_OPEN_READ | FILI_OPEN_DIRECTORY);
+    if (fd < 0) return open_failed(ctx, path, -fd);
+    *out = fd;
+    return FIL_OK;
+}
+
+void fili_dir_close(fil_ctx *ctx, int *dir)
+{
+    if (*dir >= 0) (void)ctx->os->close(ctx->os->self, *dir);
+    *dir = -1;
+}
+
+fil_status fili_file_read(fil_ctx *ctx, const fili_file *file, uint64_t offset, void *dst,
+                          size_t bytes)
+{
+    const fili_os *os   = ctx->os;
+    int            left = FILI_RETRIES;
+    size_t         done = 0;
+    while (done < bytes) {
+        const size_t  rest = bytes - done;
+        const size_t  ask  = rest < FILI_MAX_TRANSFER ? rest : FILI_MAX_TRANSFER;
+        const int64_t n    = os->pread(os->self, file->fd, (char *)dst + done, ask, offset + done);
+        if (fili_retry(n, &left)) continue;
+        if (n > 0) {
+            done += (size_t)n;
+            continue;
+        }
+        const fili_quoted name = fili_quote(file->name, strlen(file->name));
+        if (n < 0)
+            return FIL_FAIL(ctx, FIL_E_IO, "cannot read '%s': %s", name.text, strerror((int)-n));
+        return FIL_FAIL(ctx, FIL_E_IO,
+                        "'%s' ends at byte %llu; it had %llu bytes when it was opened", name.text,
+                        (unsigned long long)(offset + done), (unsigned long long)file->size);
+    }
+    return FIL_OK;
+}

@@ -1,0 +1,29 @@
+/* base/status.c: version, and names and texts of the status codes (filigree.h). */
+#include "filigree/filigree.h"
+
+const char *fil_version(void)
+{
+    return FIL_VERSION_STRING;
+}
+
+const char *fil_status_name(int status)
+{
+    switch (status) {
+#define STATUS_NAME(name, value, text)                                                             \
+    case (value): return #name;
+        FIL_STATUS_LIST(STATUS_NAME)
+#undef STATUS_NAME
+    default: return "E_UNKNOWN";
+    }
+}
+
+const char *fil_status_text(int status)
+{
+    switch (status) {
+#define STATUS_TEXT(name, value, text)                                                             \
+    case (value): return (text);
+        FIL_STATUS_LIST(STATUS_TEXT)
+#undef STATUS_TEXT
+    default: return "unknown status";
+    }
+}
