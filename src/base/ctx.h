@@ -55,6 +55,9 @@ const fil_error *fili_thread_error(void);
  * become '?', a character cut at the end is dropped. Works in place on a NUL-terminated text. */
 void fili_printable(char *text);
 
+/* True if `bytes` bytes are well-formed UTF-8 without C0, DEL or C1 control characters. */
+bool fili_is_printable(const char *text, size_t bytes);
+
 /* A name from a file, shortened in the middle to at most 80 bytes for a message. */
 typedef struct fili_quoted {
     char text[88];

@@ -14,17 +14,17 @@ const fil_error *fili_thread_error(void)
     return &thread_error;
 }
 
-/* Length of the well-formed UTF-8 character at p, 0 if it is broken (RFC 3629, table 3-7 of the
- * Unicode standard), -1 if the text ends inside it. */
-static int utf8_length(const unsigned char *p)
+/* Length of the well-formed UTF-8 character at p (RFC 3629; table 3-7 of the Unicode standard), 0
+ * if it is broken, -1 if the text of n > 0 bytes ends inside it. */
+static int utf8_length(const unsigned char *p, size_t n)
 {
     if (p[0] < 0x80) return 1;
-    const int n = p[0] >= 0xc2 && p[0] <= 0xdf   ? 2
-                  : p[0] >= 0xe0 && p[0] <= 0xef ? 3
-                  : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4
-                                                 : 0;
-    for (int i = 1; i < n; i++) {
-        if (p[i] == '\0') return -1;
+    const int length = p[0] >= 0xc2 && p[0] <= 0xdf   ? 2
+                       : p[0] >= 0xe0 && p[0] <= 0xef ? 3
+                       : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4
+                                                      : 0;
+    for (int i = 1; i < length; i++) {
+        if ((size_t)i >= n) return -1;
         unsigned lo = 0x80;
         unsigned hi = 0xbf;
         if (i == 1 && p[0] == 0xe0) lo = 0xa0;
@@ -33,25 +33,39 @@ static int utf8_length(const unsigned char *p)
         if (i == 1 && p[0] == 0xf4) hi = 0x8f;
         if (p[i] < lo || p[i] > hi) return 0;
     }
-    return n;
+    return length;
+}
+
+/* Of a well-formed character. */
+static bool is_control(const unsigned char *p)
+{
+    return p[0] < 0x20 || p[0] == 0x7f || (p[0] == 0xc2 && p[1] < 0xa0);
+}
+
+bool fili_is_printable(const char *text, size_t bytes)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    for (size_t i = 0; i < bytes;) {
+        const int length = utf8_length(p + i, bytes - i);
+        if (length <= 0 || is_control(p + i)) return false;
+        i += (size_t)length;
+    }
+    return true;
 }
 
 void fili_printable(char *text)
 {
     unsigned char *p = (unsigned char *)text;
-    while (*p != '\0') {
-        const int n       = utf8_length(p);
-        const int control = *p < 0x20 || *p == 0x7f || (p[0] == 0xc2 && n == 2 && p[1] < 0xa0);
-        if (n < 0) {
+    for (size_t left = strlen(text); left > 0;) {
+        const int    length = utf8_length(p, left);
+        const size_t step   = length > 0 ? (size_t)length : 1;
+        if (length < 0) {
             *p = '\0';
             return;
         }
-        if (n == 0) {
-            *p++ = '?';
-        } else {
-            if (control) memset(p, '?', (size_t)n);
-            p += n;
-        }
+        if (length == 0 || is_control(p)) memset(p, '?', step);
+        p += step;
+        left -= step;
     }
 }
 

@@ -1,1 +1,2 @@
-list(APPEND FIL_SOURCES)
+list(APPEND FIL_SOURCES
+    io/tensors.c)

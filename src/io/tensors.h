@@ -53,9 +53,10 @@ FIL_MUSTCHECK fil_status fili_tensors_reserve(fili_tensors *set, size_t more);
 FIL_MUSTCHECK fil_status fili_tensors_source(fili_tensors *set, int dir, const char *path,
                                              int flags, int32_t *source);
 
-/* Adds one entry. Checks the name (not empty, within the limit, UTF-8, no control characters; the
- * bytes need not be NUL-terminated and are copied), the rank, shape >= 0, that shape and dtype give
- * exactly `bytes` in whole bytes, and that offset + bytes lies inside the source. */
+/* Adds one entry; room was reserved. Checks the name (not empty, within the limit, UTF-8, no
+ * control characters; need not be NUL-terminated, is copied), the rank, that no dimension is
+ * negative, that shape and dtype give exactly `bytes`, and that offset + bytes lies inside the
+ * source. entry->name is ignored. E_FORMAT, E_LIMIT, E_NOMEM. */
 FIL_MUSTCHECK fil_status fili_tensors_add(fili_tensors *set, const char *name, size_t name_bytes,
                                           const fili_entry *entry);
 
@@ -71,10 +72,6 @@ FIL_MUSTCHECK fil_status fili_tensors_read(const fili_tensors *set, const fili_e
 
 /* The tensor's bytes in the mapping, not aligned beyond 1; NULL if the set is not trusted. */
 const void *fili_tensors_map(const fili_tensors *set, const fili_entry *entry);
-
-/* bytes of a dense tensor of that shape, checked: false if negative, overflowing, or not a whole
- * number of bytes. Multiplies step by step; a zero dimension gives 0 only if no step overflows. */
-bool fili_tensor_bytes(fil_dtype dtype, uint32_t rank, const int64_t *shape, uint64_t *bytes);
 
 /* ---- readers -------------------------------------------------------------------------------- */
 

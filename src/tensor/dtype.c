@@ -1,0 +1,71 @@
+/* tensor/dtype.c: the table of element types, and checked sizes of shapes. */
+#include <string.h>
+
+#include "base/checked.h"
+#include "tensor/dtype.h"
+
+typedef struct dtype_row {
+    fil_dtype   dtype;
+    uint32_t    bits;
+    const char *name;
+} dtype_row;
+
+static const dtype_row rows[] = {
+#define DTYPE_ROW(name, value, bits, text) {FIL_##name, (bits), (text)},
+    FIL_DTYPE_LIST(DTYPE_ROW)
+#undef DTYPE_ROW
+};
+
+enum { N_ROWS = sizeof rows / sizeof rows[0] };
+
+static const dtype_row *find(int dtype)
+{
+    for (size_t i = 0; i < N_ROWS; i++)
+        if ((int)rows[i].dtype == dtype) return &rows[i];
+    return NULL;
+}
+
+const char *fil_dtype_name(int dtype)
+{
+    const dtype_row *row = find(dtype);
+    return row != NULL ? row->name : "?";
+}
+
+uint32_t fil_dtype_bits(int dtype)
+{
+    const dtype_row *row = find(dtype);
+    return row != NULL ? row->bits : 0;
+}
+
+fil_dtype fili_dtype_from_name(const char *name, size_t bytes)
+{
+    for (size_t i = 0; i < N_ROWS; i++)
+        if (strlen(rows[i].name) == bytes && memcmp(rows[i].name, name, bytes) == 0)
+            return rows[i].dtype;
+    return FIL_DTYPE_NONE;
+}
+
+bool fili_shape_elements(uint32_t rank, const int64_t *shape, uint64_t *elements)
+{
+    uint64_t n    = 1;
+    bool     zero = false;
+    for (uint32_t i = 0; i < rank; i++) {
+        if (shape[i] < 0) return false;
+        if (shape[i] == 0)
+            zero = true;
+        else if (!fili_mul_u64(n, (uint64_t)shape[i], &n))
+            return false;
+    }
+    *elements = zero ? 0 : n;
+    return true;
+}
+
+bool fili_shape_bytes(fil_dtype dtype, uint32_t rank, const int64_t *shape, uint64_t *bytes)
+{
+    uint64_t n;
+    uint64_t total;
+    if (!fili_shape_elements(rank, shape, &n)) return false;
+    if (!fili_mul_u64(n, fil_dtype_bits(dtype), &total) || total % 8 != 0) return false;
+    *bytes = total / 8;
+    return true;
+}
