@@ -1,0 +1,249 @@
+/* tests/unit/test_file.c: base/file.h: whole reads, and files that appear whole or not at all,
+ * with every system call failing once and for ever. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "support/cmocka_all.h"
+#include "support/fault.h"
+
+static os_fault fault;
+static fili_os  os;
+
+static fil_ctx *open_ctx(void)
+{
+    fil_ctx *ctx;
+    fault = (os_fault){.call = OS_ANY, .at = -1};
+    os    = os_fault_table(&fault);
+    assert_int_equal(fili_ctx_open_on(&os, &ctx, NULL), FIL_OK);
+    return ctx;
+}
+
+static void fail_call(os_call call, int64_t at, int forever, int error)
+{
+    fault.call    = call;
+    fault.at      = at;
+    fault.forever = forever;
+    fault.error   = error;
+    fault.calls   = 0;
+    fault.failed  = 0;
+}
+
+static void says(const fil_ctx *ctx, const char *text)
+{
+    if (strstr(fil_ctx_error(ctx)->message, text) == NULL)
+        fail_msg("'%s' does not say '%s'", fil_ctx_error(ctx)->message, text);
+}
+
+static void only_regular_files_are_opened(void **state)
+{
+    (void)state;
+    fil_ctx  *ctx = open_ctx();
+    scratch   s;
+    fili_file f;
+    scratch_make(&s);
+    scratch_write(&s, "file", "data", 4);
+    assert_int_equal(mkfifo(scratch_path(&s, "fifo"), 0600), 0);
+    assert_int_equal(symlink("file", scratch_path(&s, "link")), 0);
+
+    assert_int_equal(fili_file_open(ctx, FILI_CWD, scratch_path(&s, "none"), 0, &f), FIL_E_IO);
+    says(ctx, "No such file");
+    fili_ctx_enter(ctx);
+    assert_int_equal(fili_file_open(ctx, FILI_CWD, s.path, 0, &f), FIL_E_FORMAT);
+    says(ctx, "a directory");
+    fili_ctx_enter(ctx);
+    assert_int_equal(fili_file_open(ctx, FILI_CWD, scratch_path(&s, "fifo"), 0, &f), FIL_E_FORMAT);
+    says(ctx, "a fifo");
+    fili_ctx_enter(ctx);
+    assert_int_equal(fili_file_open(ctx, FILI_CWD, "/dev/null", 0, &f), FIL_E_FORMAT);
+    says(ctx, "a device");
+    fili_ctx_enter(ctx);
+    assert_int_equal(
+        fili_file_open(ctx, FILI_CWD, scratch_path(&s, "link"), FILI_OPEN_NOFOLLOW, &f),
+        FIL_E_FORMAT);
+    says(ctx, "symbolic link");
+    assert_int_equal(f.fd, -1);
+    fili_ctx_enter(ctx);
+    assert_int_equal(fili_file_open(ctx, FILI_CWD, scratch_path(&s, "link"), 0, &f), FIL_OK);
+    assert_int_equal(f.size, 4);
+    fili_file_close(ctx, &f);
+    fili_file_close(ctx, &f);
+    assert_int_equal(fault.open, 0);
+    scratch_remove(&s);
+    fil_ctx_close(&ctx);
+}
+
+static void reading_survives_interruptions_and_short_counts(void **state)
+{
+    (void)state;
+    fil_ctx  *ctx = open_ctx();
+    scratch   s;
+    fili_file f;
+    char      data[1000];
+    char      back[1000];
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (char)(i * 7);
+    scratch_make(&s);
+    scratch_write(&s, "file", data, sizeof data);
+    assert_int_equal(fili_file_open(ctx, FILI_CWD, scratch_path(&s, "file"), 0, &f), FIL_OK);
+
+    fail_call(OS_PREAD, 0, 0, EINTR);
+    assert_int_equal(fili_file_read(ctx, &f, 0, back, sizeof back), FIL_OK);
+    assert_memory_equal(data, back, sizeof data);
+    fail_call(OS_PREAD, 0, 1, OS_SHORT_COUNT);
+    memset(back, 0, sizeof back);
+    assert_int_equal(fili_file_read(ctx, &f, 0, back, sizeof back), FIL_OK);
+    assert_memory_equal(data, back, sizeof data);
+    fail_call(OS_PREAD, 0, 1, EINTR); /* for ever: an answer, not a hang */
+    assert_int_equal(fili_file_read(ctx, &f, 0, back, sizeof back), FIL_E_IO);
+    fili_ctx_enter(ctx);
+    fail_call(OS_PREAD, 0, 0, EIO);
+    assert_int_equal(fili_file_read(ctx, &f, 0, back, sizeof back), FIL_E_IO);
+    says(ctx, "cannot read '");
+    fili_ctx_enter(ctx);
+    fail_call(OS_PREAD, -1, 0, 0);
+    assert_int_equal(truncate(scratch_path(&s, "file"), 500), 0);
+    assert_int_equal(fili_file_read(ctx, &f, 0, back, sizeof back), FIL_E_IO);
+    says(ctx, "ends at byte 500");
+    fili_file_close(ctx, &f);
+    scratch_remove(&s);
+    fil_ctx_close(&ctx);
+}
+
+/* Writes `text` to s/out. Always leaves the atomic file closed. */
+static fil_status write_out(fil_ctx *ctx, const scratch *s, const char *text, int replace)
+{
+    fili_atomic  file;
+    fil_status   status;
+    const size_t n = strlen(text);
+    FIL_TRY(fili_atomic_open(ctx, scratch_path(s, "out"), replace, &file));
+    FIL_TRY_OR(fail, fili_atomic_resize(ctx, &file, n));
+    FIL_TRY_OR(fail, fili_atomic_write(ctx, &file, 0, text, n));
+    return fili_atomic_commit(ctx, &file);
+fail:
+    fili_atomic_abort(ctx, &file);
+    return status;
+}
+
+static void holds(const scratch *s, const char *text)
+{
+    size_t         n;
+    unsigned char *data = scratch_read(s, "out", &n);
+    assert_int_equal(n, strlen(text));
+    assert_memory_equal(data, text, n);
+    free(data);
+}
+
+static void a_file_appears_whole_and_is_replaced_only_when_asked(void **state)
+{
+    (void)state;
+    fil_ctx *ctx = open_ctx();
+    scratch  s;
+    scratch_make(&s);
+    assert_int_equal(write_out(ctx, &s, "first", 0), FIL_OK);
+    holds(&s, "first");
+    assert_int_equal(write_out(ctx, &s, "second", 0), FIL_E_IO);
+    says(ctx, "exists already");
+    holds(&s, "first");
+    fili_ctx_enter(ctx);
+    assert_int_equal(write_out(ctx, &s, "third", 1), FIL_OK);
+    holds(&s, "third");
+    assert_int_equal(scratch_count(&s), 1);
+    assert_int_equal(fault.open, 0);
+    scratch_remove(&s);
+    fil_ctx_close(&ctx);
+}
+
+static void a_file_that_appeared_meanwhile_is_not_overwritten(void **state)
+{
+    (void)state;
+    fil_ctx    *ctx = open_ctx();
+    scratch     s;
+    fili_atomic file;
+    scratch_make(&s);
+    assert_int_equal(fili_atomic_open(ctx, scratch_path(&s, "out"), 0, &file), FIL_OK);
+    scratch_write(&s, "out", "other", 5);
+    assert_int_equal(fili_atomic_commit(ctx, &file), FIL_E_IO);
+    says(ctx, "exists already");
+    holds(&s, "other");
+    assert_int_equal(scratch_count(&s), 1);
+    fili_atomic_abort(ctx, &file);
+    scratch_remove(&s);
+    fil_ctx_close(&ctx);
+}
+
+static void bad_output_paths_are_refused(void **state)
+{
+    (void)state;
+    fil_ctx    *ctx = open_ctx();
+    fili_atomic file;
+    char        longer[5000];
+    const char *bad[] = {"", "/", "/tmp/", ".", "..", "/tmp/.."};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(fili_atomic_open(ctx, bad[i], 0, &file), FIL_E_ARG);
+        fili_ctx_enter(ctx);
+    }
+    memset(longer, 'x', sizeof longer);
+    longer[300] = '\0';
+    assert_int_equal(fili_atomic_open(ctx, longer, 0, &file), FIL_E_ARG);
+    fili_ctx_enter(ctx);
+    longer[300]               = 'x';
+    longer[4990]              = '/';
+    longer[sizeof longer - 1] = '\0';
+    assert_int_equal(fili_atomic_open(ctx, longer, 0, &file), FIL_E_ARG);
+    fili_ctx_enter(ctx);
+    assert_int_equal(fili_atomic_open(ctx, "/nonexistent/out", 0, &file), FIL_E_IO);
+    assert_int_equal(fault.open, 0);
+    fil_ctx_close(&ctx);
+}
+
+/* Row 10: each kind of call fails, at each of its places, once and for ever, with each error. */
+static void replacing_a_file_never_loses_the_old_one(void **state)
+{
+    (void)state;
+    const int errors[] = {EIO, ENOSPC, EINTR, EAGAIN, OS_SHORT_COUNT};
+    fil_ctx  *ctx      = open_ctx();
+    scratch   s;
+    int       cases = 0;
+    scratch_make(&s);
+    for (int call = 0; call < OS_ANY; call++)
+        for (size_t e = 0; e < sizeof errors / sizeof errors[0]; e++)
+            for (int forever = 0; forever < 2; forever++)
+                for (int64_t at = 0;; at++) {
+                    fili_ctx_enter(ctx);
+                    fail_call(OS_ANY, -1, 0, 0);
+                    assert_int_equal(write_out(ctx, &s, "old", 1), FIL_OK);
+                    fail_call((os_call)call, at, forever, errors[e]);
+                    const fil_status status = write_out(ctx, &s, "new", 1);
+                    const int        failed = fault.failed > 0;
+                    assert_int_equal(fault.open, 0);
+                    if (status == FIL_OK || strstr(fil_ctx_error(ctx)->message, "the folder of"))
+                        holds(&s, "new");
+                    else
+                        holds(&s, "old");
+                    if (status != FIL_OK) assert_int_equal(status, FIL_E_IO);
+                    if (call != OS_UNLINKAT) assert_int_equal(scratch_count(&s), 1);
+                    cases++;
+                    if (!failed) break;
+                }
+    assert_true(cases > 100);
+    scratch_remove(&s);
+    fil_ctx_close(&ctx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_regular_files_are_opened),
+        cmocka_unit_test(reading_survives_interruptions_and_short_counts),
+        cmocka_unit_test(a_file_appears_whole_and_is_replaced_only_when_asked),
+        cmocka_unit_test(a_file_that_appeared_meanwhile_is_not_overwritten),
+        cmocka_unit_test(bad_output_paths_are_refused),
+        cmocka_unit_test(replacing_a_file_never_loses_the_old_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
