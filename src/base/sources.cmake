@@ -8,6 +8,8 @@ list(APPEND FIL_SOURCES
     base/mem.c
     base/os_posix.c
     base/pool.c
+    base/rng_mt19937.c
+    base/rng_philox.c
     base/status.c)
 if(FIL_OPENMP)
     list(APPEND FIL_SOURCES base/pool_openmp.c)

@@ -1,1 +1,2 @@
 fil_add_test(test_pool)
+fil_add_test(test_rng)
