@@ -1,0 +1,222 @@
+/* tensor/convert_tmpl.c: the loops of one variant. Included, not compiled: the including file sets
+ * the compiler flags, names the set (CONVERT_SET), and gives wide_load_f16 and wide_store_f16,
+ * which convert the first elements with the CPU's own instructions and return how many.
+ *
+ * Each step is a function of bits without a branch, so that the compiler makes vectors of the
+ * loops. f is the bit pattern of an F32, h of an F16, b of an F8_E4M3. Subnormal results are
+ * rounded by adding a number whose last bit weighs as much as the result's last bit, and read back
+ * by subtracting the smallest normal number; both are exact where they have to be.
+ * NaN and range rules: convert.h.
+ */
+#include <string.h>
+
+#define F32_SIGN  0x80000000u
+#define F32_INF   0x7f800000u
+#define F32_QUIET 0x00400000u
+
+static inline float float_of(uint32_t f)
+{
+    float x;
+    memcpy(&x, &f, sizeof x);
+    return x;
+}
+
+static inline uint32_t bits_of(float x)
+{
+    uint32_t f;
+    memcpy(&f, &x, sizeof f);
+    return f;
+}
+
+/* ---- one element ---------------------------------------------------------------------------- */
+
+static inline uint32_t f32_of_bf16(uint16_t h)
+{
+    const uint32_t f = (uint32_t)h << 16;
+    return (f & ~F32_SIGN) > F32_INF ? f | F32_QUIET : f;
+}
+
+static inline uint16_t bf16_of_f32(uint32_t f)
+{
+    const uint32_t rounded = f + 0x7fffu + (f >> 16 & 1);
+    const uint32_t nan     = f | F32_QUIET;
+    return (uint16_t)(((f & ~F32_SIGN) > F32_INF ? nan : rounded) >> 16);
+}
+
+static inline uint32_t f32_of_f16(uint16_t h)
+{
+    const uint32_t rebias    = (127u - 15) << 23;
+    const uint32_t least     = (127u - 14) << 23; /* 2^-14, the smallest normal F16 */
+    const uint32_t a         = (uint32_t)(h & 0x7fff) << 13;
+    const uint32_t normal    = a + rebias;
+    const uint32_t subnormal = bits_of(float_of(a + least) - float_of(least)) & ~F32_SIGN;
+    const uint32_t special   = a | F32_INF | (a > 0x7c00u << 13 ? F32_QUIET : 0);
+    const uint32_t finite    = a < 0x400u << 13 ? subnormal : normal;
+    return (uint32_t)(h & 0x8000) << 16 | (a >= 0x7c00u << 13 ? special : finite);
+}
+
+static inline uint16_t f16_of_f32(uint32_t f)
+{
+    const uint32_t rebias    = (127u - 15) << 23;
+    const uint32_t step      = (127u - 1) << 23; /* 0.5, whose last bit weighs 2^-24 */
+    const uint32_t a         = f & ~F32_SIGN;
+    const uint32_t normal    = (a - rebias + 0xfffu + (a >> 13 & 1)) >> 13;
+    const uint32_t subnormal = bits_of(float_of(a) + float_of(step)) - step;
+    const uint32_t finite    = a < (127u - 14) << 23 ? subnormal : normal;
+    const uint32_t special   = a > F32_INF ? 0x7e00u | (a >> 13 & 0x3ffu) : 0x7c00u;
+    return (uint16_t)((f & F32_SIGN) >> 16 | (a >= (127u + 16) << 23 ? special : finite));
+}
+
+static inline uint32_t f32_of_f8(uint8_t b)
+{
+    const uint32_t rebias    = (127u - 7) << 23;
+    const uint32_t least     = (127u - 6) << 23; /* 2^-6, the smallest normal F8_E4M3 */
+    const uint32_t a         = (uint32_t)(b & 0x7f) << 20;
+    const uint32_t normal    = a + rebias;
+    const uint32_t subnormal = bits_of(float_of(a + least) - float_of(least)) & ~F32_SIGN;
+    const uint32_t finite    = a < 8u << 20 ? subnormal : normal;
+    return (uint32_t)(b & 0x80) << 24 | (a == 0x7fu << 20 ? F32_INF | F32_QUIET : finite);
+}
+
+static inline uint8_t f8_of_f32(uint32_t f)
+{
+    const uint32_t rebias    = (127u - 7) << 23;
+    const uint32_t step      = (127u + 14) << 23; /* 2^14, whose last bit weighs 2^-9 */
+    const uint32_t a         = f & ~F32_SIGN;
+    const uint32_t normal    = (a - rebias + 0x7ffffu + (a >> 20 & 1)) >> 20;
+    const uint32_t subnormal = bits_of(float_of(a) + float_of(step)) - step;
+    const uint32_t finite    = a < (127u - 6) << 23 ? subnormal : normal;
+    return (uint8_t)((f & F32_SIGN) >> 24 | (a > 0x43e80000u /* 464 */ ? 0x7fu : finite));
+}
+
+/* Truncates towards zero and sets the last bit if anything was lost. F32 has at least two bits more
+ * than the types that it is then rounded to, so that rounding sees every tie for what it is. */
+static inline uint32_t f32_odd_of_f64(double x)
+{
+    const float    near    = (float)x;
+    const double   back    = (double)near;
+    const uint32_t f       = bits_of(near);
+    const double   size    = x < 0 ? -x : x;
+    const double   reached = back < 0 ? -back : back;
+    const uint32_t odd     = (f - (reached > size ? 1u : 0u)) | 1u;
+    return (reached < size) | (reached > size) ? odd : f; /* neither for NaN */
+}
+
+/* ---- rows ----------------------------------------------------------------------------------- */
+
+static void load_bf16(void *restrict dst, const void *restrict src, size_t n)
+{
+    unsigned char       *d = dst;
+    const unsigned char *s = src;
+    for (size_t i = 0; i < n; i++) {
+        uint16_t h;
+        memcpy(&h, s + 2 * i, sizeof h);
+        const uint32_t f = f32_of_bf16(h);
+        memcpy(d + 4 * i, &f, sizeof f);
+    }
+}
+
+static void store_bf16(void *restrict dst, const void *restrict src, size_t n)
+{
+    unsigned char       *d = dst;
+    const unsigned char *s = src;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t f;
+        memcpy(&f, s + 4 * i, sizeof f);
+        const uint16_t h = bf16_of_f32(f);
+        memcpy(d + 2 * i, &h, sizeof h);
+    }
+}
+
+static void load_f16(void *restrict dst, const void *restrict src, size_t n)
+{
+    unsigned char       *d = dst;
+    const unsigned char *s = src;
+    for (size_t i = wide_load_f16(d, s, n); i < n; i++) {
+        uint16_t h;
+        memcpy(&h, s + 2 * i, sizeof h);
+        const uint32_t f = f32_of_f16(h);
+        memcpy(d + 4 * i, &f, sizeof f);
+    }
+}
+
+static void store_f16(void *restrict dst, const void *restrict src, size_t n)
+{
+    unsigned char       *d = dst;
+    const unsigned char *s = src;
+    for (size_t i = wide_store_f16(d, s, n); i < n; i++) {
+        uint32_t f;
+        memcpy(&f, s + 4 * i, sizeof f);
+        const uint16_t h = f16_of_f32(f);
+        memcpy(d + 2 * i, &h, sizeof h);
+    }
+}
+
+static void load_f8(void *restrict dst, const void *restrict src, size_t n)
+{
+    unsigned char       *d = dst;
+    const unsigned char *s = src;
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t f = f32_of_f8(s[i]);
+        memcpy(d + 4 * i, &f, sizeof f);
+    }
+}
+
+static void store_f8(void *restrict dst, const void *restrict src, size_t n)
+{
+    unsigned char       *d = dst;
+    const unsigned char *s = src;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t f;
+        memcpy(&f, s + 4 * i, sizeof f);
+        d[i] = f8_of_f32(f);
+    }
+}
+
+static void load_f64(void *restrict dst, const void *restrict src, size_t n)
+{
+    unsigned char       *d = dst;
+    const unsigned char *s = src;
+    for (size_t i = 0; i < n; i++) {
+        double x;
+        memcpy(&x, s + 8 * i, sizeof x);
+        const float f = (float)x;
+        memcpy(d + 4 * i, &f, sizeof f);
+    }
+}
+
+static void load_f64_odd(void *restrict dst, const void *restrict src, size_t n)
+{
+    unsigned char       *d = dst;
+    const unsigned char *s = src;
+    for (size_t i = 0; i < n; i++) {
+        double x;
+        memcpy(&x, s + 8 * i, sizeof x);
+        const uint32_t f = f32_odd_of_f64(x);
+        memcpy(d + 4 * i, &f, sizeof f);
+    }
+}
+
+static void store_f64(void *restrict dst, const void *restrict src, size_t n)
+{
+    unsigned char       *d = dst;
+    const unsigned char *s = src;
+    for (size_t i = 0; i < n; i++) {
+        float f;
+        memcpy(&f, s + 4 * i, sizeof f);
+        const double x = (double)f;
+        memcpy(d + 8 * i, &x, sizeof x);
+    }
+}
+
+const fili_convert_set CONVERT_SET = {
+    .load_bf16    = load_bf16,
+    .load_f16     = load_f16,
+    .load_f8      = load_f8,
+    .load_f64     = load_f64,
+    .load_f64_odd = load_f64_odd,
+    .store_f64    = store_f64,
+    .store_bf16   = store_bf16,
+    .store_f16    = store_f16,
+    .store_f8     = store_f8,
+};
