@@ -174,17 +174,27 @@ static void move(unsigned char *dst, int64_t dst_step, const unsigned char *src,
     }
 }
 
-/* One row, where at least one side is not dense. */
-static void strided_row(const fili_convert_set *set, const walk *w, fil_dtype dst_dtype,
+/* One row. A side that is not dense passes through a block of its own. */
+static void convert_row(const fili_convert_set *set, const walk *w, fil_dtype dst_dtype,
                         unsigned char *dst, fil_dtype src_dtype, const unsigned char *src)
 {
     unsigned char from[BLOCK * 8];
     unsigned char to[BLOCK * 8];
-    for (int64_t i = 0; i < w->shape[0]; i += BLOCK) {
-        const size_t n = w->shape[0] - i < BLOCK ? (size_t)(w->shape[0] - i) : BLOCK;
-        move(from, (int64_t)w->src_size, src + i * w->src_step[0], w->src_step[0], n, w->src_size);
-        fili_convert_row(set, dst_dtype, to, src_dtype, from, n);
-        move(dst + i * w->dst_step[0], w->dst_step[0], to, (int64_t)w->dst_size, n, w->dst_size);
+    const int64_t dst_step  = w->dst_step[0];
+    const int64_t src_step  = w->src_step[0];
+    const int64_t dst_size  = (int64_t)w->dst_size;
+    const int64_t src_size  = (int64_t)w->src_size;
+    const int64_t n         = w->shape[0];
+    const bool    dst_dense = dst_step == dst_size || n == 1;
+    const bool    src_dense = src_step == src_size || n == 1;
+    const int64_t block     = dst_dense && src_dense ? n : BLOCK;
+    for (int64_t i = 0; i < n; i += block) {
+        const size_t         m = (size_t)(n - i < block ? n - i : block);
+        unsigned char       *d = dst + i * dst_step;
+        const unsigned char *s = src + i * src_step;
+        if (!src_dense) move(from, src_size, s, src_step, m, w->src_size);
+        fili_convert_row(set, dst_dtype, dst_dense ? d : to, src_dtype, src_dense ? s : from, m);
+        if (!dst_dense) move(d, dst_step, to, dst_size, m, w->dst_size);
     }
 }
 
@@ -210,18 +220,13 @@ fil_status fili_convert_view(fil_ctx *ctx, const fili_view *dst, const fili_view
 {
     FIL_TRY(check_views(ctx, dst, src));
     if (fili_view_count(dst) == 0) return FIL_OK;
-    const fili_convert_set *set   = fili_convert_select(ctx->isa);
-    const walk              w     = reduce(dst, src);
-    const bool              dense = w.dst_step[0] == (int64_t)w.dst_size && //
-                       w.src_step[0] == (int64_t)w.src_size;
-    int64_t              index[FIL_MAX_RANK] = {0};
-    unsigned char       *d                   = dst->data;
-    const unsigned char *s                   = src->data;
+    const fili_convert_set *set                 = fili_convert_select(ctx->isa);
+    const walk              w                   = reduce(dst, src);
+    int64_t                 index[FIL_MAX_RANK] = {0};
+    unsigned char          *d                   = dst->data;
+    const unsigned char    *s                   = src->data;
     for (;;) {
-        if (dense)
-            fili_convert_row(set, dst->dtype, d, src->dtype, s, (size_t)w.shape[0]);
-        else
-            strided_row(set, &w, dst->dtype, d, src->dtype, s);
+        convert_row(set, &w, dst->dtype, d, src->dtype, s);
         uint32_t i = 1; /* the next row: an odometer over the outer dimensions */
         while (i < w.rank && index[i] == w.shape[i] - 1) {
             d -= index[i] * w.dst_step[i];
