@@ -64,9 +64,9 @@ typedef enum fil_dtype {
 } fil_dtype;
 
 /* Name as in a safetensors file ("BF16"), or "?" for a value that is no dtype. Static storage. */
-FIL_API const char *fil_dtype_name(int dtype);
+FIL_API const char *fil_dtype_name(fil_dtype dtype);
 /* Bits of one element; 0 for a value that is no dtype. */
-FIL_API uint32_t fil_dtype_bits(int dtype);
+FIL_API uint32_t fil_dtype_bits(fil_dtype dtype);
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
@@ -75,10 +75,10 @@ FIL_API uint32_t fil_dtype_bits(int dtype);
 typedef struct fil_file fil_file; /* opaque */
 
 /* Flags of fil_file_open and fil_folder_open. */
-#define FIL_OPEN_TRUSTED                                                                           \
-    1u /* follow symbolic links beside an index or in a folder, and map                            \
-          files into memory; a file that shrinks while mapped kills the process,                   \
-          so this is for files of your own */
+
+/* Follow symbolic links beside an index or in a folder, and map files into memory. A file that
+ * shrinks while it is mapped ends the process (SIGBUS), so this is for files of your own. */
+#define FIL_OPEN_TRUSTED 1u
 
 typedef struct fil_tensor_info {
     const char *name; /* UTF-8 without control characters; borrowed from the file */

@@ -81,10 +81,10 @@ typedef enum fil_status {
 #undef FIL_STATUS_ENUM
 } fil_status;
 
-/* "E_FORMAT" and "file is malformed". Any int is accepted; unknown codes give "E_UNKNOWN". Static.
+/* "E_FORMAT" and "file is malformed". Unknown codes give "E_UNKNOWN". Static.
  */
-FIL_API const char *fil_status_name(int status);
-FIL_API const char *fil_status_text(int status);
+FIL_API const char *fil_status_name(fil_status status);
+FIL_API const char *fil_status_text(fil_status status);
 
 /* Detail of a failure. Filled without allocating. The text is one sentence (what, expected, found),
  * printable: control bytes that a file smuggled in are replaced. Frames say where, innermost first:
