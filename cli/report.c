@@ -1,5 +1,6 @@
 /* cli/report.c: error lines, exit codes, and the context with its log (cli/report.h). */
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -67,6 +68,13 @@ static void append(char *line, const char *a, const char *b)
     snprintf(line + used, LINE - used, "%s%s", a, b);
 }
 
+static bool ends_in(const char *text, const char *tail)
+{
+    const size_t n = strlen(text);
+    const size_t m = strlen(tail);
+    return n >= m && strcmp(text + n - m, tail) == 0;
+}
+
 int cli_failed(const fil_ctx *ctx, const char *where)
 {
     const fil_error *e = fil_ctx_error(ctx);
@@ -77,6 +85,7 @@ int cli_failed(const fil_ctx *ctx, const char *where)
     for (int32_t i = 0; i < e->n_frames && i < FIL_ERROR_FRAMES; i++) {
         append(line, joint, e->frame[i]);
         joint = ", ";
+        if (where != NULL && ends_in(e->frame[i], where)) where = NULL;
     }
     if (where != NULL) {
         append(line, joint, where);

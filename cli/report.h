@@ -33,7 +33,7 @@ void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same for wrong usage; returns CLI_EXIT_USAGE. */
 int cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The library's last failure on ctx (NULL: without a context); returns its exit code. `where` is
- * one more frame, NULL for none. */
+ * one more frame, left out if a frame ends in it; NULL for none. */
 int cli_failed(const fil_ctx *ctx, const char *where);
 
 /* Opens a context as the common options say. Returns 0 or an exit code, after the report. The log
