@@ -43,9 +43,7 @@ fil_status fil_file_open(fil_ctx *ctx, const char *path, uint32_t flags, fil_fil
     FIL_CHECK(ctx, path != NULL && out != NULL, "fil_file_open: %s is NULL",
               path == NULL ? "path" : "out");
     FIL_CHECK(ctx, (flags & ~FIL_OPEN_TRUSTED) == 0, "fil_file_open: unknown flags 0x%x", flags);
-    const fil_status status = file_open(ctx, path, flags, out);
-    if (status != FIL_OK) fili_error_frame(ctx, "file %s", fili_quote(path, strlen(path)).text);
-    return status;
+    return file_open(ctx, path, flags, out);
 }
 
 void fil_file_close(fil_file **file)
@@ -133,6 +131,13 @@ fil_status fil_file_read(fil_file *file, size_t i, uint64_t begin, void *dst, ui
 
 /* ---- writing -------------------------------------------------------------------------------- */
 
+static void writer_frame(fil_ctx *ctx, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *base  = slash != NULL ? slash + 1 : path;
+    fili_error_frame(ctx, "file %s", fili_quote(base, strlen(base)).text);
+}
+
 static fil_status writer_open(fil_ctx *ctx, const char *path, const fili_writer_input *input,
                               uint32_t flags, fil_writer **out)
 {
@@ -164,13 +169,8 @@ fil_status fil_writer_open(fil_ctx *ctx, const char *path, const fil_tensor_desc
     const fili_writer_input input = {
         .tensors = tensors, .n_tensors = n_tensors, .metadata = metadata, .n_pairs = n_pairs};
     const fil_status status = writer_open(ctx, path, &input, flags, out);
-    if (status != FIL_OK) fili_error_frame(ctx, "file %s", fili_quote(path, strlen(path)).text);
+    if (status != FIL_OK) writer_frame(ctx, path);
     return status;
-}
-
-static void writer_frame(fil_ctx *ctx, const char *base)
-{
-    fili_error_frame(ctx, "file %s", fili_quote(base, strlen(base)).text);
 }
 
 fil_status fil_writer_put(fil_writer *writer, size_t i, const void *data, uint64_t bytes)

@@ -238,7 +238,7 @@ static fil_status shard_names(fil_ctx *ctx, json_t *root, const char ***names, s
 static fil_status claim_shards(const search *s, const listing *l, const char *index)
 {
     fil_ctx       *ctx        = l->ctx;
-    const uint64_t max_values = 2 * ctx->opt.limits.tensors + 64; /* names, files, metadata */
+    const uint64_t max_values = 64 + 4 * (ctx->opt.limits.tensors + 1); /* as in index.c */
     const char   **names      = NULL;
     size_t         n          = 0;
     fili_json      json       = {.root = NULL};
