@@ -506,7 +506,7 @@ static const refusal refusals[] = {
     {{{"a", FIL_F6_E2M3, 1, {2}}}, 1, {{0}}, 0, FIL_E_ARG, "no whole number of bytes"},
     {{{"a", FIL_U8, 2, {BIG, BIG}}}, 1, {{0}}, 0, FIL_E_ARG, "no whole number of bytes"},
     {{{"a", FIL_U8, 3, {BIG, BIG, 0}}}, 1, {{0}}, 0, FIL_E_ARG, "no whole number of bytes"},
-    {{{"a", FIL_U8, 2, {BIG, 1 << 20}}, {"b", FIL_U8, 2, {BIG, 1 << 20}}},
+    {{{"a", FIL_U8, 2, {BIG, 1 << 22}}, {"b", FIL_U8, 2, {BIG, 1 << 22}}},
      2,
      {{0}},
      0,
