@@ -1,2 +1,6 @@
 list(APPEND FIL_SOURCES
-    io/tensors.c)
+    io/pickle.c
+    io/pickle_torch.c
+    io/pth.c
+    io/tensors.c
+    io/zip.c)
