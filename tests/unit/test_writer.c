@@ -472,10 +472,11 @@ static void more_data_than_a_tensor_holds_is_refused_and_the_writer_goes_on(void
 
 /* ---- what is refused ------------------------------------------------------------------------ */
 
-#define BIG ((int64_t)1 << 40)
+#define BIG  ((int64_t)1 << 40)
+#define HUGE (((int64_t)1 << 61) - 1) /* bytes: the most one tensor may have */
 
 typedef struct refusal {
-    fil_tensor_desc tensors[2];
+    fil_tensor_desc tensors[5];
     size_t          n;
     fil_pair        pairs[2];
     size_t          n_pairs;
@@ -506,8 +507,12 @@ static const refusal refusals[] = {
     {{{"a", FIL_F6_E2M3, 1, {2}}}, 1, {{0}}, 0, FIL_E_ARG, "no whole number of bytes"},
     {{{"a", FIL_U8, 2, {BIG, BIG}}}, 1, {{0}}, 0, FIL_E_ARG, "no whole number of bytes"},
     {{{"a", FIL_U8, 3, {BIG, BIG, 0}}}, 1, {{0}}, 0, FIL_E_ARG, "no whole number of bytes"},
-    {{{"a", FIL_U8, 2, {BIG, 1 << 22}}, {"b", FIL_U8, 2, {BIG, 1 << 22}}},
-     2,
+    {{{"a", FIL_U8, 1, {HUGE}},
+      {"b", FIL_U8, 1, {HUGE}},
+      {"c", FIL_U8, 1, {HUGE}},
+      {"d", FIL_U8, 1, {HUGE}},
+      {"e", FIL_U8, 1, {HUGE}}},
+     5,
      {{0}},
      0,
      FIL_E_ARG,
