@@ -1,4 +1,7 @@
-/* cli/cmd_help.c: `filigree help [VERB]`, the same texts as --help. */
+/* cli/cmd_help.c: `filigree help [VERB]`, the same texts as --help. They are made in help.c from
+ * the tables of the verbs; nothing is written here. An unknown verb is met as main.c would meet
+ * it.
+ */
 #include "report.h"
 #include "verb.h"
 

@@ -63,10 +63,11 @@ static int check_count(const cli_verb *verb, int n_args, char **args)
 static int run_verb(const cli_verb *verb, char **argv, int n, cli_out *out)
 {
     _Alignas(max_align_t) unsigned char values[CLI_VALUES] = {0};
-    cli_common                          common             = {0};
-    const cli_option_set                sets[]             = {
-                                   {.options = verb->options, .n = verb->n_options, .values = values},
-                                   {.options = cli_common_options, .n = cli_n_common_options, .values = &common},
+
+    cli_common           common = {0};
+    const cli_option_set sets[] = {
+        {.options = verb->options, .n = verb->n_options, .values = values},
+        {.options = cli_common_options, .n = cli_n_common_options, .values = &common},
     };
     int n_args = 0;
     int code   = cli_parse(sets, 2, verb->name, argv, n, &n_args);

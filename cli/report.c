@@ -1,4 +1,8 @@
-/* cli/report.c: error lines, exit codes, and the context with its log (cli/report.h). */
+/* cli/report.c: error lines, exit codes, and the context with its log (cli/report.h).
+ *
+ * A line is put together in a fixed buffer, so that running out of memory can be said too; what is
+ * longer than the buffer is cut.
+ */
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -38,27 +42,24 @@ static void print_line(const char *text)
     cli_put(&err, "\n");
 }
 
-static void print_format(const char *format, va_list args)
-{
-    char line[LINE];
-    vsnprintf(line, sizeof line, format, args);
-    print_line(line);
-}
-
 void cli_error(const char *format, ...)
 {
+    char    line[LINE];
     va_list args;
     va_start(args, format);
-    print_format(format, args);
+    vsnprintf(line, sizeof line, format, args);
     va_end(args);
+    print_line(line);
 }
 
 int cli_usage(const char *format, ...)
 {
+    char    line[LINE];
     va_list args;
     va_start(args, format);
-    print_format(format, args);
+    vsnprintf(line, sizeof line, format, args);
     va_end(args);
+    print_line(line);
     return CLI_EXIT_USAGE;
 }
 
@@ -81,7 +82,7 @@ int cli_failed(const fil_ctx *ctx, const char *where)
     char             line[LINE];
     const char      *joint = " (while ";
     line[0]                = '\0';
-    append(line, e->message[0] != '\0' ? e->message : fil_status_text(e->status), "");
+    append(line, e->message[0] != '\0' ? e->message : fil_status_text((int)e->status), "");
     for (int32_t i = 0; i < e->n_frames && i < FIL_ERROR_FRAMES; i++) {
         append(line, joint, e->frame[i]);
         joint = ", ";
@@ -93,7 +94,7 @@ int cli_failed(const fil_ctx *ctx, const char *where)
     }
     if (joint[0] == ',') append(line, ")", "");
     print_line(line);
-    return cli_exit_of(e->status);
+    return (int)cli_exit_of(e->status);
 }
 
 /* Errors are left to cli_failed, which says them once, with their frames. */

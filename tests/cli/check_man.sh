@@ -45,7 +45,8 @@ section OPTIONS | { grep '^\*\*-' || true; } | tr -d '*' >man.txt
 compare option
 
 sed -n '/^exit codes:/,/^$/s/^ *\([0-9][0-9]*\)  \(.*\)/\1 \2/p' program.txt >help.txt
-section "EXIT STATUS" | awk '/^\*\*[0-9]/ { code = $1 } /^: / && code { print code, $0; code = "" }' |
+section "EXIT STATUS" |
+    awk '/^\*\*[0-9]/ { code = $1 } /^: / && code { print code, $0; code = "" }' |
     sed 's/^\*\*\([0-9]*\)\*\* : \(.*\)\.$/\1 \2/' >man.txt
 compare 'exit code'
 

@@ -54,4 +54,7 @@ diff ../expected ../found
 "$python" "$here/run_cli_tests" --program ../program --cases . --update >../log || true
 "$python" "$here/run_cli_tests" --program ../program --cases . >../log || true
 sed -n 's/^\[  FAILED  \] \(bad.*\)/\1/p' ../log | sort -u | tr '\n' ' ' >../found
-[ "$(cat ../found)" = "bad_glob bad_glob_more " ] || { echo "left after --update: $(cat ../found)"; exit 1; }
+if [ "$(cat ../found)" != "bad_glob bad_glob_more " ]; then
+    echo "left after --update: $(cat ../found)"
+    exit 1
+fi

@@ -16,7 +16,9 @@ st() {
 
 # two FILE: a matrix and a vector, 40 bytes of data.
 two() {
-    st "$1" '{"a.weight":{"dtype":"F32","shape":[2,4],"data_offsets":[0,32]},"a.bias":{"dtype":"BF16","shape":[4],"data_offsets":[32,40]}}' 40
+    weight='"a.weight":{"dtype":"F32","shape":[2,4],"data_offsets":[0,32]}'
+    bias='"a.bias":{"dtype":"BF16","shape":[4],"data_offsets":[32,40]}'
+    st "$1" "{$weight,$bias}" 40
 }
 
 # one FILE NAME: a single byte under that name.
@@ -29,7 +31,8 @@ sharded() {
     mkdir -p "$1"
     one "$1/model-00001-of-00002.safetensors" x
     one "$1/model-00002-of-00002.safetensors" y
-    printf '%s' '{"metadata":{"total_size":2},"weight_map":{"x":"model-00001-of-00002.safetensors","y":"model-00002-of-00002.safetensors"}}' \
+    printf '{"metadata":{"total_size":2},"weight_map":{"x":"%s","y":"%s"}}' \
+        model-00001-of-00002.safetensors model-00002-of-00002.safetensors \
         >"$1/model.safetensors.index.json"
 }
 
@@ -38,8 +41,8 @@ many() {
     header=$(awk -v n="$2" 'BEGIN {
         printf "{"
         for (i = 0; i < n; i++)
-            printf "%s\"blocks.%05d.weight\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%d,%d]}",
-                (i ? "," : ""), i, i, i + 1
+            printf "%s\"blocks.%05d.weight\":{\"dtype\":\"U8\",\"shape\":[1],%s:[%d,%d]}",
+                (i ? "," : ""), i, "\"data_offsets\"", i, i + 1
         printf "}"
     }')
     st "$1" "$header" "$2"
