@@ -6,6 +6,7 @@
 # runs: set-up without a network (must fail with one sentence), demo, test, and both again (must
 # install nothing). apt's sources and settings are this machine's. Uses a throw-away copy of the
 # base per run. Exit code 0 if everything held.
+# shellcheck disable=SC2016,SC2034 # check() evaluates its second argument
 set -eu
 
 [ $# -ge 1 ] || { echo "usage: tools/bare_debian.sh FOLDER [MIRROR]" >&2; exit 2; }
@@ -52,7 +53,7 @@ git -C "$here" bundle create -q "$root/opt/bundle" HEAD
 
 # in_root COMMAND: as a new login would see it
 in_root() {
-    chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb sh -c "$1"
+    chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp TERM=dumb sh -c "$1"
 }
 
 check() {
@@ -81,7 +82,7 @@ check "tests were counted" \
 
 echo "==== second time, without a network"
 in_root 'dpkg-query -W' >"$root/opt/packages"
-unshare -n chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
+unshare -n chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp \
     sh -c 'cd /opt/filigree && ./run setup && ./run demo && ./run test' | tee "$root/opt/again"
 in_root 'dpkg-query -W' >"$root/opt/packages.again"
 check "nothing was installed" 'cmp -s "$root/opt/packages" "$root/opt/packages.again"'
