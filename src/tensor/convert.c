@@ -57,7 +57,7 @@ static fili_convert_fn store_of(const fili_convert_set *set, fil_dtype dst)
 
 static size_t size_of(fil_dtype dtype)
 {
-    return fil_dtype_bits((int)dtype) / 8;
+    return fil_dtype_bits(dtype) / 8;
 }
 
 void fili_convert_row(const fili_convert_set *set, fil_dtype dst_dtype, void *dst,
@@ -95,7 +95,7 @@ static fil_status check_dtypes(fil_ctx *ctx, fil_dtype dst, fil_dtype src)
     if (!fili_convert_has(dst) || !fili_convert_has(src))
         return FIL_FAIL(ctx, FIL_E_UNSUP,
                         "no conversion from %s to %s; F64, F32, BF16, F16 and F8_E4M3 have them",
-                        fil_dtype_name((int)src), fil_dtype_name((int)dst));
+                        fil_dtype_name(src), fil_dtype_name(dst));
     return FIL_OK;
 }
 
