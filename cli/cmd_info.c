@@ -27,7 +27,7 @@ typedef struct info_run {
 /* From the bytes, because the product of a shape with a zero in it may have wrapped on the way. */
 uint64_t info_elements(const fil_tensor_info *tensor)
 {
-    const uint32_t bits = fil_dtype_bits((int)tensor->dtype);
+    const uint32_t bits = fil_dtype_bits(tensor->dtype);
     if (bits == 0) return 0;
     return tensor->bytes / bits * 8 + tensor->bytes % bits * 8 / bits;
 }

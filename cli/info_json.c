@@ -46,7 +46,7 @@ static void tensors(cli_out *out, const info_item *item)
         fil_file_tensor(item->file, i, &t);
         cli_json_open(out, "tensor");
         cli_json_text(out, "name", t.name);
-        cli_json_text(out, "dtype", fil_dtype_name((int)t.dtype));
+        cli_json_text(out, "dtype", fil_dtype_name(t.dtype));
         cli_json_array(out, "shape", t.shape, t.rank);
         cli_json_number(out, "bytes", t.bytes);
         cli_json_number(out, "offset", t.offset);
@@ -76,7 +76,7 @@ void info_json_broken(cli_out *out, const info_item *item, const fil_error *erro
         frames[n] = error->frame[n];
     cli_json_open(out, "error");
     cli_json_text(out, "path", item->shown);
-    cli_json_text(out, "status", fil_status_name((int)error->status));
+    cli_json_text(out, "status", fil_status_name(error->status));
     cli_json_number(out, "exit", (uint64_t)cli_exit_of(error->status));
     cli_json_text(out, "message", error->message);
     cli_json_texts(out, "while", frames, n);

@@ -71,7 +71,7 @@ static void tensor_row(const void *user, size_t i, cli_cell *cells)
     fil_tensor_info t;
     fil_file_tensor(user, i, &t);
     cells[0].text = t.name;
-    cells[1].text = fil_dtype_name((int)t.dtype);
+    cells[1].text = fil_dtype_name(t.dtype);
     shape_text(cells[2].own, sizeof cells[2].own, &t);
     cell_number(&cells[3], t.bytes);
     cells[4].text = t.file;

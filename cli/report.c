@@ -82,7 +82,7 @@ int cli_failed(const fil_ctx *ctx, const char *where)
     char             line[LINE];
     const char      *joint = " (while ";
     line[0]                = '\0';
-    append(line, e->message[0] != '\0' ? e->message : fil_status_text((int)e->status), "");
+    append(line, e->message[0] != '\0' ? e->message : fil_status_text(e->status), "");
     for (int32_t i = 0; i < e->n_frames && i < FIL_ERROR_FRAMES; i++) {
         append(line, joint, e->frame[i]);
         joint = ", ";

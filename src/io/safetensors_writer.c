@@ -50,7 +50,7 @@ static fil_status check_tensor(fil_ctx *ctx, size_t i, const fil_tensor_desc *t,
 {
     FIL_TRY(check_tensor_name(ctx, i, t->name));
     const fili_quoted q = fili_quote(t->name, strlen(t->name));
-    FIL_CHECK(ctx, fil_dtype_bits((int)t->dtype) != 0, "tensor '%s': %d is no dtype", q.text,
+    FIL_CHECK(ctx, fil_dtype_bits(t->dtype) != 0, "tensor '%s': %d is no dtype", q.text,
               (int)t->dtype);
     FIL_CHECK(ctx, t->rank <= FIL_MAX_RANK, "tensor '%s' has %u dimensions; the limit is %d",
               q.text, t->rank, FIL_MAX_RANK);
@@ -59,7 +59,7 @@ static fil_status check_tensor(fil_ctx *ctx, size_t i, const fil_tensor_desc *t,
                   q.text, d, (long long)t->shape[d]);
     FIL_CHECK(ctx, fili_shape_bytes(t->dtype, t->rank, t->shape, bytes),
               "tensor '%s': shape and dtype %s give no whole number of bytes below 2^64", q.text,
-              fil_dtype_name((int)t->dtype));
+              fil_dtype_name(t->dtype));
     return FIL_OK;
 }
 
@@ -135,7 +135,7 @@ static int by_name(const void *a, const void *b)
 /* Types below a byte count as bytes: several elements share one. */
 static uint32_t alignment(const place *p)
 {
-    const uint32_t bits = fil_dtype_bits((int)p->desc->dtype);
+    const uint32_t bits = fil_dtype_bits(p->desc->dtype);
     return bits < 8 ? 1 : bits / 8;
 }
 
@@ -245,7 +245,7 @@ static void add_tensor(text *t, const place *p)
 {
     add_string(t, p->desc->name);
     add_literal(t, ":{\"dtype\":");
-    add_string(t, fil_dtype_name((int)p->desc->dtype));
+    add_string(t, fil_dtype_name(p->desc->dtype));
     add_literal(t, ",\"shape\":[");
     for (uint32_t d = 0; d < p->desc->rank; d++) {
         if (d > 0) add_literal(t, ",");
