@@ -139,7 +139,8 @@ static void file_offset_and_size_are_those_on_disk(void **state)
 static void sharded_model_is_read_through_its_index(void **state)
 {
     static const char     index[] = "{\"weight_map\":{\"a\":\"m-1.safetensors\","
-                                    "\"first\":\"m-2.safetensors\",\"second\":\"m-2.safetensors\"}}";
+                                    "\"first\":\"m-2.safetensors\","
+                                    "\"second\":\"m-2.safetensors\"}}";
     const fil_tensor_desc a       = {.name = "a", .dtype = FIL_U8, .rank = 1, .shape = {0}};
     const bench          *b       = *state;
     fil_writer           *w;
@@ -161,6 +162,11 @@ static void sharded_model_is_read_through_its_index(void **state)
     assert_string_equal(t.file, "m-1.safetensors");
     fil_file_tensor(f, 2, &t);
     assert_string_equal(t.file, "m-2.safetensors");
+    size_t one;
+    size_t other;
+    free(scratch_read(&b->dir, "m-1.safetensors", &one));
+    free(scratch_read(&b->dir, "m-2.safetensors", &other));
+    assert_int_equal(fil_file_bytes(f), one + other);
     fil_file_close(&f);
 }
 
