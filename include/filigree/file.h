@@ -130,9 +130,11 @@ FIL_API FIL_MUSTCHECK fil_status fil_file_read(fil_file *file, size_t i, uint64_
 typedef struct fil_folder fil_folder; /* opaque */
 
 /* Lists the tensor files of a model folder and of its direct subfolders: every
- * NAME.safetensors.index.json, every .safetensors that no index of its folder names, every .pth;
- * and config.json, model_index.json. No file is opened but the indexes.
- * Statuses as fil_file_open; E_MISMATCH if there is no tensor file at all. */
+ * NAME.safetensors.index.json, every .safetensors that no index of its folder names, every .pth.
+ * config.json and model_index.json beside them tell the layout. No file is read but the indexes.
+ * Hidden entries are ignored. Symbolic links are skipped with a warning in the log, unless
+ * FIL_OPEN_TRUSTED is given. Statuses as fil_file_open; E_LIMIT beyond 65,536 entries; E_MISMATCH
+ * if there is no tensor file at all. */
 FIL_API FIL_MUSTCHECK fil_status fil_folder_open(fil_ctx *ctx, const char *path, uint32_t flags,
                                                  fil_folder **out);
 FIL_API void                     fil_folder_close(fil_folder **folder);
@@ -159,13 +161,15 @@ typedef struct fil_tensor_desc {
 } fil_tensor_desc;
 
 typedef struct fil_pair {
-    const char *key, *value; /* UTF-8 */
+    const char *key, *value; /* UTF-8 without control characters; a value may have tabs and lines */
 } fil_pair;
 
 /* Begins a safetensors file at `path`: writes the header into a temporary file beside it. Data may
  * then come in any order and any pieces, so that a file may be larger than memory. Inputs are
  * borrowed for the call; the writer borrows ctx. Data area starts at a multiple of 64 bytes.
- * E_IO: cannot write, or the file exists and FIL_WRITE_REPLACE is not given; E_ARG; E_NOMEM. */
+ * E_IO: cannot write, or the file exists and FIL_WRITE_REPLACE is not given; E_LIMIT: more than the
+ * context's limits would let us read again; E_ARG: a name, dtype, shape or text that no reader
+ * would accept; E_NOMEM. */
 FIL_API FIL_MUSTCHECK fil_status fil_writer_open(fil_ctx *ctx, const char *path,
                                                  const fil_tensor_desc *tensors, size_t n_tensors,
                                                  const fil_pair *metadata, size_t n_pairs,
@@ -178,7 +182,9 @@ FIL_API FIL_MUSTCHECK fil_status fil_writer_put(fil_writer *writer, size_t i, co
 
 /* Makes the file appear under its name, whole and durable: fsync, rename, fsync of the folder.
  * E_ARG: a tensor is incomplete. Closes the writer and sets *writer to NULL whatever the result;
- * on failure the temporary file is gone and what stood at `path` before is untouched. */
+ * on failure the temporary file is gone and what stood at `path` before is untouched. The one
+ * exception: if only the fsync of the folder fails (E_IO), the new file stands at `path`, but may
+ * not survive a power cut. */
 FIL_API FIL_MUSTCHECK fil_status fil_writer_finish(fil_writer **writer);
 
 /* Gives up: removes the temporary file. NULL and a NULL handle are accepted. */

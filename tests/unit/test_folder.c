@@ -233,10 +233,14 @@ static void two_indexes_in_one_folder_claim_their_own_shards(void **state)
 {
     const bench *b = *state;
     text(b, "m.safetensors.index.json", two_shards);
-    text(b, "n.safetensors.index.json", "{\"weight_map\":{\"a\":\"n-1.safetensors\"}}");
+    text(b, "n.safetensors.index.json",
+         "{\"weight_map\":{\"c\":\"n-3.safetensors\",\"b\":\"n-2.safetensors\","
+         "\"a\":\"n-1.safetensors\"}}");
     touch(b, "m-1.safetensors");
     touch(b, "m-2.safetensors");
     touch(b, "n-1.safetensors");
+    touch(b, "n-2.safetensors");
+    touch(b, "n-3.safetensors");
     expect(b, 0, "files m.safetensors.index.json n.safetensors.index.json");
 }
 
@@ -325,6 +329,7 @@ static void links_that_lead_nowhere_matter_only_under_a_tensor_file_name(void **
     link_to(b, "nowhere", "b");
     link_to(b, "c", "c");
     expect(b, FIL_OPEN_TRUSTED, "files a.safetensors");
+    assert_int_equal(b->warnings, 0);
     link_to(b, "nowhere", "d.safetensors");
     expect_failure(b, FIL_OPEN_TRUSTED, FIL_E_IO, "cannot open 'd.safetensors'");
 }
@@ -404,23 +409,58 @@ static int list_crowd(void *self, int fd, int (*entry)(void *arg, const char *na
     return fili_os_posix.list(NULL, fd, entry, arg); /* one more: a.safetensors */
 }
 
+static fil_status open_crowd(const bench *b, unsigned n)
+{
+    crowd       c  = {.fault = {.at = -1}, .n = n};
+    fili_os     os = os_fault_table(&c.fault);
+    fil_ctx    *ctx;
+    fil_folder *f;
+    os.list = list_crowd;
+    assert_int_equal(fili_ctx_open_on(&os, &ctx, NULL), FIL_OK);
+    const fil_status status = fil_folder_open(ctx, b->dir.path, 0, &f);
+    fil_folder_close(&f);
+    assert_int_equal(c.fault.open, 0);
+    fil_ctx_close(&ctx);
+    return status;
+}
+
 static void number_of_entries_is_limited_to_65536(void **state)
 {
     const bench *b = *state;
     touch(b, "a.safetensors");
-    for (unsigned extra = 0; extra < 2; extra++) {
-        crowd       c  = {.fault = {.at = -1}, .n = FILI_FOLDER_ENTRIES + extra};
-        fili_os     os = os_fault_table(&c.fault);
-        fil_ctx    *ctx;
-        fil_folder *f;
-        os.list = list_crowd;
-        assert_int_equal(fili_ctx_open_on(&os, &ctx, NULL), FIL_OK);
-        const fil_status status = fil_folder_open(ctx, b->dir.path, 0, &f);
-        assert_int_equal(status, extra == 0 ? FIL_OK : FIL_E_LIMIT);
-        fil_folder_close(&f);
-        assert_int_equal(c.fault.open, 0);
-        fil_ctx_close(&ctx);
-    }
+    assert_int_equal(open_crowd(b, FILI_FOLDER_ENTRIES), FIL_OK);
+    assert_int_equal(open_crowd(b, FILI_FOLDER_ENTRIES + 1), FIL_E_LIMIT);
+}
+
+static void entries_of_subfolders_count_against_the_same_limit(void **state)
+{
+    const bench *b = *state;
+    folder(b, "sub"); /* both folders have n - 1 entries more than they show */
+    touch(b, "sub/a.safetensors");
+    assert_int_equal(open_crowd(b, FILI_FOLDER_ENTRIES / 2), FIL_OK);
+    assert_int_equal(open_crowd(b, FILI_FOLDER_ENTRIES / 2 + 1), FIL_E_LIMIT);
+}
+
+static int list_twice(void *self, int fd, int (*entry)(void *arg, const char *name), void *arg)
+{
+    crowd    *c = self;
+    const int r = fili_os_posix.list(NULL, fd, entry, arg);
+    return c->n++ == 0 ? -EINTR : r;
+}
+
+static void listing_that_was_interrupted_begins_again(void **state)
+{
+    const bench *b  = *state;
+    crowd        c  = {.fault = {.at = -1}};
+    fili_os      os = os_fault_table(&c.fault);
+    fil_ctx     *ctx;
+    touch(b, "a.safetensors");
+    touch(b, "b.safetensors");
+    os.list = list_twice;
+    assert_int_equal(fili_ctx_open_on(&os, &ctx, NULL), FIL_OK);
+    expect_listing(ctx, b->dir.path, 0, "files a.safetensors b.safetensors");
+    assert_int_equal(c.n, 2);
+    fil_ctx_close(&ctx);
 }
 
 /* ---- faults --------------------------------------------------------------------------------- */
@@ -549,6 +589,8 @@ int main(void)
         TEST(misuse_is_answered_with_e_arg),
         TEST(number_of_tensor_files_is_limited_by_the_limit_on_shards),
         TEST(number_of_entries_is_limited_to_65536),
+        TEST(entries_of_subfolders_count_against_the_same_limit),
+        TEST(listing_that_was_interrupted_begins_again),
         TEST(every_failing_system_call_gives_a_status_or_the_whole_listing),
         TEST(every_failing_allocation_gives_e_nomem_and_leaves_no_memory),
         TEST(fixture_pipelines_are_listed),
