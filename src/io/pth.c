@@ -208,7 +208,7 @@ static fil_status check_layout(const reader *r, const fili_pickle_tensor *t, con
 static fil_status check_storage(const reader *r, const fili_pickle_storage *s, const char *name,
                                 const fili_zip_entry **out)
 {
-    const uint64_t size = fil_dtype_bits((int)s->dtype) / 8;
+    const uint64_t size = fil_dtype_bits(s->dtype) / 8;
     uint64_t       bytes;
     *out = find_entry(r, "data/", s->key, s->key_bytes);
     if (*out == NULL)
@@ -219,7 +219,7 @@ static fil_status check_storage(const reader *r, const fili_pickle_storage *s, c
             r->ctx, FIL_E_FORMAT,
             "tensor '%s': storage data/%s has %llu bytes; %llu elements of %s need more", name,
             fili_quote(s->key, s->key_bytes).text, (unsigned long long)(*out)->bytes,
-            (unsigned long long)s->elements, fil_dtype_name((int)s->dtype));
+            (unsigned long long)s->elements, fil_dtype_name(s->dtype));
     return FIL_OK;
 }
 
@@ -234,7 +234,7 @@ static fil_status add_tensor(fili_tensors *set, const reader *r, const fili_pick
                         fili_pickle_kind_name(key->kind));
     const fili_quoted          q    = fili_quote(key->u.text, key->length);
     const fili_pickle_storage *s    = t->storage;
-    const uint64_t             size = fil_dtype_bits((int)s->dtype) / 8;
+    const uint64_t             size = fil_dtype_bits(s->dtype) / 8;
     FIL_TRY(check_layout(r, t, q.text, &elements));
     FIL_TRY(check_storage(r, s, q.text, &e));
     if (!fili_add_u64(t->offset, elements, &end) || end > s->elements)

@@ -102,7 +102,7 @@ static fil_status check_extent(const fili_tensors *set, const fili_entry *e, con
     fil_ctx *ctx = set->ctx;
     uint64_t bytes;
     uint64_t end;
-    if (e->source < 0 || (size_t)e->source >= set->n_sources || fil_dtype_bits((int)e->dtype) == 0)
+    if (e->source < 0 || (size_t)e->source >= set->n_sources || fil_dtype_bits(e->dtype) == 0)
         return FIL_FAIL(ctx, FIL_E_INTERNAL, "tensor '%s' has no source or no dtype", name);
     if (e->rank > FIL_MAX_RANK)
         return FIL_FAIL(ctx, FIL_E_LIMIT, "tensor '%s' has %u dimensions; the limit is %d", name,
@@ -110,11 +110,11 @@ static fil_status check_extent(const fili_tensors *set, const fili_entry *e, con
     if (!fili_shape_bytes(e->dtype, e->rank, e->shape, &bytes))
         return FIL_FAIL(ctx, FIL_E_FORMAT,
                         "tensor '%s': shape and dtype %s give no valid number of bytes", name,
-                        fil_dtype_name((int)e->dtype));
+                        fil_dtype_name(e->dtype));
     if (bytes != e->bytes)
         return FIL_FAIL(ctx, FIL_E_FORMAT,
                         "tensor '%s': shape and dtype %s need %llu bytes, its range has %llu", name,
-                        fil_dtype_name((int)e->dtype), (unsigned long long)bytes,
+                        fil_dtype_name(e->dtype), (unsigned long long)bytes,
                         (unsigned long long)e->bytes);
     const uint64_t size = set->sources[e->source].file.size;
     if (!fili_add_u64(e->offset, e->bytes, &end) || end > size)

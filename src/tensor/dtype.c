@@ -65,7 +65,7 @@ bool fili_shape_bytes(fil_dtype dtype, uint32_t rank, const int64_t *shape, uint
     uint64_t n;
     uint64_t total;
     if (!fili_shape_elements(rank, shape, &n)) return false;
-    if (!fili_mul_u64(n, fil_dtype_bits((int)dtype), &total) || total % 8 != 0) return false;
+    if (!fili_mul_u64(n, fil_dtype_bits(dtype), &total) || total % 8 != 0) return false;
     *bytes = total / 8;
     return true;
 }
