@@ -1,4 +1,5 @@
 /* tests/support/pth_make.c: archives and pickles, byte by byte (pth_make.h). */
+#define _POSIX_C_SOURCE 200809L
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
