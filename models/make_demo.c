@@ -10,6 +10,7 @@
  * To write a file: describe its tensors (fil_tensor_desc), open, put the data, finish. See
  * write_file below.
  */
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdint.h>
@@ -66,11 +67,19 @@ typedef struct list {
     size_t          n;
 } list;
 
+/* The two parts as one name; asserts that it fits: the names below are ours. */
+static void join(char name[80], const char *prefix, const char *rest)
+{
+    const int n = snprintf(name, 80, "%s%s", prefix, rest);
+    assert(n > 0 && n < 80);
+    (void)n;
+}
+
 static void add(list *l, kind k, const char *prefix, const char *name, uint32_t rank,
                 const int64_t *shape)
 {
     fil_tensor_desc *t = &l->desc[l->n];
-    snprintf(l->name[l->n], sizeof l->name[0], "%s%s", prefix, name);
+    join(l->name[l->n], prefix, name);
     *t = (fil_tensor_desc){.name = l->name[l->n], .dtype = FIL_BF16, .rank = rank};
     memcpy(t->shape, shape, rank * sizeof shape[0]);
     l->kind[l->n++] = k;
@@ -83,8 +92,8 @@ static void add(list *l, kind k, const char *prefix, const char *name, uint32_t 
 /* PREFIX.NAME.weight [out, in] and PREFIX.NAME.bias [out] */
 static void add_linear(list *l, const char *prefix, const char *name, int64_t out, int64_t in)
 {
-    char full[64];
-    snprintf(full, sizeof full, "%s%s", prefix, name);
+    char full[80];
+    join(full, prefix, name);
     ADD(l, WEIGHT, full, ".weight", out, in);
     ADD(l, SMALL, full, ".bias", out);
 }
@@ -115,14 +124,14 @@ static void add_attention(list *l, const char *prefix)
 static void add_block(list *l, int layer)
 {
     char block[32];
-    char part[64];
+    char part[80];
     snprintf(block, sizeof block, "blocks.%d.", layer);
     ADD(l, SMALL, block, "modulation", 1, 6, DIM);
-    snprintf(part, sizeof part, "%sself_attn.", block);
+    join(part, block, "self_attn.");
     add_attention(l, part);
     ADD(l, NORM, block, "norm3.weight", DIM);
     ADD(l, SMALL, block, "norm3.bias", DIM);
-    snprintf(part, sizeof part, "%scross_attn.", block);
+    join(part, block, "cross_attn.");
     add_attention(l, part);
     add_linear(l, block, "ffn.0", FFN, DIM);
     add_linear(l, block, "ffn.2", DIM, FFN);
@@ -140,8 +149,8 @@ static void add_head(list *l)
 static void add_conv3d(list *l, const char *prefix, const char *name, int64_t out, int64_t in,
                        int64_t time, int64_t space)
 {
-    char full[64];
-    snprintf(full, sizeof full, "%s%s", prefix, name);
+    char full[80];
+    join(full, prefix, name);
     ADD(l, WEIGHT, full, ".weight", out, in, time, space, space);
     ADD(l, SMALL, full, ".bias", out);
 }
@@ -149,8 +158,8 @@ static void add_conv3d(list *l, const char *prefix, const char *name, int64_t ou
 static void add_conv2d(list *l, const char *prefix, const char *name, int64_t out, int64_t in,
                        int64_t space)
 {
-    char full[64];
-    snprintf(full, sizeof full, "%s%s", prefix, name);
+    char full[80];
+    join(full, prefix, name);
     ADD(l, WEIGHT, full, ".weight", out, in, space, space);
     ADD(l, SMALL, full, ".bias", out);
 }
@@ -167,14 +176,14 @@ static void add_residual(list *l, const char *prefix, int64_t in, int64_t out)
 /* Residual, attention, residual: the middle of both halves. */
 static void add_middle(list *l, const char *half, int64_t c)
 {
-    char prefix[64];
-    snprintf(prefix, sizeof prefix, "%s.middle.0.", half);
+    char prefix[80];
+    join(prefix, half, ".middle.0.");
     add_residual(l, prefix, c, c);
-    snprintf(prefix, sizeof prefix, "%s.middle.1.", half);
+    join(prefix, half, ".middle.1.");
     ADD(l, NORM, prefix, "norm.gamma", c, 1, 1);
     add_conv2d(l, prefix, "to_qkv", 3 * c, c, 1);
     add_conv2d(l, prefix, "proj", c, c, 1);
-    snprintf(prefix, sizeof prefix, "%s.middle.2.", half);
+    join(prefix, half, ".middle.2.");
     add_residual(l, prefix, c, c);
 }
 
@@ -186,10 +195,12 @@ typedef struct level {
 
 static void add_levels(list *l, const char *path, const level *levels, size_t n, int time_factor)
 {
-    char prefix[64];
+    char number[16];
+    char prefix[80];
     for (size_t i = 0; i < n; i++) {
         const level *v = &levels[i];
-        snprintf(prefix, sizeof prefix, "%s.%zu.", path, i);
+        snprintf(number, sizeof number, ".%u.", (unsigned)i);
+        join(prefix, path, number);
         if (v->what == 'r') {
             add_residual(l, prefix, v->in, v->out);
             continue;

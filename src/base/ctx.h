@@ -29,11 +29,9 @@ fil_status fili_ctx_open_on(const fili_os *os, fil_ctx **out, const fil_options 
 /* First line of every public function that can fail: forgets the former call's error. */
 void fili_ctx_enter(fil_ctx *ctx);
 
-/* ctx may be NULL (no context yet): the detail then goes to a thread-local error. Returns status.
- */
-fil_status fili_fail(fil_ctx *ctx, const char *file, int line, const char *function,
-                     fil_status status, const char *format, ...)
-    __attribute__((format(printf, 6, 7)));
+/* ctx may be NULL (no context yet): the detail then goes to a thread-local error. Use FIL_FAIL. */
+void fili_fail(fil_ctx *ctx, const char *file, int line, const char *function, fil_status status,
+               const char *format, ...) __attribute__((format(printf, 6, 7)));
 
 /* Adds "while ..." to the pending failure; frames beyond the fourth are dropped. */
 void fili_error_frame(fil_ctx *ctx, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -68,8 +66,9 @@ typedef struct fili_quoted {
 } fili_quoted;
 fili_quoted fili_quote(const char *name, size_t bytes);
 
+/* The value is the status itself, so that the compiler sees that a failure is never FIL_OK. */
 #define FIL_FAIL(ctx, status, ...)                                                                 \
-    fili_fail((ctx), __FILE__, __LINE__, __func__, (status), __VA_ARGS__)
+    (fili_fail((ctx), __FILE__, __LINE__, __func__, (status), __VA_ARGS__), (status))
 
 #define FIL_TRY(expr)                                                                              \
     do {                                                                                           \

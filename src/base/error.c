@@ -88,11 +88,11 @@ fili_quoted fili_quote(const char *name, size_t bytes)
     return q;
 }
 
-fil_status fili_fail(fil_ctx *ctx, const char *file, int line, const char *function,
-                     fil_status status, const char *format, ...)
+void fili_fail(fil_ctx *ctx, const char *file, int line, const char *function, fil_status status,
+               const char *format, ...)
 {
     fil_error *e = ctx != NULL ? &ctx->error : &thread_error;
-    if (ctx != NULL && e->status != FIL_OK) return status; /* the first failure wins */
+    if (ctx != NULL && e->status != FIL_OK) return; /* the first failure wins */
     va_list args;
     va_start(args, format);
     vsnprintf(e->message, sizeof e->message, format, args);
@@ -104,7 +104,6 @@ fil_status fili_fail(fil_ctx *ctx, const char *file, int line, const char *funct
     e->file     = file;
     e->line     = line;
     fili_log(ctx, FIL_LOG_ERROR, "%s", e->message);
-    return status;
 }
 
 void fili_error_frame(fil_ctx *ctx, const char *format, ...)
