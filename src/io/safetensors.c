@@ -288,7 +288,7 @@ static int by_range(const void *a, const void *b)
 static fil_status check_cover(const reader *r)
 {
     uint64_t at = 0;
-    qsort(r->spans, r->n_spans, sizeof *r->spans, by_range);
+    if (r->n_spans > 1) qsort(r->spans, r->n_spans, sizeof *r->spans, by_range);
     for (size_t i = 0; i < r->n_spans; i++) {
         const span *s = &r->spans[i];
         if (s->begin != at)
