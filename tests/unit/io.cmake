@@ -1,2 +1,6 @@
-fil_add_test(test_malformed)
+fil_add_test(test_index)
 fil_add_test(test_io_faults)
+fil_add_test(test_json)
+fil_add_test(test_malformed)
+fil_add_test(test_safetensors)
+fil_add_test(test_tensors)
