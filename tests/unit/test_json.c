@@ -317,7 +317,7 @@ static void a_file_is_read_within_the_header_limit(void **state)
     scratch_write(&s, "16", "{\"a\":         1}", 16);
     scratch_write(&s, "17", "{\"a\":          1}", 17);
     for (int n = 15; n <= 17; n++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "%d", n);
         fili_ctx_enter(ctx);
         const fil_status status =
