@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     FUZZ_CHECK(status == fil_ctx_error(ctx)->status);
     if (status == FIL_OK)
         FUZZ_CHECK(other != NULL && json_equal(other, json.root));
-    else if (other != NULL)
+    else if (other != NULL && memchr(text, '\0', bytes - 1) == NULL) /* jansson skips some NULs */
         check_refused(ctx, status, flags);
     json_decref(other);
     fili_json_fini(ctx, &json);

@@ -20,7 +20,7 @@ static const char *name_broken(const fili_tensors *set, const char *name)
 static const char *extent_broken(const fili_tensors *set, const fili_entry *e)
 {
     const uint32_t bits    = fil_dtype_bits(e->dtype);
-    double         product = bits;
+    double         product = 1; /* of elements */
     uint64_t       rest    = e->bytes * 8;
     bool           empty   = false;
     if (bits == 0) return "an entry has no dtype";
@@ -31,7 +31,7 @@ static const char *extent_broken(const fili_tensors *set, const fili_entry *e)
         empty = empty || e->shape[i] == 0;
         if (e->shape[i] != 0) product *= (double)e->shape[i];
     }
-    if (!(product < 1.9e19)) return "a product wraps";
+    if (!(product < 1.845e19)) return "a product wraps";
     if (empty ? e->bytes != 0 : rest % bits != 0) return "shape and bytes disagree";
     for (uint32_t i = 0; i < e->rank && !empty; i++) {
         rest = i == 0 ? rest / bits : rest;
