@@ -36,7 +36,7 @@ static void make_large(const char *path)
     static char   titles[T5_STORAGES][32];
     pth_tensor   *tensors = calloc(T5_STORAGES, sizeof *tensors);
     zip_item     *items   = calloc(T5_STORAGES + 2, sizeof *items);
-    blob          pickle  = {0};
+    buffer        pickle  = {0};
     const int64_t n       = 24000000;
     assert_true(tensors != NULL && items != NULL);
     for (int i = 0; i < T5_STORAGES; i++) {
@@ -58,7 +58,7 @@ static void make_large(const char *path)
     items[0] = (zip_item){"t5/data.pkl", pickle.data, pickle.bytes};
     items[1] = (zip_item){"t5/byteorder", "little", 6};
     zip_make_sparse(path, items, T5_STORAGES + 2);
-    blob_free(&pickle);
+    buffer_free(&pickle);
     free(tensors);
     free(items);
 }
