@@ -31,8 +31,8 @@ enum { T5_STORAGES = 242 };
 /* A file as large as the T5 encoder: 242 storages of 48 MB, all holes. */
 static void make_large(const char *path)
 {
-    static char   names[T5_STORAGES][24];
-    static char   keys[T5_STORAGES][8];
+    static char   names[T5_STORAGES][32];
+    static char   keys[T5_STORAGES][16];
     static char   titles[T5_STORAGES][32];
     pth_tensor   *tensors = calloc(T5_STORAGES, sizeof *tensors);
     zip_item     *items   = calloc(T5_STORAGES + 2, sizeof *items);

@@ -502,7 +502,7 @@ static void directory_bytes_and_entries_are_limited(void **state)
     expect_limited("1 over", &b, &opt.limits, FIL_E_LIMIT, "(header_bytes)");
     buffer_free(&b);
 
-    char     names[67][8];
+    char     names[67][16];
     zip_item items[67];
     for (int i = 0; i < 67; i++) {
         snprintf(names[i], sizeof names[i], "x/%d", i);
