@@ -567,12 +567,13 @@ fil_status fili_pickle_parse(fil_ctx *ctx, const void *data, size_t bytes, fili_
                               .begin = data,
                               .at    = data,
                               .op    = data,
+                              .end   = data,
                               .slots = bytes < slots ? bytes : slots,
                               .room  = tensors * BYTES_PER_TENSOR + BYTES_BASE};
     fili_arena_init(&pickle->arena, ctx, "pickle", 0);
     if (bytes > UINT32_MAX)
         return FIL_FAIL(ctx, FIL_E_LIMIT, "pickle: %zu bytes; at most 2^32 - 1 are read", bytes);
-    m.end                   = m.begin + bytes;
+    if (bytes > 0) m.end = m.begin + bytes;
     const fil_status status = run(&m);
     if (status == FIL_OK) pickle->root = m.stack[0];
     fili_free(ctx, m.stack, m.max_stack * sizeof *m.stack);

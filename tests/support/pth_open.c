@@ -16,7 +16,7 @@ static void take(const fili_tensors *set, pth_result *out)
     }
 }
 
-void pth_open(const blob *file, const fil_limits *limits, pth_result *out)
+void pth_open(const buffer *file, const fil_limits *limits, pth_result *out)
 {
     memory_file   memory = {.data = file->data, .bytes = file->bytes};
     const fili_os os     = memory_file_table(&memory);

@@ -19,7 +19,7 @@ typedef struct pth_result {
 } pth_result;
 
 /* limits: NULL for the defaults. */
-void pth_open(const blob *file, const fil_limits *limits, pth_result *out);
+void pth_open(const buffer *file, const fil_limits *limits, pth_result *out);
 
 /* Fails the test, naming `what`, unless the status is as expected and the message contains
  * `needle`. */

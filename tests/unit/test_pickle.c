@@ -77,17 +77,17 @@ static void integers_of_every_width_keep_value_and_sign(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        blob  b = {0};
-        bench t;
+        buffer b = {0};
+        bench  t;
         pickle_begin(&b, 2);
-        blob_put(&b, rows[i].op, rows[i].bytes);
-        blob_text(&b, ".");
+        buffer_put(&b, rows[i].op, rows[i].bytes);
+        buffer_text(&b, ".");
         parse(&t, b.data, b.bytes);
         assert_int_equal(t.status, FIL_OK);
         assert_int_equal(t.pickle.root.kind, FILI_PICKLE_INT);
         assert_true(t.pickle.root.u.integer == rows[i].value);
         close_bench(&t);
-        blob_free(&b);
+        buffer_free(&b);
     }
 }
 
@@ -192,13 +192,13 @@ static void a_tensor_keeps_storage_offset_shape_and_strides(void **state)
                                      .stride   = {5, 1}};
     (void)state;
     for (int parameter = 0; parameter < 2; parameter++) {
-        blob       b = {0};
+        buffer     b = {0};
         bench      t;
         pth_tensor want = plain;
         want.parameter  = parameter;
         pickle_begin(&b, 2);
         pickle_tensor(&b, &want);
-        blob_text(&b, ".");
+        buffer_text(&b, ".");
         parse(&t, b.data, b.bytes);
         assert_int_equal(t.status, FIL_OK);
         assert_int_equal(t.pickle.root.kind, FILI_PICKLE_TENSOR);
@@ -212,7 +212,7 @@ static void a_tensor_keeps_storage_offset_shape_and_strides(void **state)
         assert_true(got->shape[0] == 3 && got->shape[1] == 5);
         assert_true(got->stride[0] == 5 && got->stride[1] == 1);
         close_bench(&t);
-        blob_free(&b);
+        buffer_free(&b);
     }
 }
 
@@ -229,16 +229,16 @@ static void every_storage_class_has_its_dtype(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const pth_tensor one = {.storage = rows[i].name, .key = "0", .elements = 1};
-        blob             b   = {0};
+        buffer           b   = {0};
         bench            t;
         pickle_begin(&b, 2);
         pickle_tensor(&b, &one);
-        blob_text(&b, ".");
+        buffer_text(&b, ".");
         parse(&t, b.data, b.bytes);
         assert_int_equal(t.status, FIL_OK);
         assert_int_equal(t.pickle.root.u.tensor->storage->dtype, rows[i].dtype);
         close_bench(&t);
-        blob_free(&b);
+        buffer_free(&b);
     }
 }
 
@@ -460,27 +460,27 @@ static void malformed_and_hostile_pickles_are_refused(void **state)
 /* ---- what it bounds ------------------------------------------------------------------------- */
 
 /* "\x80\x02" + n times `unit` + `end` */
-static void repeat(blob *b, const char *unit, size_t n, const char *end)
+static void repeat(buffer *b, const char *unit, size_t n, const char *end)
 {
     pickle_begin(b, 2);
     for (size_t i = 0; i < n; i++)
-        blob_text(b, unit);
-    blob_text(b, end);
+        buffer_text(b, unit);
+    buffer_text(b, end);
 }
 
 static void a_million_nested_tuples_take_no_stack(void **state)
 {
-    blob  b = {0};
-    bench t;
+    buffer b = {0};
+    bench  t;
     (void)state;
     pickle_begin(&b, 2);
-    blob_text(&b, ")");
-    blob_fill(&b, 0x85, 1000000);
-    blob_text(&b, ".");
+    buffer_text(&b, ")");
+    buffer_fill(&b, 0x85, 1000000);
+    buffer_text(&b, ".");
     parse(&t, b.data, b.bytes);
     assert_int_equal(t.status, FIL_OK);
     close_bench(&t);
-    blob_free(&b);
+    buffer_free(&b);
 }
 
 static void memory_is_bounded_by_the_limit_on_tensors(void **state)
@@ -500,8 +500,8 @@ static void memory_is_bounded_by_the_limit_on_tensors(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof bombs / sizeof *bombs; i++) {
-        blob  b = {0};
-        bench t;
+        buffer b = {0};
+        bench  t;
         repeat(&b, bombs[i].unit, bombs[i].times, ".");
         parse_limited(&t, b.data, b.bytes, 4);
         assert_int_not_equal(t.status, FIL_OK);
@@ -509,7 +509,7 @@ static void memory_is_bounded_by_the_limit_on_tensors(void **state)
             fail_msg("bomb %zu: %s", i, fil_ctx_error(t.ctx)->message);
         assert_in_range(fil_ctx_memory(t.ctx).peak, 0, 8u << 20);
         close_bench(&t);
-        blob_free(&b);
+        buffer_free(&b);
     }
 }
 
@@ -525,20 +525,20 @@ static void a_memo_slot_costs_no_more_than_the_pickle_is_long(void **state)
 
 static void a_dict_that_doubles_itself_ends_at_the_limit(void **state)
 {
-    blob  b = {0};
-    bench t;
+    buffer b = {0};
+    bench  t;
     (void)state;
     /* ((x, x), (x, x)) ... by the memo: 2^64 leaves for a walker, 64 tuples here. */
     pickle_begin(&b, 2);
-    blob_text(&b, ")");
+    buffer_text(&b, ")");
     for (int i = 0; i < 64; i++)
-        blob_text(&b, "q\1h\1\x86");
-    blob_text(&b, ".");
+        buffer_text(&b, "q\1h\1\x86");
+    buffer_text(&b, ".");
     parse(&t, b.data, b.bytes);
     assert_int_equal(t.status, FIL_OK);
     assert_in_range(fil_ctx_memory(t.ctx).peak, 0, 256u << 10);
     close_bench(&t);
-    blob_free(&b);
+    buffer_free(&b);
 }
 
 static void every_truncation_is_refused(void **state)
@@ -558,7 +558,7 @@ static void every_truncation_is_refused(void **state)
                                       .shape     = {4},
                                       .stride    = {1},
                                       .parameter = 1}};
-    blob                    b     = {0};
+    buffer                  b     = {0};
     (void)state;
     pickle_tensors(&b, two, 2);
     for (size_t n = 0; n < b.bytes; n++) {
@@ -571,7 +571,7 @@ static void every_truncation_is_refused(void **state)
         close_bench(&t);
         free(exact);
     }
-    blob_free(&b);
+    buffer_free(&b);
 }
 
 int main(void)

@@ -35,7 +35,7 @@ static const char bytes_b[8]  = "1234567";
 enum { PKL, BYTEORDER, DATA0, DATA1, VERSION, N_ITEMS };
 
 /* The items of a checkpoint around a pickle. */
-static void make_items(zip_item items[N_ITEMS], const blob *pickle)
+static void make_items(zip_item items[N_ITEMS], const buffer *pickle)
 {
     items[PKL]       = (zip_item){"m/data.pkl", pickle->data, pickle->bytes};
     items[BYTEORDER] = (zip_item){"m/byteorder", "little", 6};
@@ -44,7 +44,7 @@ static void make_items(zip_item items[N_ITEMS], const blob *pickle)
     items[VERSION]   = (zip_item){"m/version", "3\n", 2};
 }
 
-static void make_around(blob *file, const blob *pickle, zip_map *map)
+static void make_around(buffer *file, const buffer *pickle, zip_map *map)
 {
     zip_item items[N_ITEMS];
     make_items(items, pickle);
@@ -52,37 +52,37 @@ static void make_around(blob *file, const blob *pickle, zip_map *map)
     zip_make(file, ZIP_TORCH, items, N_ITEMS, map);
 }
 
-static void make_tensors(blob *file, const pth_tensor *tensors, size_t n, zip_map *map)
+static void make_tensors(buffer *file, const pth_tensor *tensors, size_t n, zip_map *map)
 {
-    blob pickle = {0};
+    buffer pickle = {0};
     pickle_tensors(&pickle, tensors, n);
     make_around(file, &pickle, map);
-    blob_free(&pickle);
+    buffer_free(&pickle);
 }
 
 /* Opens a checkpoint of these tensors. */
 static void open_tensors(const pth_tensor *tensors, size_t n, pth_result *r)
 {
-    blob file = {0};
+    buffer file = {0};
     make_tensors(&file, tensors, n, NULL);
     pth_open(&file, NULL, r);
-    blob_free(&file);
+    buffer_free(&file);
 }
 
 /* Opens a checkpoint around the text of a pickle without PROTO. */
-static void open_pickle(const blob *pickle, pth_result *r)
+static void open_pickle(const buffer *pickle, pth_result *r)
 {
-    blob file = {0};
+    buffer file = {0};
     make_around(&file, pickle, NULL);
     pth_open(&file, NULL, r);
-    blob_free(&file);
+    buffer_free(&file);
 }
 
 /* ---- what is listed ------------------------------------------------------------------------- */
 
 static void tensors_are_listed_with_dtype_shape_and_position(void **state)
 {
-    blob       file = {0};
+    buffer     file = {0};
     zip_map    map;
     pth_result r;
     (void)state;
@@ -100,14 +100,14 @@ static void tensors_are_listed_with_dtype_shape_and_position(void **state)
     assert_int_equal(r.entries[1].dtype, FIL_BF16);
     assert_int_equal(r.entries[1].bytes, 8);
     assert_int_equal(r.entries[1].offset, map.data[DATA1]);
-    blob_free(&file);
+    buffer_free(&file);
 }
 
 static void plain_archives_and_those_without_byteorder_are_read(void **state)
 {
     zip_item   items[N_ITEMS];
-    blob       pickle = {0};
-    blob       file   = {0};
+    buffer     pickle = {0};
+    buffer     file   = {0};
     pth_result r;
     (void)state;
     pickle_tensors(&pickle, two, 2);
@@ -121,8 +121,8 @@ static void plain_archives_and_those_without_byteorder_are_read(void **state)
     pth_open(&file, NULL, &r);
     pth_expect("no byteorder", &r, FIL_OK, "");
     assert_int_equal(r.n_tensors, 2);
-    blob_free(&pickle);
-    blob_free(&file);
+    buffer_free(&pickle);
+    buffer_free(&file);
 }
 
 static void offsets_count_elements_and_tied_tensors_share_bytes(void **state)
@@ -218,47 +218,47 @@ static void wrappers_of_one_level_are_opened(void **state)
     static const char *const keys[] = {"state_dict", "model", "module"};
     (void)state;
     for (size_t i = 0; i < 3; i++) {
-        blob       pickle = {0};
+        buffer     pickle = {0};
         pth_result r;
         pickle_begin(&pickle, 2);
-        blob_text(&pickle, "}(");
+        buffer_text(&pickle, "}(");
         pickle_text(&pickle, "epoch");
         pickle_int(&pickle, 3);
         pickle_text(&pickle, keys[i]);
         pickle_global(&pickle, "collections", "OrderedDict");
-        blob_text(&pickle, ")R(");
+        buffer_text(&pickle, ")R(");
         pickle_tensor(&pickle, &two[0]);
         pickle_tensor(&pickle, &two[1]);
-        blob_text(&pickle, "u}b"); /* BUILD, as state_dict() has it */
+        buffer_text(&pickle, "u}b"); /* BUILD, as state_dict() has it */
         pickle_text(&pickle, "args");
-        blob_text(&pickle, "]u.");
+        buffer_text(&pickle, "]u.");
         open_pickle(&pickle, &r);
         pth_expect(keys[i], &r, FIL_OK, "");
         assert_int_equal(r.n_tensors, 2);
-        blob_free(&pickle);
+        buffer_free(&pickle);
     }
 }
 
 static void leaves_beside_tensors_are_ignored(void **state)
 {
-    blob       pickle = {0};
+    buffer     pickle = {0};
     pth_result r;
     (void)state;
     pickle_begin(&pickle, 2);
-    blob_text(&pickle, "}(");
+    buffer_text(&pickle, "}(");
     pickle_text(&pickle, "model"); /* at the top there are tensors: this one is not opened */
-    blob_text(&pickle, "}(");
+    buffer_text(&pickle, "}(");
     pickle_tensor(&pickle, &two[1]);
-    blob_text(&pickle, "u");
+    buffer_text(&pickle, "u");
     pickle_tensor(&pickle, &two[0]);
     pickle_text(&pickle, "none");
-    blob_text(&pickle, "N");
-    blob_text(&pickle, "K\1K\1u.");
+    buffer_text(&pickle, "N");
+    buffer_text(&pickle, "K\1K\1u.");
     open_pickle(&pickle, &r);
     pth_expect("leaves", &r, FIL_OK, "");
     assert_int_equal(r.n_tensors, 1);
     assert_string_equal(r.names[0], "a");
-    blob_free(&pickle);
+    buffer_free(&pickle);
 }
 
 /* ---- tensors that are refused --------------------------------------------------------------- */
@@ -398,7 +398,7 @@ static void a_name_that_comes_twice_is_refused(void **state)
 static void names_and_tensors_are_limited(void **state)
 {
     char       name[514];
-    blob       file = {0};
+    buffer     file = {0};
     pth_tensor t    = two[0];
     pth_result r;
     (void)state;
@@ -421,7 +421,7 @@ static void names_and_tensors_are_limited(void **state)
     opt.limits.tensors = 1;
     pth_open(&file, &opt.limits, &r);
     pth_expect("1 tensor", &r, FIL_E_LIMIT, "(limit: tensors)");
-    blob_free(&file);
+    buffer_free(&file);
 }
 
 /* ---- checkpoints that are refused ----------------------------------------------------------- */
@@ -459,30 +459,30 @@ static void checkpoints_that_are_no_dict_of_tensors_are_refused(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof bad_roots / sizeof *bad_roots; i++) {
-        blob       pickle = {0};
+        buffer     pickle = {0};
         pth_result r;
         pickle_begin(&pickle, 2);
-        blob_put(&pickle, bad_roots[i].text, bad_roots[i].bytes);
+        buffer_put(&pickle, bad_roots[i].text, bad_roots[i].bytes);
         open_pickle(&pickle, &r);
         pth_expect(bad_roots[i].what, &r, bad_roots[i].status, bad_roots[i].needle);
-        blob_free(&pickle);
+        buffer_free(&pickle);
     }
 }
 
 static void a_tensor_whose_key_is_no_text_is_refused(void **state)
 {
-    blob       pickle = {0};
+    buffer     pickle = {0};
     pth_tensor t      = two[0];
     pth_result r;
     (void)state;
     t.name = NULL;
     pickle_begin(&pickle, 2);
-    blob_text(&pickle, "}K\7");
+    buffer_text(&pickle, "}K\7");
     pickle_tensor(&pickle, &t);
-    blob_text(&pickle, "s.");
+    buffer_text(&pickle, "s.");
     open_pickle(&pickle, &r);
     pth_expect("int key", &r, FIL_E_FORMAT, "name is a int");
-    blob_free(&pickle);
+    buffer_free(&pickle);
 }
 
 /* One item of the archive replaced. */
@@ -512,12 +512,12 @@ static const struct {
 
 static void archives_with_missing_or_odd_entries_are_refused(void **state)
 {
-    blob pickle = {0};
+    buffer pickle = {0};
     (void)state;
     pickle_tensors(&pickle, two, 2);
     for (size_t i = 0; i < sizeof bad_items / sizeof *bad_items; i++) {
         zip_item   items[N_ITEMS];
-        blob       file = {0};
+        buffer     file = {0};
         pth_result r;
         make_items(items, &pickle);
         items[bad_items[i].item] = bad_items[i].with;
@@ -528,15 +528,15 @@ static void archives_with_missing_or_odd_entries_are_refused(void **state)
         zip_make(&file, ZIP_TORCH, items, N_ITEMS, NULL);
         pth_open(&file, NULL, &r);
         pth_expect(bad_items[i].what, &r, bad_items[i].status, bad_items[i].needle);
-        blob_free(&file);
+        buffer_free(&file);
     }
-    blob_free(&pickle);
+    buffer_free(&pickle);
 }
 
 static void data_pkl_larger_than_header_bytes_is_refused(void **state)
 {
-    blob        file   = {0};
-    blob        pickle = {0};
+    buffer      file   = {0};
+    buffer      pickle = {0};
     pth_result  r;
     fil_options opt;
     (void)state;
@@ -550,13 +550,13 @@ static void data_pkl_larger_than_header_bytes_is_refused(void **state)
     opt.limits.header_bytes--;
     pth_open(&file, &opt.limits, &r);
     pth_expect("1 over", &r, FIL_E_LIMIT, "data.pkl has");
-    blob_free(&file);
-    blob_free(&pickle);
+    buffer_free(&file);
+    buffer_free(&pickle);
 }
 
 static void a_damaged_data_pkl_is_refused_by_its_crc(void **state)
 {
-    blob       file = {0};
+    buffer     file = {0};
     zip_map    map;
     pth_result r;
     (void)state;
@@ -564,26 +564,26 @@ static void a_damaged_data_pkl_is_refused_by_its_crc(void **state)
     file.data[map.data[PKL] + 12] ^= 4;
     pth_open(&file, NULL, &r);
     pth_expect("damaged", &r, FIL_E_FORMAT, "'m/data.pkl' is damaged");
-    blob_free(&file);
+    buffer_free(&file);
 }
 
 /* ---- every truncation, every bit ------------------------------------------------------------ */
 
 static void every_truncation_of_a_small_file_is_refused(void **state)
 {
-    blob file = {0};
+    buffer file = {0};
     (void)state;
     make_tensors(&file, two, 2, NULL);
     for (size_t n = 0; n < file.bytes; n++) {
-        blob       exact = {0};
+        buffer     exact = {0};
         pth_result r;
-        blob_put(&exact, file.data, n);
+        buffer_put(&exact, file.data, n);
         pth_open(&exact, NULL, &r);
         pth_expect("truncated", &r, FIL_E_FORMAT, "zip: ");
-        blob_free(&exact);
+        buffer_free(&exact);
     }
     print_message("%zu truncations\n", file.bytes);
-    blob_free(&file);
+    buffer_free(&file);
 }
 
 static int is_refusal(fil_status status)
@@ -593,7 +593,7 @@ static int is_refusal(fil_status status)
 
 static void every_bit_flip_of_a_small_file_is_refused_or_means_the_same(void **state)
 {
-    blob       file = {0};
+    buffer     file = {0};
     size_t     kept = 0;
     pth_result good;
     pth_result r;
@@ -610,7 +610,7 @@ static void every_bit_flip_of_a_small_file_is_refused_or_means_the_same(void **s
                      r.message);
     }
     print_message("%zu flips, %zu without effect\n", file.bytes * 8, kept);
-    blob_free(&file);
+    buffer_free(&file);
 }
 
 /* Every tensor lies inside the data of a storage. */
@@ -629,8 +629,8 @@ static int in_storages(const pth_result *r, const zip_map *map)
 
 static void every_bit_flip_of_the_pickle_behind_a_true_crc_stays_inside_the_storages(void **state)
 {
-    blob   pickle = {0};
-    blob   file   = {0};
+    buffer pickle = {0};
+    buffer file   = {0};
     size_t opened = 0;
     (void)state;
     pickle_tensors(&pickle, two, 2);
@@ -647,8 +647,8 @@ static void every_bit_flip_of_the_pickle_behind_a_true_crc_stays_inside_the_stor
                      r.message);
     }
     print_message("%zu flips, %zu are still checkpoints\n", pickle.bytes * 8, opened);
-    blob_free(&pickle);
-    blob_free(&file);
+    buffer_free(&pickle);
+    buffer_free(&file);
 }
 
 int main(void)

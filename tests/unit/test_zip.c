@@ -22,7 +22,7 @@ typedef struct bench {
     fil_status  status;
 } bench;
 
-static void open_bench(bench *t, const blob *b, const fil_limits *limits)
+static void open_bench(bench *t, const buffer *b, const fil_limits *limits)
 {
     fil_options opt;
     fil_options_init(&opt);
@@ -45,7 +45,7 @@ static void close_bench(bench *t)
     assert_int_equal(t->file.open, 0);
 }
 
-static void expect_limited(const char *what, const blob *b, const fil_limits *limits,
+static void expect_limited(const char *what, const buffer *b, const fil_limits *limits,
                            fil_status status, const char *needle)
 {
     bench t;
@@ -57,12 +57,12 @@ static void expect_limited(const char *what, const blob *b, const fil_limits *li
     close_bench(&t);
 }
 
-static void expect(const char *what, const blob *b, fil_status status, const char *needle)
+static void expect(const char *what, const buffer *b, fil_status status, const char *needle)
 {
     expect_limited(what, b, NULL, status, needle);
 }
 
-static void make_three(blob *b, int style, zip_map *map)
+static void make_three(buffer *b, int style, zip_map *map)
 {
     b->bytes = 0;
     zip_make(b, style, three, 3, map);
@@ -81,7 +81,7 @@ static void entries_of_both_styles_are_found_with_their_bytes(void **state)
 {
     (void)state;
     for (int style = ZIP_TORCH; style <= ZIP_PLAIN; style++) {
-        blob    b = {0};
+        buffer  b = {0};
         bench   t;
         zip_map map;
         make_three(&b, style, &map);
@@ -101,7 +101,7 @@ static void entries_of_both_styles_are_found_with_their_bytes(void **state)
         assert_null(fili_zip_find(&t.zip, "x/version2", 10));
         assert_null(fili_zip_find(&t.zip, "", 0));
         close_bench(&t);
-        blob_free(&b);
+        buffer_free(&b);
     }
 }
 
@@ -109,15 +109,15 @@ static void an_empty_archive_has_no_entries(void **state)
 {
     (void)state;
     for (int style = ZIP_TORCH; style <= ZIP_PLAIN; style++) {
-        blob  b = {0};
-        bench t;
+        buffer b = {0};
+        bench  t;
         zip_make(&b, style, three, 0, NULL);
         open_bench(&t, &b, NULL);
         assert_int_equal(t.status, FIL_OK);
         assert_int_equal(t.zip.n_entries, 0);
         assert_null(fili_zip_find(&t.zip, "x", 1));
         close_bench(&t);
-        blob_free(&b);
+        buffer_free(&b);
     }
 }
 
@@ -127,33 +127,33 @@ static void comments_up_to_65535_bytes_are_skipped(void **state)
     (void)state;
     for (int style = ZIP_TORCH; style <= ZIP_PLAIN; style++)
         for (size_t i = 0; i < 5; i++) {
-            blob    b = {0};
+            buffer  b = {0};
             zip_map map;
             make_three(&b, style, &map);
-            blob_set(&b, (size_t)map.end + END_COMMENT_BYTES, 2, bytes[i]);
-            blob_fill(&b, 'c', bytes[i]);
+            buffer_set(&b, (size_t)map.end + END_COMMENT_BYTES, 2, bytes[i]);
+            buffer_fill(&b, 'c', bytes[i]);
             expect("comment", &b, FIL_OK, "");
-            blob_fill(&b, 'c', 1);
+            buffer_fill(&b, 'c', 1);
             expect("comment + 1", &b, FIL_E_FORMAT, "no end record");
-            blob_free(&b);
+            buffer_free(&b);
         }
 }
 
 static void a_folder_entry_is_let_through(void **state)
 {
     static const zip_item items[] = {{"x/", "", 0}, {"x/data.pkl", "p", 1}};
-    blob                  b       = {0};
+    buffer                b       = {0};
     (void)state;
     zip_make(&b, ZIP_PLAIN, items, 2, NULL);
     expect("folder", &b, FIL_OK, "");
-    blob_free(&b);
+    buffer_free(&b);
 }
 
 static void reading_an_entry_verifies_its_crc(void **state)
 {
     (void)state;
     for (int style = ZIP_TORCH; style <= ZIP_PLAIN; style++) {
-        blob    b = {0};
+        buffer  b = {0};
         bench   t;
         zip_map map;
         char    data[16];
@@ -165,7 +165,7 @@ static void reading_an_entry_verifies_its_crc(void **state)
                          FIL_E_FORMAT);
         assert_non_null(strstr(fil_ctx_error(t.ctx)->message, "is damaged"));
         close_bench(&t);
-        blob_free(&b);
+        buffer_free(&b);
     }
 }
 
@@ -267,16 +267,16 @@ static size_t position(const zip_map *map, record r, unsigned item)
 
 static void one_wrong_field_is_refused_with_its_reason(void **state)
 {
-    blob    b = {0};
+    buffer  b = {0};
     zip_map map;
     (void)state;
     for (size_t i = 0; i < sizeof patches / sizeof *patches; i++) {
         make_three(&b, patches[i].style, &map);
-        blob_set(&b, position(&map, patches[i].record, patches[i].item) + patches[i].field,
-                 patches[i].width, patches[i].value);
+        buffer_set(&b, position(&map, patches[i].record, patches[i].item) + patches[i].field,
+                   patches[i].width, patches[i].value);
         expect(patches[i].name, &b, patches[i].status, patches[i].needle);
     }
-    blob_free(&b);
+    buffer_free(&b);
     print_message("%zu archives\n", sizeof patches / sizeof *patches);
 }
 
@@ -293,72 +293,72 @@ static void zip64_figures_that_wrap_or_lie_are_refused(void **state)
         {END_OFFSET, 4, END64_OFFSET, UINT64_MAX, FIL_E_FORMAT},
         {END_OFFSET, 4, END64_OFFSET, 0, FIL_E_FORMAT},
     };
-    blob    b = {0};
+    buffer  b = {0};
     zip_map map;
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         make_three(&b, ZIP_TORCH, &map);
-        blob_set(&b, (size_t)map.end + rows[i].end, rows[i].end_width, UINT64_MAX);
+        buffer_set(&b, (size_t)map.end + rows[i].end, rows[i].end_width, UINT64_MAX);
         expect("saturated, true ZIP64 figure", &b, FIL_OK, "");
-        blob_set(&b, (size_t)map.end64 + rows[i].end64, 8, rows[i].value);
+        buffer_set(&b, (size_t)map.end64 + rows[i].end64, 8, rows[i].value);
         expect("saturated, false ZIP64 figure", &b, rows[i].status, "does not end where");
     }
     make_three(&b, ZIP_TORCH, &map);
-    blob_set(&b, (size_t)map.end + END_ENTRIES_HERE, 4, UINT64_MAX);
+    buffer_set(&b, (size_t)map.end + END_ENTRIES_HERE, 4, UINT64_MAX);
     expect("saturated entries", &b, FIL_OK, "");
-    blob_set(&b, (size_t)map.end64 + END64_ENTRIES, 8, 1ull << 63);
-    blob_set(&b, (size_t)map.end64 + END64_ENTRIES_HERE, 8, 1ull << 63);
+    buffer_set(&b, (size_t)map.end64 + END64_ENTRIES, 8, 1ull << 63);
+    buffer_set(&b, (size_t)map.end64 + END64_ENTRIES_HERE, 8, 1ull << 63);
     expect("2^63 entries", &b, FIL_E_LIMIT, "9223372036854775808 entries");
-    blob_free(&b);
+    buffer_free(&b);
 }
 
 /* An archive of one entry whose 32-bit fields are saturated and stand in a ZIP64 extra area. The
  * area can be bent: `length` instead of its 24 bytes. */
-static void make_wide(blob *b, uint64_t bytes, uint64_t packed, uint64_t local, uint16_t length)
+static void make_wide(buffer *b, uint64_t bytes, uint64_t packed, uint64_t local, uint16_t length)
 {
     b->bytes = 0;
-    blob_text(b, "PK\3\4");
-    blob_fill(b, 0, 14);
-    blob_set(b, LOCAL_CRC, 4, fili_crc32("abcd", 4));
-    blob_number(b, 4, 0xffffffff);
-    blob_number(b, 4, 0xffffffff);
-    blob_number(b, 2, 1);
-    blob_number(b, 2, 20);
-    blob_text(b, "n");
-    blob_number(b, 2, 1);
-    blob_number(b, 2, 16);
-    blob_number(b, 8, 4);
-    blob_number(b, 8, 4);
-    blob_text(b, "abcd");
+    buffer_text(b, "PK\3\4");
+    buffer_fill(b, 0, 14);
+    buffer_set(b, LOCAL_CRC, 4, fili_crc32("abcd", 4));
+    buffer_number(b, 4, 0xffffffff);
+    buffer_number(b, 4, 0xffffffff);
+    buffer_number(b, 2, 1);
+    buffer_number(b, 2, 20);
+    buffer_text(b, "n");
+    buffer_number(b, 2, 1);
+    buffer_number(b, 2, 16);
+    buffer_number(b, 8, 4);
+    buffer_number(b, 8, 4);
+    buffer_text(b, "abcd");
     const size_t directory = b->bytes;
-    blob_text(b, "PK\1\2");
-    blob_fill(b, 0, 12);
-    blob_number(b, 4, fili_crc32("abcd", 4));
-    blob_number(b, 4, 0xffffffff);
-    blob_number(b, 4, 0xffffffff);
-    blob_number(b, 2, 1);
-    blob_number(b, 2, 28);
-    blob_fill(b, 0, 10);
-    blob_number(b, 4, 0xffffffff);
-    blob_text(b, "n");
-    blob_number(b, 2, 1);
-    blob_number(b, 2, length);
-    blob_number(b, 8, bytes);
-    blob_number(b, 8, packed);
-    blob_number(b, 8, local);
+    buffer_text(b, "PK\1\2");
+    buffer_fill(b, 0, 12);
+    buffer_number(b, 4, fili_crc32("abcd", 4));
+    buffer_number(b, 4, 0xffffffff);
+    buffer_number(b, 4, 0xffffffff);
+    buffer_number(b, 2, 1);
+    buffer_number(b, 2, 28);
+    buffer_fill(b, 0, 10);
+    buffer_number(b, 4, 0xffffffff);
+    buffer_text(b, "n");
+    buffer_number(b, 2, 1);
+    buffer_number(b, 2, length);
+    buffer_number(b, 8, bytes);
+    buffer_number(b, 8, packed);
+    buffer_number(b, 8, local);
     const size_t end = b->bytes;
-    blob_text(b, "PK\5\6");
-    blob_fill(b, 0, 4);
-    blob_number(b, 2, 1);
-    blob_number(b, 2, 1);
-    blob_number(b, 4, end - directory);
-    blob_number(b, 4, directory);
-    blob_number(b, 2, 0);
+    buffer_text(b, "PK\5\6");
+    buffer_fill(b, 0, 4);
+    buffer_number(b, 2, 1);
+    buffer_number(b, 2, 1);
+    buffer_number(b, 4, end - directory);
+    buffer_number(b, 4, directory);
+    buffer_number(b, 2, 0);
 }
 
 static void zip64_extra_areas_are_read_and_bounded(void **state)
 {
-    blob b = {0};
+    buffer b = {0};
     (void)state;
     make_wide(&b, 4, 4, 0, 24);
     expect("true", &b, FIL_OK, "");
@@ -383,12 +383,12 @@ static void zip64_extra_areas_are_read_and_bounded(void **state)
     make_wide(&b, 4, 4, 0, 0);
     expect("a record of nothing", &b, FIL_E_FORMAT, "extra area");
     make_wide(&b, 4, 4, 0, 24);
-    blob_set(&b, 31 + 4, 8, 5);
+    buffer_set(&b, 31 + 4, 8, 5);
     expect("local ZIP64 size differs", &b, FIL_E_FORMAT, "in its local header");
     make_wide(&b, 4, 4, 0, 24);
-    blob_set(&b, 31, 2, 2);
+    buffer_set(&b, 31, 2, 2);
     expect("local ZIP64 record missing", &b, FIL_E_FORMAT, "extra area in its local");
-    blob_free(&b);
+    buffer_free(&b);
 }
 
 /* ---- several entries ------------------------------------------------------------------------ */
@@ -400,77 +400,77 @@ static void names_that_are_no_plain_paths_are_refused(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const zip_item item = {names[i], "", 0};
-        blob           b    = {0};
+        buffer         b    = {0};
         zip_make(&b, ZIP_TORCH, &item, 1, NULL);
         expect(names[i], &b, FIL_E_FORMAT, "no plain relative path");
-        blob_free(&b);
+        buffer_free(&b);
     }
     static const char *const fine[] = {"x", "...", "x/..y", ".data/x", "x/.format_version", "x y"};
     for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
         const zip_item item = {fine[i], "", 0};
-        blob           b    = {0};
+        buffer         b    = {0};
         zip_make(&b, ZIP_TORCH, &item, 1, NULL);
         expect(fine[i], &b, FIL_OK, "");
-        blob_free(&b);
+        buffer_free(&b);
     }
 }
 
 static void names_of_1024_bytes_are_read_and_of_1025_refused(void **state)
 {
-    char name[1026];
-    blob b = {0};
+    char   name[1026];
+    buffer b = {0};
     (void)state;
     memset(name, 'n', sizeof name);
     name[1024]    = '\0';
     zip_item item = {name, "", 0};
     zip_make(&b, ZIP_TORCH, &item, 1, NULL);
     expect("1024", &b, FIL_OK, "");
-    blob_free(&b);
+    buffer_free(&b);
     name[1024] = 'n';
     name[1025] = '\0';
     zip_make(&b, ZIP_TORCH, &item, 1, NULL);
     expect("1025", &b, FIL_E_LIMIT, "1025 bytes; the limit is 1024");
-    blob_free(&b);
+    buffer_free(&b);
 }
 
 static void a_name_that_is_there_twice_is_refused(void **state)
 {
     static const zip_item items[] = {{"x/a", "1", 1}, {"x/b", "2", 1}, {"x/a", "3", 1}};
-    blob                  b       = {0};
+    buffer                b       = {0};
     (void)state;
     zip_make(&b, ZIP_TORCH, items, 3, NULL);
     expect("twice", &b, FIL_E_FORMAT, "'x/a' is there twice");
-    blob_free(&b);
+    buffer_free(&b);
 }
 
 static void entries_that_share_bytes_are_refused(void **state)
 {
     static const zip_item same[] = {{"a", "12", 2}, {"a", "34", 2}};
-    blob                  b      = {0};
+    buffer                b      = {0};
     zip_map               map;
     (void)state;
     /* Both entries name the first local header. */
     zip_make(&b, ZIP_PLAIN, same, 2, &map);
-    blob_set(&b, (size_t)map.central[1] + CENTRAL_LOCAL, 4, map.local[0]);
-    blob_set(&b, (size_t)map.central[1] + CENTRAL_CRC, 4, fili_crc32("12", 2));
+    buffer_set(&b, (size_t)map.central[1] + CENTRAL_LOCAL, 4, map.local[0]);
+    buffer_set(&b, (size_t)map.central[1] + CENTRAL_CRC, 4, fili_crc32("12", 2));
     expect("the same entry twice", &b, FIL_E_FORMAT, "they overlap");
-    blob_free(&b);
+    buffer_free(&b);
 
     /* A local header that lies inside the data of another entry. */
-    blob inner = {0};
+    buffer inner = {0};
     zip_make(&inner, ZIP_PLAIN, same, 1, NULL);
     const zip_item outer[] = {{"outer", inner.data, inner.bytes}, {"a", "12", 2}};
     zip_make(&b, ZIP_PLAIN, outer, 2, &map);
     expect("apart", &b, FIL_OK, "");
-    blob_set(&b, (size_t)map.central[1] + CENTRAL_LOCAL, 4, map.data[0]);
+    buffer_set(&b, (size_t)map.central[1] + CENTRAL_LOCAL, 4, map.data[0]);
     expect("one inside another", &b, FIL_E_FORMAT, "they overlap");
-    blob_free(&inner);
-    blob_free(&b);
+    buffer_free(&inner);
+    buffer_free(&b);
 }
 
 static void data_and_descriptor_end_exactly_at_the_directory(void **state)
 {
-    blob    b = {0};
+    buffer  b = {0};
     zip_map map;
     (void)state;
     make_three(&b, ZIP_TORCH, &map); /* the last entry: 2 bytes, then 16 of descriptor */
@@ -479,18 +479,18 @@ static void data_and_descriptor_end_exactly_at_the_directory(void **state)
                              : n == 2  ? ""
                              : n <= 18 ? "they overlap"
                                        : "before the directory";
-        blob_set(&b, (size_t)map.central[2] + CENTRAL_SIZE, 4, n);
-        blob_set(&b, (size_t)map.central[2] + CENTRAL_PACKED, 4, n);
+        buffer_set(&b, (size_t)map.central[2] + CENTRAL_SIZE, 4, n);
+        buffer_set(&b, (size_t)map.central[2] + CENTRAL_PACKED, 4, n);
         expect("last entry", &b, n == 2 ? FIL_OK : FIL_E_FORMAT, needle);
     }
-    blob_free(&b);
+    buffer_free(&b);
 }
 
 /* ---- limits --------------------------------------------------------------------------------- */
 
 static void directory_bytes_and_entries_are_limited(void **state)
 {
-    blob        b = {0};
+    buffer      b = {0};
     zip_map     map;
     fil_options opt;
     (void)state;
@@ -500,9 +500,9 @@ static void directory_bytes_and_entries_are_limited(void **state)
     expect_limited("at the limit", &b, &opt.limits, FIL_OK, "");
     opt.limits.header_bytes--;
     expect_limited("1 over", &b, &opt.limits, FIL_E_LIMIT, "(header_bytes)");
-    blob_free(&b);
+    buffer_free(&b);
 
-    char     names[67][8];
+    char     names[67][16];
     zip_item items[67];
     for (int i = 0; i < 67; i++) {
         snprintf(names[i], sizeof names[i], "x/%d", i);
@@ -512,42 +512,42 @@ static void directory_bytes_and_entries_are_limited(void **state)
     opt.limits.tensors = 2;
     zip_make(&b, ZIP_TORCH, items, 66, NULL);
     expect_limited("at the limit", &b, &opt.limits, FIL_OK, "");
-    blob_free(&b);
+    buffer_free(&b);
     zip_make(&b, ZIP_TORCH, items, 67, NULL);
     expect_limited("1 over", &b, &opt.limits, FIL_E_LIMIT, "67 entries; the limit is 66");
-    blob_free(&b);
+    buffer_free(&b);
 }
 
 static void every_truncation_is_refused(void **state)
 {
     (void)state;
     for (int style = ZIP_TORCH; style <= ZIP_PLAIN; style++) {
-        blob b = {0};
+        buffer b = {0};
         make_three(&b, style, NULL);
         const size_t whole = b.bytes;
         for (size_t n = 0; n < whole; n++) {
-            blob exact = {0};
-            blob_put(&exact, b.data, n);
+            buffer exact = {0};
+            buffer_put(&exact, b.data, n);
             expect("truncated", &exact, FIL_E_FORMAT, "zip: ");
-            blob_free(&exact);
+            buffer_free(&exact);
         }
-        blob_free(&b);
+        buffer_free(&b);
     }
 }
 
 static void bytes_before_or_behind_the_archive_are_refused(void **state)
 {
-    blob b    = {0};
-    blob more = {0};
+    buffer b    = {0};
+    buffer more = {0};
     (void)state;
     make_three(&b, ZIP_TORCH, NULL);
-    blob_text(&more, "#!/bin/sh\n");
-    blob_put(&more, b.data, b.bytes);
+    buffer_text(&more, "#!/bin/sh\n");
+    buffer_put(&more, b.data, b.bytes);
     expect("before", &more, FIL_E_FORMAT, "zip: ");
-    blob_text(&b, "x");
+    buffer_text(&b, "x");
     expect("behind", &b, FIL_E_FORMAT, "no end record");
-    blob_free(&b);
-    blob_free(&more);
+    buffer_free(&b);
+    buffer_free(&more);
 }
 
 int main(void)
