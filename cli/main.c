@@ -13,7 +13,7 @@
 #include "report.h"
 #include "verb.h"
 
-static const cli_verb *const verbs[] = {&cli_verb_info, &cli_verb_help, NULL};
+static const cli_verb *const all_verbs[] = {&cli_verb_info, &cli_verb_help, NULL};
 
 /* A standard stream that is closed must not become the number of a file that we open: with stdout
  * closed, the first model file would get descriptor 1. The stand-in refuses the stream's direction,
@@ -31,16 +31,16 @@ static int print_version(cli_out *out)
     return CLI_EXIT_DONE;
 }
 
-const cli_verb *cli_find_verb(const cli_verb *const *list, const char *name)
+const cli_verb *cli_find_verb(const cli_verb *const *verbs, const char *name)
 {
     const cli_verb *nearest = NULL;
     size_t          least   = 3;
-    for (size_t i = 0; list[i] != NULL; i++) {
-        if (strcmp(list[i]->name, name) == 0) return list[i];
-        const size_t d = cli_distance(list[i]->name, name);
+    for (size_t i = 0; verbs[i] != NULL; i++) {
+        if (strcmp(verbs[i]->name, name) == 0) return verbs[i];
+        const size_t d = cli_distance(verbs[i]->name, name);
         if (d >= least) continue;
         least   = d;
-        nearest = list[i];
+        nearest = verbs[i];
     }
     if (nearest != NULL)
         (void)cli_usage("unknown verb '%.80s'; the nearest is '%s'", name, nearest->name);
@@ -80,7 +80,7 @@ static int run_verb(const cli_verb *verb, char **argv, int n, cli_out *out)
     code = check_count(verb, n_args, argv);
     if (code != CLI_EXIT_DONE) return code;
     const cli_call call = {.verb   = verb,
-                           .verbs  = verbs,
+                           .verbs  = all_verbs,
                            .common = &common,
                            .values = values,
                            .args   = argv,
@@ -96,7 +96,7 @@ static int dispatch(char **argv, int n, cli_out *out)
     const char *word = argv[0];
     if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) return print_version(out);
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
-        cli_help_program(out, verbs);
+        cli_help_program(out, all_verbs);
         return CLI_EXIT_DONE;
     }
     if (word[0] == '-')
@@ -104,7 +104,7 @@ static int dispatch(char **argv, int n, cli_out *out)
             "expected a verb, --help or --version, found '%.80s'; options stand behind "
             "the verb",
             word);
-    const cli_verb *verb = cli_find_verb(verbs, word);
+    const cli_verb *verb = cli_find_verb(all_verbs, word);
     return verb != NULL ? run_verb(verb, argv + 1, n - 1, out) : CLI_EXIT_USAGE;
 }
 

@@ -22,14 +22,15 @@
 
 /* ---- the model ------------------------------------------------------------------------------ */
 
+static const int64_t DIM      = 256; /* 2 heads x 128 */
+static const int64_t FFN      = 320;
+static const int64_t TEXT_DIM = 64;
+static const int64_t FREQ_DIM = 256;
+static const int64_t CHANNELS = 16; /* of a latent */
+
 enum {
-    DIM      = 256, /* 2 heads x 128 */
-    FFN      = 320,
-    LAYERS   = 2,
-    TEXT_DIM = 64,
-    FREQ_DIM = 256,
-    CHANNELS = 16, /* of a latent */
-    VAE_DIM  = 4   /* width of the VAE's first level; the others have 1, 2, 4 and 4 times that */
+    LAYERS  = 2,
+    VAE_DIM = 4 /* width of the VAE's first level; the others have 1, 2, 4 and 4 times that */
 };
 
 static const char config[] = "{\n"

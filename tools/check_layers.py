@@ -46,10 +46,11 @@ OWNED = [
 BACKEND = re.compile(
     r"\b(__CUDACC__|__CUDA_ARCH__|FIL_CUDA\w*|FIL_HAVE_\w+|FIL_WITH_\w+|HAVE_\w+|USE_\w+|WITH_\w+|"
     r"__AVX\w*|__SSE\w*|__AMX\w*|__FMA__|__F16C__|__ARM_NEON\w*|__ARM_FEATURE_\w+|_OPENMP)\b")
-BACKEND_FILES = re.compile(r"src/kernel/(registry\w*\.[ch]|cuda/.*)$")
+# A .inc list of implementations is the registry.
+BACKEND_FILES = re.compile(r"src/kernel/(registry\w*\.[ch]|cuda/.*)$|src/.*\.inc$")
 MACHINE = re.compile(r"\b(__x86_64__|__i386__|__aarch64__|__arm__|_M_X64|_WIN32|__APPLE__)\b")
 MACHINE_FILES = re.compile(
-    r"src/(base/(cpu|os_posix)\.c|kernel/registry\w*\.[ch]|"
+    r"src/(base/(cpu|os_posix)\.c|kernel/registry\w*\.[ch]|.*\.inc|"
     r".*_(x86|avx2|avx512|avx512bf16|amx|neon)\.[ch])$")
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"]', re.M)

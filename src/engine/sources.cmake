@@ -1,3 +1,3 @@
 list(APPEND FIL_SOURCES
-    engine/file.c
-    engine/folder.c)
+    engine/file_api.c
+    engine/folder_api.c)

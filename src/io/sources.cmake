@@ -1,5 +1,5 @@
 list(APPEND FIL_SOURCES
-    io/folder.c
+    io/model_folder.c
     io/foreign.c
     io/index.c
     io/json.c

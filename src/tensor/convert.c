@@ -13,11 +13,9 @@
 enum { BLOCK = 512 };
 
 const fili_convert_variant fili_convert_variants[] = {
-#if defined(__x86_64__)
-    {FILI_ISA_AVX512, &fili_convert_avx512},
-    {FILI_ISA_AVX2, &fili_convert_avx2},
-#endif
-    {FILI_ISA_REF, &fili_convert_base},
+#define FILI_CONVERT(isa, set) {(isa), &(set)},
+#include "tensor/convert.inc"
+#undef FILI_CONVERT
 };
 
 const size_t fili_n_convert_variants =

@@ -2,6 +2,7 @@
  * writes an element.
  */
 #include <stdint.h>
+#include <string.h>
 
 #include "base/checked.h"
 #include "tensor/view.h"
@@ -49,7 +50,8 @@ fil_status fili_view_dense(fil_ctx *ctx, void *data, fil_dtype dtype, uint32_t r
 fil_status fili_view_dense_const(fil_ctx *ctx, const void *data, fil_dtype dtype, uint32_t rank,
                                  const int64_t *shape, fili_view *out)
 {
-    void *writable = (void *)(uintptr_t)data; /* one struct for both; see view.h */
+    void *writable; /* one struct for both; see view.h */
+    memcpy(&writable, &data, sizeof writable);
     return fili_view_dense(ctx, writable, dtype, rank, shape, out);
 }
 

@@ -36,7 +36,7 @@ CLEAN = {
     "src/io/json.c": "/* io/json.c: a. */\n#include <jansson.h>\n#include \"tensor/view.h\"\n",
     "src/kernel/registry.c": "/* kernel/registry.c: a. */\n#ifdef FIL_CUDA\n#endif\n",
     "src/kernel/cuda/attn.cu": "/* attn.cu: a. */\n#include <cuda_runtime.h>\n",
-    "src/engine/file.c": "/* engine/file.c: a. */\n#include \"io/json.h\"\n",
+    "src/engine/file_api.c": "/* engine/file_api.c: a. */\n#include \"io/json.h\"\n",
     "src/io/json.h": "/* io/json.h: a. */\n#include \"tensor/view.h\"\n",
     "cli/main.c": "/* cli/main.c: a. */\n#include <stdio.h>\n#include \"cli/verb.h\"\n"
                   "#include \"filigree/filigree.h\"\n",
@@ -138,7 +138,7 @@ class Layers(Planted):
         self.expect_layer("src/kernel/registry.c", "#include <cuda_runtime.h>\n", "(CUDA)")
 
     def test_json_library_outside_io(self):
-        self.expect_layer("src/engine/file.c", "#include <jansson.h>\n", "(JSON)")
+        self.expect_layer("src/engine/file_api.c", "#include <jansson.h>\n", "(JSON)")
 
     def test_openmp_outside_the_pool(self):
         self.expect_layer("src/kernel/registry.c", "#include <omp.h>\n", "(OpenMP)")
@@ -149,14 +149,14 @@ class Layers(Planted):
 
     def test_backend_ifdef_outside_the_registry(self):
         for macro in ("__CUDACC__", "FIL_CUDA", "__AVX2__", "USE_METAL", "_OPENMP", "FIL_HAVE_X"):
-            self.expect_layer("src/engine/file.c", "#ifdef %s\n#endif\n" % macro, "#if on " + macro)
+            self.expect_layer("src/engine/file_api.c", "#ifdef %s\n#endif\n" % macro, "#if on " + macro)
 
     def test_backend_condition_on_a_second_line(self):
-        self.expect_layer("src/engine/file.c", "#if defined(A) || \\\n defined(__AVX2__)\n#endif\n",
+        self.expect_layer("src/engine/file_api.c", "#if defined(A) || \\\n defined(__AVX2__)\n#endif\n",
                           "#if on __AVX2__")
 
     def test_machine_ifdef_outside_cpu(self):
-        self.expect_layer("src/engine/file.c", "#ifdef __x86_64__\n#endif\n", "#if on __x86_64__")
+        self.expect_layer("src/engine/file_api.c", "#ifdef __x86_64__\n#endif\n", "#if on __x86_64__")
 
     def test_include_in_a_comment_is_none(self):
         write(self.root, {"src/base/ctx.h": '/* ctx.h: a.\n#include "io/json.h"\n*/\n'})

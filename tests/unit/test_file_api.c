@@ -1,4 +1,4 @@
-/* tests/unit/test_file_api.c: engine/file.c: the public interface of files, from write to read,
+/* tests/unit/test_file_api.c: engine/file_api.c: the public interface of files, from write to read,
  * and every way to misuse it that an argument allows.
  */
 #define _GNU_SOURCE

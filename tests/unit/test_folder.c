@@ -1,4 +1,4 @@
-/* tests/unit/test_folder.c: io/folder.c and engine/folder.c: which files a model folder has, in
+/* tests/unit/test_folder.c: io/model_folder.c and engine/folder_api.c: which files a model folder has, in
  * the layouts that models are published in, and in folders that are not as they should be.
  */
 #define _GNU_SOURCE
@@ -11,7 +11,7 @@
 
 #include "base/ctx.h"
 #include "filigree/file.h"
-#include "io/folder.h"
+#include "io/model_folder.h"
 #include "support/cmocka_all.h"
 #include "support/fault.h"
 

@@ -1,8 +1,8 @@
-/* engine/folder.c: the public face of io/folder.h (filigree/file.h, "model folders"). */
+/* engine/folder_api.c: the public face of io/model_folder.h (filigree/file.h, "model folders"). */
 #include <string.h>
 
 #include "base/mem.h"
-#include "io/folder.h"
+#include "io/model_folder.h"
 
 struct fil_folder {
     fil_ctx    *ctx;

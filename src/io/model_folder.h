@@ -1,10 +1,10 @@
-/* io/folder.h: which tensor files a model folder has, and which published layout it follows.
+/* io/model_folder.h: which tensor files a model folder has, and which published layout it follows.
  *
  * Looks at names, at the kinds of entries, and into shard indexes; tensor files are not read.
  * Behind fil_folder_* of filigree/file.h.
  */
-#ifndef FILI_IO_FOLDER_H
-#define FILI_IO_FOLDER_H
+#ifndef FILI_IO_MODEL_FOLDER_H
+#define FILI_IO_MODEL_FOLDER_H
 
 #include "base/arena.h"
 #include "filigree/file.h"

@@ -1,4 +1,4 @@
-/* engine/file.c: the public face of io/tensors.h and io/safetensors_writer.h (filigree/file.h).
+/* engine/file_api.c: the public face of io/tensors.h and io/safetensors_writer.h (filigree/file.h).
  *
  * It checks what a caller may get wrong, clears the former call's error, and says in a frame which
  * file was meant. Formats, limits and layout are decided in io/.

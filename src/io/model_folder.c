@@ -1,4 +1,4 @@
-/* io/folder.c: lists the tensor files of a model folder (io/folder.h).
+/* io/model_folder.c: lists the tensor files of a model folder (io/model_folder.h).
  *
  * One pass over the folder, then one over each direct subfolder: list the names, ask what each one
  * is by opening it without following links, subtract the shards that an index names. Everything is
@@ -10,7 +10,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "io/folder.h"
+#include "io/model_folder.h"
 #include "io/json.h"
 
 typedef enum entry_role {
