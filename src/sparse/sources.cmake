@@ -1,0 +1,8 @@
+list(APPEND FIL_SOURCES
+    sparse/blocks.c
+    sparse/mask.c
+    sparse/mask_density.c
+    sparse/mask_shape.c
+    sparse/order.c
+    sparse/order_cubes.c
+    sparse/order_hilbert.c)
