@@ -1,2 +1,9 @@
 list(APPEND FIL_SOURCES
+    io/folder.c
+    io/foreign.c
+    io/index.c
+    io/json.c
+    io/open.c
+    io/safetensors.c
+    io/safetensors_writer.c
     io/tensors.c)
