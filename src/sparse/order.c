@@ -43,10 +43,22 @@ static bool parse_side(const char **text, int32_t *side)
     return true;
 }
 
-static bool parse_cube(const char *text, fili_grid *cube)
+static bool parse_sides(const char *text, char between, fili_grid *out)
 {
-    return parse_side(&text, &cube->f) && *text++ == 'x' && parse_side(&text, &cube->h) &&
-           *text++ == 'x' && parse_side(&text, &cube->w) && *text == '\0';
+    return parse_side(&text, &out->f) && *text++ == between && parse_side(&text, &out->h) &&
+           *text++ == between && parse_side(&text, &out->w) && *text == '\0';
+}
+
+fil_status fili_grid_parse(fil_ctx *ctx, const char *text, fili_grid *out)
+{
+    fili_grid grid;
+    *out = (fili_grid){0};
+    FIL_CHECK(ctx, text != NULL, "the grid is NULL");
+    FIL_CHECK(ctx, parse_sides(text, ',', &grid),
+              "grid '%s': expected 'f,h,w', three numbers of 1 to %d, as in '21,30,52'",
+              fili_quote(text, strlen(text)).text, INT32_MAX);
+    *out = grid;
+    return FIL_OK;
 }
 
 static bool has_cubes(fili_order_kind kind)
@@ -54,29 +66,50 @@ static bool has_cubes(fili_order_kind kind)
     return kind == FILI_ORDER_CUBES || kind == FILI_ORDER_HILBERT_CUBES;
 }
 
+/* The kind whose name is the first word; -1 if there is none. *rest: what follows the word. */
+static int find_kind(const char *name, const char **rest)
+{
+    const size_t word = strcspn(name, " ");
+    *rest             = name + word;
+    for (int k = FILI_ORDER_RASTER; k <= FILI_ORDER_HILBERT_CUBES; k++)
+        if (strlen(kind_names[k]) == word && memcmp(name, kind_names[k], word) == 0) return k;
+    return -1;
+}
+
+static bool parse_rest(fili_order_kind kind, const char *rest, fili_grid *cube)
+{
+    *cube = (fili_grid){0};
+    if (!has_cubes(kind)) return *rest == '\0';
+    return *rest == ' ' && parse_sides(rest + 1, 'x', cube);
+}
+
+bool fili_order_known(const char *name, fili_order_spec *out)
+{
+    const char *rest;
+    const int   kind = find_kind(name, &rest);
+    fili_grid   cube;
+    if (kind < 0 || !parse_rest((fili_order_kind)kind, rest, &cube)) return false;
+    *out = (fili_order_spec){.kind = (fili_order_kind)kind, .cube = cube};
+    return true;
+}
+
 fil_status fili_order_parse(fil_ctx *ctx, const char *name, fili_order_spec *out)
 {
+    const char *rest;
     *out = (fili_order_spec){0};
     FIL_CHECK(ctx, name != NULL, "the name of the order is NULL");
-    const size_t      word   = strcspn(name, " ");
-    const char       *rest   = name + word;
+    if (fili_order_known(name, out)) return FIL_OK;
     const fili_quoted quoted = fili_quote(name, strlen(name));
-    for (int k = FILI_ORDER_RASTER; k <= FILI_ORDER_HILBERT_CUBES; k++) {
-        const fili_order_kind kind = (fili_order_kind)k;
-        if (strlen(kind_names[k]) != word || memcmp(name, kind_names[k], word) != 0) continue;
-        fili_grid cube = {0};
-        FIL_CHECK(ctx, has_cubes(kind) || *rest == '\0', "order '%s': nothing may follow '%s'",
-                  quoted.text, kind_names[k]);
-        FIL_CHECK(ctx, !has_cubes(kind) || (*rest == ' ' && parse_cube(rest + 1, &cube)),
-                  "order '%s': expected '%s TxHxW' with three sides of 1 to %d, as in '%s 4x4x4'",
-                  quoted.text, kind_names[k], INT32_MAX, kind_names[k]);
-        *out = (fili_order_spec){.kind = kind, .cube = cube};
-        return FIL_OK;
-    }
+    const int         kind   = find_kind(name, &rest);
+    FIL_CHECK(ctx, kind >= 0,
+              "order '%s' does not exist; expected raster, hilbert, hilbert-xyz, 'cubes TxHxW' or "
+              "'hilbert-cubes TxHxW'",
+              quoted.text);
+    FIL_CHECK(ctx, has_cubes((fili_order_kind)kind), "order '%s': nothing may follow '%s'",
+              quoted.text, kind_names[kind]);
     return FIL_FAIL(ctx, FIL_E_ARG,
-                    "order '%s' does not exist; expected raster, hilbert, hilbert-xyz, "
-                    "'cubes TxHxW' or 'hilbert-cubes TxHxW'",
-                    quoted.text);
+                    "order '%s': expected '%s TxHxW' with three sides of 1 to %d, as in '%s 4x4x4'",
+                    quoted.text, kind_names[kind], INT32_MAX, kind_names[kind]);
 }
 
 void fili_order_name(const fili_order_spec *spec, char name[FILI_ORDER_NAME])

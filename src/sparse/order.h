@@ -53,9 +53,15 @@ typedef struct fili_order {
 /* Number of tokens. E_ARG: a side below 1; E_LIMIT: more than 2^31 - 1 tokens. */
 FIL_MUSTCHECK fil_status fili_grid_tokens(fil_ctx *ctx, fili_grid grid, int32_t *n);
 
+/* A grid from "f,h,w": sides of 1 to 2^31 - 1 without leading zeros, no spaces. E_ARG. */
+FIL_MUSTCHECK fil_status fili_grid_parse(fil_ctx *ctx, const char *text, fili_grid *out);
+
 /* The order with that name, exactly as listed above: lower case, one space, sides of 1 to 2^31 - 1
  * without leading zeros. E_ARG. */
 FIL_MUSTCHECK fil_status fili_order_parse(fil_ctx *ctx, const char *name, fili_order_spec *out);
+
+/* The same without a message; false if there is no such order. */
+bool fili_order_known(const char *name, fili_order_spec *out);
 
 /* The name that parses to `spec`. */
 void fili_order_name(const fili_order_spec *spec, char name[FILI_ORDER_NAME]);

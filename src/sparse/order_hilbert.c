@@ -48,10 +48,11 @@ static fili_curve_state descend(fili_curve_state s, unsigned bits, unsigned pari
             continue;
         }
         const uint8_t  axis   = s.axis[0];
-        const unsigned differ = (s.flip ^ s.flip >> i) & 1u;
+        const unsigned flip   = s.flip;
+        const unsigned differ = (flip ^ flip >> i) & 1u;
         s.axis[0]             = s.axis[i];
         s.axis[i]             = axis;
-        s.flip                = (uint8_t)(s.flip ^ (differ | differ << i));
+        s.flip                = (uint8_t)(flip ^ (differ | differ << i));
     }
     s.parity = (uint8_t)parity;
     return s;

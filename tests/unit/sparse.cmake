@@ -1,0 +1,3 @@
+fil_add_test(test_order)
+fil_add_test(test_blocks)
+fil_add_test(test_mask)
