@@ -23,7 +23,8 @@ PUBLIC = """/* filigree/filigree.h: a public header.
 #ifndef FILIGREE_H
 #define FILIGREE_H
 #include <stdint.h>
-/* Answers. */
+/* Answers.
+ * Cannot fail. */
 int32_t fil_answer(void);
 #endif
 """
