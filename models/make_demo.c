@@ -109,7 +109,7 @@ static void add_embeddings(list *l)
     add_linear(l, "text_embedding", ".2", DIM, DIM);
     add_linear(l, "time_embedding", ".0", DIM, FREQ_DIM);
     add_linear(l, "time_embedding", ".2", DIM, DIM);
-    add_linear(l, "time_projection", ".1", 6 * DIM, DIM);
+    add_linear(l, "time_projection", ".1", (int64_t)6 * DIM, DIM);
 }
 
 static void add_attention(list *l, const char *prefix)
@@ -140,7 +140,7 @@ static void add_block(list *l, int layer)
 
 static void add_head(list *l)
 {
-    add_linear(l, "head", ".head", 4 * CHANNELS, DIM);
+    add_linear(l, "head", ".head", (int64_t)4 * CHANNELS, DIM);
     ADD(l, SMALL, "head", ".modulation", 1, 2, DIM);
 }
 
@@ -224,8 +224,8 @@ static void add_vae(list *l)
     add_levels(l, "encoder.downsamples", down, sizeof down / sizeof down[0], 1);
     add_middle(l, "encoder", C);
     ADD(l, NORM, "encoder", ".head.0.gamma", C, 1, 1, 1);
-    add_conv3d(l, "encoder", ".head.2", 2 * CHANNELS, C, 3, 3);
-    add_conv3d(l, "", "conv1", 2 * CHANNELS, 2 * CHANNELS, 1, 1);
+    add_conv3d(l, "encoder", ".head.2", (int64_t)2 * CHANNELS, C, 3, 3);
+    add_conv3d(l, "", "conv1", (int64_t)2 * CHANNELS, (int64_t)2 * CHANNELS, 1, 1);
     add_conv3d(l, "", "conv2", CHANNELS, CHANNELS, 1, 1);
     add_conv3d(l, "decoder", ".conv1", C, CHANNELS, 3, 3);
     add_middle(l, "decoder", C);

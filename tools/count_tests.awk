@@ -17,6 +17,7 @@ function remember(list, id, name) {
     if (!((list, id, name) in seen)) {
         seen[list, id, name] = 1
         names[list, id] = names[list, id] name "\n"
+        listed[list, id]++
     }
 }
 
@@ -40,6 +41,8 @@ function program_end(id, name, how,    rest) {
     if (ok[id] > passed[id]) passed[id] = ok[id]
     rest = announced[id] - passed[id] - skipped[id] - failed[id]
     if (rest > 0) failed[id] += rest
+    # A test that passes may skip a part of itself by name (an instruction set that is not here).
+    if (listed["skipped", id] > skipped[id]) skipped[id] = listed["skipped", id]
     if (how == "Skipped" && passed[id] + failed[id] + skipped[id] == 0) {
         skipped[id] = 1
         remember("skipped", id, "(the whole program)")

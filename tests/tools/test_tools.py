@@ -388,6 +388,13 @@ class CountTests(unittest.TestCase):
         self.assertEqual((code, last), (0, "1 passed, 0 failed, 1 skipped"))
         self.assertEqual(text.count("skipped: prog: needs_it"), 1)
 
+    def test_a_part_that_a_passing_test_skips_counts(self):
+        code, last, text = self.count(
+            "1: [==========] Running 1 test(s).", "1: [  SKIPPED ] convert avx512: not of this CPU",
+            "1: [  PASSED  ] 1 test(s).", self.END % "   Passed")
+        self.assertEqual((code, last), (0, "1 passed, 0 failed, 1 skipped"))
+        self.assertIn("skipped: prog: convert avx512: not of this CPU", text)
+
     def test_failed_tests_are_named(self):
         code, last, text = self.count(
             "1: [==========] Running 2 test(s).", "1: [  FAILED  ] bad",

@@ -307,7 +307,7 @@ static void refused_threads_leave_the_work_to_the_others(void **state)
 {
     (void)state;
     if (strcmp(fili_pool_runtime(), "threads") != 0) {
-        print_message("[  SKIPPED ] thread creation cannot fail softly in the %s runtime\n",
+        print_message("[   NOTE   ] thread creation cannot fail softly in the %s runtime\n",
                       fili_pool_runtime());
         skip();
     }
