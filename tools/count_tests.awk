@@ -43,10 +43,10 @@ function program_end(id, name, how,    rest) {
     if (rest > 0) failed[id] += rest
     # A test that passes may skip a part of itself by name (an instruction set that is not here).
     if (listed["skipped", id] > skipped[id]) skipped[id] = listed["skipped", id]
-    if (how == "Skipped" && passed[id] + failed[id] + skipped[id] == 0) {
+    if ((how == "Skipped" || how == "Disabled") && passed[id] + failed[id] + skipped[id] == 0) {
         skipped[id] = 1
         remember("skipped", id, "(the whole program)")
-    } else if (how != "Passed" && how != "Skipped" && failed[id] == 0) {
+    } else if (how != "Passed" && how != "Skipped" && how != "Disabled" && failed[id] == 0) {
         failed[id] = 1
         remember("failed", id, "(" how ")")
     } else if (how == "Passed" && passed[id] + failed[id] + skipped[id] == 0) {
@@ -80,6 +80,7 @@ function program_end(id, name, how,    rest) {
     sub(/^[^ ]+ [ .]*/, "", how)
     sub(/ +[0-9.]+ sec.*/, "", how)
     sub(/^\*\*\*/, "", how)
+    if (how ~ /Disabled/) how = "Disabled"
     sub(/ +$/, "", how)
     program_end(id, name, how)
     next

@@ -427,6 +427,8 @@ class CountTests(unittest.TestCase):
     def test_silent_programs_count_as_one(self):
         self.assertEqual(self.count(self.END % "   Passed")[:2], (0, "1 passed, 0 failed, 0 skipped"))
         self.assertEqual(self.count(self.END % "***Skipped")[:2], (0, "0 passed, 0 failed, 1 skipped"))
+        self.assertEqual(self.count(self.END % "***Not Run (Disabled)")[:2],
+                         (0, "0 passed, 0 failed, 1 skipped"))
         for how in ("***Failed", "***Timeout", "***Not Run"):
             self.assertEqual(self.count(self.END % how)[:2], (1, "0 passed, 1 failed, 0 skipped"))
 
