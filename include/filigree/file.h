@@ -199,9 +199,9 @@ typedef struct fil_pair {
 /* Begins a safetensors file at `path`: writes the header into a temporary file beside it. Data may
  * then come in any order and any pieces, so that a file may be larger than memory. Inputs are
  * borrowed for the call; the writer borrows ctx. Data area starts at a multiple of 64 bytes.
- * E_IO: cannot write, or the file exists and FIL_WRITE_REPLACE is not given; E_LIMIT: more than the
- * context's limits would let us read again; E_ARG: a name, dtype, shape or text that no reader
- * would accept; E_NOMEM. */
+ * E_IO: cannot write, or the file exists and FIL_WRITE_REPLACE is not given, or a folder, fifo or
+ * device has that name; E_LIMIT: more than the context's limits would let us read again; E_ARG: a
+ * name, dtype, shape or text that no reader would accept; E_NOMEM. */
 FIL_API FIL_MUSTCHECK fil_status fil_writer_open(fil_ctx *ctx, const char *path,
                                                  const fil_tensor_desc *tensors, size_t n_tensors,
                                                  const fil_pair *metadata, size_t n_pairs,

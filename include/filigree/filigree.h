@@ -100,17 +100,16 @@ typedef enum fil_status {
 #undef FIL_STATUS_ENUM
 } fil_status;
 
-/* "E_FORMAT" and "file is malformed". Unknown codes give "E_UNKNOWN". Static.
- */
+/* "E_FORMAT" and "file is malformed"; "E_UNKNOWN" for a code that is none. Static storage. */
 FIL_API const char *fil_status_name(fil_status status);
 FIL_API const char *fil_status_text(fil_status status);
 
 /* Detail of a failure. Filled without allocating, so that running out of memory has a text too.
  *   message  one sentence: what, where, expected, found. Printable UTF-8: control bytes that a file
  *            smuggled in are replaced, so that it may go to a terminal or a log as it is.
- *   frame    where it happened, innermost first: "tensor blocks.0.norm.weight", "file
- * x.safetensors". Four at most; further ones are dropped. Texts are cut to their size, between
- * characters. */
+ *   frame    where it happened, innermost first: "tensor a.weight", "file x.safetensors". Four at
+ *            most; further ones are dropped.
+ * Texts are cut to their size, between characters. */
 #define FIL_ERROR_MESSAGE 256
 #define FIL_ERROR_FRAME   160
 #define FIL_ERROR_FRAMES  4
@@ -129,9 +128,10 @@ typedef struct fil_error {
 
 /* Where host memory comes from: every byte that the library takes on the host passes here, but for
  * what a third library allocates inside itself, which is counted against the limit by an upper
- * bound. Both functions or neither (zero = the C library's). alloc  returns `bytes` > 0 bytes
- * aligned to `align` (a power of two up to 4096), or NULL. free   takes what alloc returned, with
- * the same size. Never called with NULL. Called only from the thread that uses the context. */
+ * bound. Both functions or neither (zero = the C library's). Called only from the thread that uses
+ * the context.
+ *   alloc  returns `bytes` > 0 bytes aligned to `align` (a power of two up to 4096), or NULL
+ *   free   takes what alloc returned, never NULL, with the same size */
 typedef struct fil_allocator {
     void *(*alloc)(void *user, size_t bytes, size_t align);
     void (*free)(void *user, void *block, size_t bytes);

@@ -38,14 +38,24 @@ static fil_status open_parent(fil_ctx *ctx, const char *path, fili_atomic *file)
     return fili_dir_open(ctx, prefix > 0 ? folder : ".", &file->dir);
 }
 
-/* Refuses now what the rename would refuse after hours of work. */
-static fil_status check_absent(fil_ctx *ctx, const fili_atomic *file)
+/* Refuses now what the rename would refuse after hours of work; and what it would not: root may
+ * rename a file over /dev/null. A symbolic link is replaced itself, as rename does it. */
+static fil_status check_target(fil_ctx *ctx, const fili_atomic *file)
 {
     const fili_os *os = ctx->os;
-    const int fd = os->openat(os->self, file->dir, file->base, FILI_OPEN_READ | FILI_OPEN_NOFOLLOW);
+    fili_stat      st;
+    const int      fd =
+        fili_open_retrying(os, file->dir, file->base, FILI_OPEN_PATH | FILI_OPEN_NOFOLLOW);
     if (fd == -ENOENT) return FIL_OK;
-    if (fd >= 0) (void)os->close(os->self, fd);
-    return write_failed(ctx, file, "create", EEXIST);
+    if (fd < 0) return write_failed(ctx, file, "look for", -fd);
+    const int r = os->fstat(os->self, fd, &st);
+    (void)os->close(os->self, fd);
+    if (!file->replace) return write_failed(ctx, file, "create", EEXIST);
+    if (r < 0) return write_failed(ctx, file, "stat", -r);
+    if (st.kind != FILI_KIND_REGULAR && st.kind != FILI_KIND_SYMLINK)
+        return FIL_FAIL(ctx, FIL_E_IO, "'%s' is there and is not a regular file: not replaced",
+                        fili_quote(file->base, strlen(file->base)).text);
+    return FIL_OK;
 }
 
 fil_status fili_atomic_open(fil_ctx *ctx, const char *path, int replace, fili_atomic *out)
@@ -56,11 +66,14 @@ fil_status fili_atomic_open(fil_ctx *ctx, const char *path, int replace, fili_at
     *out         = FILI_ATOMIC_CLOSED;
     out->replace = replace;
     FIL_TRY(open_parent(ctx, path, out));
-    if (!replace) FIL_TRY_OR(fail, check_absent(ctx, out));
+    FIL_TRY_OR(fail, check_target(ctx, out));
 
     for (int attempt = 0; attempt < 16 && out->fd < 0; attempt++) {
         const int r = os->random(os->self, random, sizeof random);
-        if (r == -EINTR) continue;
+        if (r == -EINTR) {
+            out->fd = r; /* the error of the last attempt */
+            continue;
+        }
         if (r < 0) {
             status = write_failed(ctx, out, "name a temporary file for", -r);
             goto fail;

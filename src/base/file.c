@@ -16,7 +16,7 @@ static const char *kind_name(fili_file_kind kind)
     }
 }
 
-static int open_retrying(const fili_os *os, int dir, const char *path, int flags)
+int fili_open_retrying(const fili_os *os, int dir, const char *path, int flags)
 {
     int left = FILI_RETRIES;
     int fd;
@@ -40,7 +40,7 @@ fil_status fili_file_open(fil_ctx *ctx, int dir, const char *path, int flags, fi
 {
     const fili_os *os = ctx->os;
     *out              = FILI_FILE_CLOSED;
-    const int fd      = open_retrying(os, dir, path, FILI_OPEN_READ | (flags & FILI_OPEN_NOFOLLOW));
+    const int fd = fili_open_retrying(os, dir, path, FILI_OPEN_READ | (flags & FILI_OPEN_NOFOLLOW));
     if (fd < 0) return open_failed(ctx, path, -fd);
 
     fili_stat st;
@@ -64,8 +64,9 @@ void fili_file_close(fil_ctx *ctx, fili_file *file)
 
 fil_status fili_dir_open(fil_ctx *ctx, const char *path, int *out)
 {
-    *out         = -1;
-    const int fd = open_retrying(ctx->os, FILI_CWD, path, FILI_OPEN_READ | FILI_OPEN_DIRECTORY);
+    *out = -1;
+    const int fd =
+        fili_open_retrying(ctx->os, FILI_CWD, path, FILI_OPEN_READ | FILI_OPEN_DIRECTORY);
     if (fd < 0) return open_failed(ctx, path, -fd);
     *out = fd;
     return FIL_OK;

@@ -21,6 +21,9 @@ static inline bool fili_retry(int64_t r, int *left)
     return (r == -EINTR || r == -EAGAIN) && (*left)-- > 0;
 }
 
+/* openat, repeated while it is interrupted: a descriptor or -errno. */
+int fili_open_retrying(const fili_os *os, int dir, const char *path, int flags);
+
 typedef struct fili_file {
     int         fd; /* -1 = closed */
     uint64_t    size;
@@ -60,8 +63,9 @@ typedef struct fili_atomic {
 
 #define FILI_ATOMIC_CLOSED ((fili_atomic){.fd = -1, .dir = -1})
 
-/* E_IO: the folder cannot be written, or `path` exists and replace is 0 (said now, not at the end);
- * E_ARG: path has no file name or it is longer than 255 bytes. */
+/* E_IO: the folder cannot be written, or `path` exists and replace is 0, or it exists and is
+ * neither a regular file nor a symbolic link (said now, not at the end); E_ARG: path has no file
+ * name or it is longer than 255 bytes. */
 FIL_MUSTCHECK fil_status fili_atomic_open(fil_ctx *ctx, const char *path, int replace,
                                           fili_atomic *out);
 FIL_MUSTCHECK fil_status fili_atomic_write(fil_ctx *ctx, fili_atomic *file, uint64_t offset,

@@ -35,7 +35,10 @@ enum {
     FILI_OPEN_WRITE     = 1, /* read and write */
     FILI_OPEN_CREATE    = 2, /* must not exist */
     FILI_OPEN_NOFOLLOW  = 4, /* a symbolic link as the last component gives -ELOOP */
-    FILI_OPEN_DIRECTORY = 8
+    FILI_OPEN_DIRECTORY = 8,
+    /* For fstat only: nobody notices (a device starts nothing, a fifo's writer keeps waiting), no
+     * permission on the file is needed, and under NOFOLLOW a link is opened itself. */
+    FILI_OPEN_PATH = 16
 };
 
 typedef struct fili_os {

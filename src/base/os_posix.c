@@ -35,6 +35,7 @@ static int posix_openat(void *self, int dir, const char *path, int flags)
     if (flags & FILI_OPEN_CREATE) f |= O_CREAT | O_EXCL;
     if (flags & FILI_OPEN_NOFOLLOW) f |= O_NOFOLLOW;
     if (flags & FILI_OPEN_DIRECTORY) f |= O_DIRECTORY;
+    if (flags & FILI_OPEN_PATH) f |= O_PATH;
     return result(openat(dir, path, f, 0666));
 }
 

@@ -1,7 +1,7 @@
 /* io/model_folder.c: lists the tensor files of a model folder (io/model_folder.h).
  *
  * One pass over the folder, then one over each direct subfolder: list the names, ask what each one
- * is by opening it without following links, subtract the shards that an index names. Everything is
+ * is without opening it for reading, subtract the shards that an index names. Everything is
  * sorted before use, so that result and messages do not depend on the system's order.
  * Layouts: wan.md section 1.2 of the engine's specification; single files are taken as they come.
  */
@@ -165,39 +165,30 @@ static fil_status read_names(listing *l)
     return FIL_OK;
 }
 
-static void skip_link(search *s, const listing *l, entry *e)
+static void skip_link(search *s, const listing *l, const entry *e)
 {
     const fili_quoted q = fili_quote(e->name, strlen(e->name));
-    e->kind             = FILI_KIND_SYMLINK;
     if (s->n_links++ == 0) s->first_link = q;
     fili_log(l->ctx, FIL_LOG_WARNING,
              "skipped '%s' in '%s/': a symbolic link, and links are followed only in trusted mode",
              q.text, *l->prefix != '\0' ? l->prefix : ".");
 }
 
-/* What may happen to a bystander without anybody's fault: no permission, gone, a socket. */
+/* What may happen to a bystander without anybody's fault: no permission, gone, a broken link. */
 static bool is_harmless(int error)
 {
-    return error == EACCES || error == EPERM || error == ENOENT || error == ENXIO ||
-           error == ENODEV || error == ELOOP;
+    return error == EACCES || error == EPERM || error == ENOENT || error == ELOOP;
 }
 
-/* Sets e->kind; what cannot and need not be read becomes a device, which nobody looks at. */
+/* Sets e->kind; what cannot and need not be read becomes a device, which nobody looks at. A folder
+ * may hold anything, so nothing is opened for reading to find out. */
 static fil_status find_kind(search *s, const listing *l, entry *e)
 {
-    const fili_os *os   = l->ctx->os;
-    int            left = FILI_RETRIES;
-    fili_stat      st;
-    int            fd;
-    do {
-        fd = os->openat(os->self, l->dir, e->name, FILI_OPEN_READ | s->open_flags);
-    } while (fili_retry(fd, &left));
-    if (fd == -ELOOP && s->open_flags != 0) {
-        skip_link(s, l, e);
-        return FIL_OK;
-    }
-    const fili_quoted q = fili_quote(e->name, strlen(e->name));
-    e->kind             = FILI_KIND_DEVICE;
+    const fili_os    *os = l->ctx->os;
+    fili_stat         st;
+    const int         fd = fili_open_retrying(os, l->dir, e->name, FILI_OPEN_PATH | s->open_flags);
+    const fili_quoted q  = fili_quote(e->name, strlen(e->name));
+    e->kind              = FILI_KIND_DEVICE;
     if (fd < 0 && e->role == ROLE_OTHER && is_harmless(-fd)) {
         fili_log(l->ctx, FIL_LOG_DEBUG, "skipped '%s': %s", q.text, strerror(-fd));
         return FIL_OK;
@@ -207,6 +198,7 @@ static fil_status find_kind(search *s, const listing *l, entry *e)
     (void)os->close(os->self, fd);
     if (r < 0) return FIL_FAIL(l->ctx, FIL_E_IO, "cannot stat '%s': %s", q.text, strerror(-r));
     e->kind = st.kind;
+    if (st.kind == FILI_KIND_SYMLINK) skip_link(s, l, e);
     return FIL_OK;
 }
 
@@ -312,14 +304,14 @@ static fil_status look_through(search *s, listing *l)
 
 static fil_status look_into_subfolder(search *s, const listing *top, const char *name)
 {
-    const fili_os *os   = top->ctx->os;
-    int            left = FILI_RETRIES;
-    listing        sub;
-    int            dir;
-    do {
-        dir = os->openat(os->self, top->dir, name,
-                         FILI_OPEN_READ | FILI_OPEN_DIRECTORY | s->open_flags);
-    } while (fili_retry(dir, &left));
+    listing   sub;
+    const int flags = FILI_OPEN_READ | FILI_OPEN_DIRECTORY | s->open_flags;
+    int       dir   = fili_open_retrying(top->ctx->os, top->dir, name, flags);
+    if (dir < 0 && is_harmless(-dir)) {
+        fili_log(top->ctx, FIL_LOG_DEBUG, "skipped '%s/': %s", fili_quote(name, strlen(name)).text,
+                 strerror(-dir));
+        return FIL_OK;
+    }
     if (dir < 0)
         return FIL_FAIL(top->ctx, FIL_E_IO, "cannot open '%s': %s",
                         fili_quote(name, strlen(name)).text, strerror(-dir));

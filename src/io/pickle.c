@@ -13,9 +13,8 @@
 typedef fili_pickle_machine machine;
 typedef fili_pickle_value   value;
 
-#define BYTES_PER_TENSOR                                                                           \
-    2048u /* a rank-8 tensor with its names and arguments takes about 1,500                        \
-           */
+/* A rank-8 tensor with its names and arguments takes about 1,500 bytes. */
+#define BYTES_PER_TENSOR 2048u
 #define BYTES_BASE       (1u << 20)
 #define SLOTS_PER_TENSOR 64u
 #define SLOTS_BASE       65536u

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "io/foreign.h"
 #include "io/json.h"
+#include "io/le.h"
 #include "io/tensors.h"
 #include "tensor/dtype.h"
 
@@ -40,14 +41,6 @@ typedef struct reader {
 } reader;
 
 /* ---- the eight bytes and the header's text --------------------------------------------------- */
-
-static uint64_t little_endian(const unsigned char *p)
-{
-    uint64_t v = 0;
-    for (int i = 7; i >= 0; i--)
-        v = v << 8 | p[i];
-    return v;
-}
 
 /* The length cannot be right: find the sentence that helps most. */
 static fil_status refuse_length(const reader *r, uint64_t length, const unsigned char *head,
@@ -82,7 +75,7 @@ static fil_status read_length(reader *r)
                         "the file has %llu bytes; a safetensors file has at least 8",
                         (unsigned long long)size);
     FIL_TRY(fili_file_read(r->ctx, r->file, 0, head, bytes));
-    const uint64_t length = little_endian(head);
+    const uint64_t length = fili_le64(head);
     if (length > r->ctx->opt.limits.header_bytes || length > size - LENGTH_BYTES)
         return refuse_length(r, length, head, bytes);
     if (length == 0) return FIL_FAIL(r->ctx, FIL_E_FORMAT, "the header is empty; expected '{'");

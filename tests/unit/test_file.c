@@ -176,6 +176,46 @@ static void a_file_that_appeared_meanwhile_is_not_overwritten(void **state)
     fil_ctx_close(&ctx);
 }
 
+static void a_folder_or_a_fifo_is_not_replaced_and_that_is_said_at_once(void **state)
+{
+    (void)state;
+    fil_ctx    *ctx = open_ctx();
+    scratch     s;
+    fili_atomic file;
+    scratch_make(&s);
+    assert_int_equal(mkdir(scratch_path(&s, "folder"), 0777), 0);
+    assert_int_equal(mkfifo(scratch_path(&s, "fifo"), 0666), 0);
+    const char *names[] = {"folder", "fifo"};
+    for (size_t i = 0; i < 2; i++) {
+        fili_ctx_enter(ctx);
+        assert_int_equal(fili_atomic_open(ctx, scratch_path(&s, names[i]), 1, &file), FIL_E_IO);
+        says(ctx, "not a regular file");
+    }
+    fili_ctx_enter(ctx);
+    assert_int_equal(fili_atomic_open(ctx, "/dev/null", 1, &file), FIL_E_IO);
+    says(ctx, "not a regular file");
+    assert_int_equal(scratch_count(&s), 2);
+    assert_int_equal(fault.open, 0);
+    scratch_remove(&s);
+    fil_ctx_close(&ctx);
+}
+
+static void an_interrupted_look_at_the_target_does_not_mean_that_it_exists(void **state)
+{
+    (void)state;
+    fil_ctx *ctx = open_ctx();
+    scratch  s;
+    for (int64_t at = 0; at < 3; at++) { /* the folder, the target, the temporary file */
+        scratch_make(&s);
+        fail_call(OS_OPENAT, at, 0, EINTR);
+        assert_int_equal(write_out(ctx, &s, "new", 0), FIL_OK);
+        assert_int_equal(fault.failed, 1);
+        holds(&s, "new");
+        scratch_remove(&s);
+    }
+    fil_ctx_close(&ctx);
+}
+
 static void bad_output_paths_are_refused(void **state)
 {
     (void)state;
@@ -242,6 +282,8 @@ int main(void)
         cmocka_unit_test(reading_survives_interruptions_and_short_counts),
         cmocka_unit_test(a_file_appears_whole_and_is_replaced_only_when_asked),
         cmocka_unit_test(a_file_that_appeared_meanwhile_is_not_overwritten),
+        cmocka_unit_test(a_folder_or_a_fifo_is_not_replaced_and_that_is_said_at_once),
+        cmocka_unit_test(an_interrupted_look_at_the_target_does_not_mean_that_it_exists),
         cmocka_unit_test(bad_output_paths_are_refused),
         cmocka_unit_test(replacing_a_file_never_loses_the_old_one),
     };

@@ -336,6 +336,60 @@ static void links_that_lead_nowhere_matter_only_under_a_tensor_file_name(void **
 
 /* ---- refusals and limits -------------------------------------------------------------------- */
 
+static int opened_for_reading;
+
+static int count_openat(void *self, int dir, const char *path, int flags)
+{
+    opened_for_reading += (flags & FILI_OPEN_PATH) == 0;
+    return fili_os_posix.openat(self, dir, path, flags);
+}
+
+/* A writer that waits on a fifo must not be woken: what it writes then would be lost. */
+static void nothing_is_opened_for_reading_to_learn_what_it_is(void **state)
+{
+    const bench *b = *state;
+    touch(b, "a.safetensors");
+    assert_int_equal(mkfifo(scratch_path(&b->dir, "fifo"), 0666), 0);
+    assert_int_equal(mkfifo(scratch_path(&b->dir, "b.safetensors"), 0666), 0);
+    fil_ctx *ctx;
+    fili_os  os = fili_os_posix;
+    os.openat   = count_openat;
+    assert_int_equal(fili_ctx_open_on(&os, &ctx, NULL), FIL_OK);
+    opened_for_reading = 0; /* the context reads the cgroup's files */
+    expect_listing(ctx, b->dir.path, 0, "files a.safetensors");
+    assert_int_equal(opened_for_reading, 1); /* the folder itself */
+    fil_ctx_close(&ctx);
+}
+
+static void tensor_file_without_permission_is_listed_all_the_same(void **state)
+{
+    const bench *b = *state;
+    touch(b, "a.safetensors");
+    touch(b, "b.safetensors");
+    assert_int_equal(chmod(scratch_path(&b->dir, "b.safetensors"), 0), 0);
+    expect(b, 0, "files a.safetensors b.safetensors");
+}
+
+static int refuse_sub(void *self, int dir, const char *path, int flags)
+{
+    if (strcmp(path, "sub") == 0 && (flags & FILI_OPEN_DIRECTORY)) return -EACCES;
+    return fili_os_posix.openat(self, dir, path, flags);
+}
+
+static void subfolder_without_permission_is_skipped(void **state)
+{
+    const bench *b = *state;
+    fil_ctx     *ctx;
+    fili_os      os = fili_os_posix;
+    touch(b, "a.safetensors");
+    folder(b, "sub");
+    touch(b, "sub/b.safetensors");
+    os.openat = refuse_sub;
+    assert_int_equal(fili_ctx_open_on(&os, &ctx, NULL), FIL_OK);
+    expect_listing(ctx, b->dir.path, 0, "files a.safetensors");
+    fil_ctx_close(&ctx);
+}
+
 static void folder_without_tensor_files_does_not_fit(void **state)
 {
     const bench *b = *state;
@@ -584,6 +638,9 @@ int main(void)
         TEST(folder_of_links_alone_is_refused_unless_trusted),
         TEST(trusted_mode_follows_links_to_files_folders_and_indexes),
         TEST(links_that_lead_nowhere_matter_only_under_a_tensor_file_name),
+        TEST(nothing_is_opened_for_reading_to_learn_what_it_is),
+        TEST(tensor_file_without_permission_is_listed_all_the_same),
+        TEST(subfolder_without_permission_is_skipped),
         TEST(folder_without_tensor_files_does_not_fit),
         TEST(path_that_is_no_folder_is_an_io_error),
         TEST(misuse_is_answered_with_e_arg),
