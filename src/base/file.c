@@ -26,10 +26,10 @@ int fili_open_retrying(const fili_os *os, int dir, const char *path, int flags)
     return fd;
 }
 
-static fil_status open_failed(fil_ctx *ctx, const char *path, int error)
+static fil_status open_failed(fil_ctx *ctx, const char *path, int flags, int error)
 {
     const fili_quoted name = fili_quote(path, strlen(path));
-    if (error == ELOOP)
+    if (error == ELOOP && (flags & FILI_OPEN_NOFOLLOW) != 0)
         return FIL_FAIL(ctx, FIL_E_FORMAT,
                         "'%s' is a symbolic link; links are followed only in trusted mode",
                         name.text);
@@ -41,7 +41,7 @@ fil_status fili_file_open(fil_ctx *ctx, int dir, const char *path, int flags, fi
     const fili_os *os = ctx->os;
     *out              = FILI_FILE_CLOSED;
     const int fd = fili_open_retrying(os, dir, path, FILI_OPEN_READ | (flags & FILI_OPEN_NOFOLLOW));
-    if (fd < 0) return open_failed(ctx, path, -fd);
+    if (fd < 0) return open_failed(ctx, path, flags, -fd);
 
     fili_stat st;
     const int r = os->fstat(os->self, fd, &st);
@@ -67,7 +67,7 @@ fil_status fili_dir_open(fil_ctx *ctx, const char *path, int *out)
     *out = -1;
     const int fd =
         fili_open_retrying(ctx->os, FILI_CWD, path, FILI_OPEN_READ | FILI_OPEN_DIRECTORY);
-    if (fd < 0) return open_failed(ctx, path, -fd);
+    if (fd < 0) return open_failed(ctx, path, 0, -fd);
     *out = fd;
     return FIL_OK;
 }

@@ -147,6 +147,8 @@ static fil_status read_shards(const index_reader *r)
         size_t      end  = begin + 1;
         while (end < r->n_rows && strcmp(r->rows[end].shard, name) == 0)
             end++;
+        fili_progress(r->ctx, "open", begin, r->n_rows);
+        FIL_TRY(fili_check_cancel(r->ctx));
         const fil_status status = read_shard(r, r->rows + begin, end - begin);
         if (status != FIL_OK) {
             fili_error_frame(r->ctx, "shard %s", fili_quote(name, strlen(name)).text);
@@ -200,7 +202,8 @@ fil_status fili_index_read(fili_tensors *set, const char *path)
     fili_json      json;
     set->format = "safetensors-index";
     FIL_TRY(open_folder(ctx, path, &r.dir));
-    fil_status status = fili_json_read(ctx, r.dir, r.base, 0, max, FILI_JSON_REALS, &json);
+    fil_status status =
+        fili_json_read(ctx, r.dir, r.base, 0, max, FILI_JSON_REALS | FILI_JSON_FLAT, &json);
     if (status == FIL_OK) {
         status = read_map(&r, json.root);
         fili_json_fini(ctx, &json);

@@ -381,6 +381,10 @@ static fil_status open_container(parser *ps)
     if (ps->depth >= FILI_JSON_DEPTH)
         return FIL_FAIL(ps->ctx, FIL_E_LIMIT, "%s nests deeper than %d levels at byte %zu",
                         ps->what, FILI_JSON_DEPTH, (size_t)(ps->p - ps->begin));
+    if ((ps->flags & FILI_JSON_FLAT) != 0 && ps->depth > 0 &&
+        json_is_array(ps->stack[ps->depth - 1]))
+        return FIL_FAIL(ps->ctx, FIL_E_FORMAT, "%s has an %s inside an array at byte %zu", ps->what,
+                        object ? "object" : "array", (size_t)(ps->p - ps->begin));
     FIL_TRY(charge(ps, object ? COST_OBJECT : COST_ARRAY));
     json_t *value = object ? json_object() : json_array();
     if (value == NULL) return no_memory(ps);

@@ -15,7 +15,10 @@
 
 #define FILI_JSON_DEPTH 8
 
-enum { FILI_JSON_REALS = 1 }; /* negative numbers, fractions and exponents are allowed (configs) */
+enum {
+    FILI_JSON_REALS = 1, /* negative numbers, fractions and exponents are allowed (configs) */
+    FILI_JSON_FLAT  = 2  /* arrays hold no containers: a byte of text then costs little memory */
+};
 
 typedef struct fili_json {
     json_t  *root;

@@ -227,6 +227,17 @@ static fil_status shard_names(fil_ctx *ctx, json_t *root, const char ***names, s
     return FIL_OK;
 }
 
+/* A broken index claims nothing and is listed: whoever opens it hears what is wrong. */
+static fil_status after_claim(const listing *l, const char *index, fil_status status)
+{
+    if (status != FIL_E_FORMAT && status != FIL_E_LIMIT && status != FIL_E_UNSUP) return status;
+    fili_ctx_enter(l->ctx);
+    fili_log(l->ctx, FIL_LOG_WARNING,
+             "'%s' is no index that can be read: its shards are listed too",
+             fili_quote(index, strlen(index)).text);
+    return FIL_OK;
+}
+
 static fil_status claim_shards(const search *s, const listing *l, const char *index)
 {
     fil_ctx       *ctx        = l->ctx;
@@ -235,8 +246,8 @@ static fil_status claim_shards(const search *s, const listing *l, const char *in
     size_t         n          = 0;
     fili_json      json       = {.root = NULL};
     fil_status     status;
-    FIL_TRY_OR(done, fili_json_read(ctx, l->dir, index, s->open_flags, max_values, FILI_JSON_REALS,
-                                    &json));
+    FIL_TRY_OR(done, fili_json_read(ctx, l->dir, index, s->open_flags, max_values,
+                                    FILI_JSON_REALS | FILI_JSON_FLAT, &json));
     FIL_TRY_OR(done, shard_names(ctx, json.root, &names, &n));
     for (size_t i = 0; n > 0 && i < l->n; i++)
         if (bsearch(&l->entries[i]->name, names, n, sizeof *names, by_text) != NULL)
@@ -295,7 +306,7 @@ static fil_status look_through(search *s, listing *l)
     for (size_t i = 0; i < l->n; i++) {
         const entry *e = l->entries[i];
         if (e->role == ROLE_INDEX && e->kind == FILI_KIND_REGULAR)
-            FIL_TRY(claim_shards(s, l, e->name));
+            FIL_TRY(after_claim(l, e->name, claim_shards(s, l, e->name)));
     }
     for (size_t i = 0; i < l->n; i++)
         if (is_wanted(l->entries[i])) FIL_TRY(add_file(s, l, l->entries[i]->name));

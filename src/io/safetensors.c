@@ -98,7 +98,8 @@ static fil_status read_json(const reader *r, fili_json *json)
     fil_status status =
         fili_file_read(r->ctx, r->file, LENGTH_BYTES, text, (size_t)r->header_bytes);
     if (status == FIL_OK)
-        status = fili_json_parse(r->ctx, "the header", text, (size_t)r->header_bytes, max, 0, json);
+        status = fili_json_parse(r->ctx, "the header", text, (size_t)r->header_bytes, max,
+                                 FILI_JSON_FLAT, json);
     fili_free(r->ctx, text, (size_t)r->header_bytes);
     return status;
 }

@@ -153,7 +153,8 @@ static fil_status locate(fil_ctx *ctx, const fili_file *file, const unsigned cha
     const int64_t i = find_end(tail, bytes);
     if (i < 0)
         return FIL_FAIL(ctx, FIL_E_FORMAT,
-                        "zip: no end record in the last %zu bytes; the file is cut or no archive",
+                        "zip: no end record in the last %zu bytes; it is no archive, or its "
+                        "download was cut short",
                         bytes);
     const unsigned char *p = tail + i;
     e->end                 = file->size - bytes + (uint64_t)i;

@@ -333,10 +333,11 @@ const malformed malformed_files[] = {
     FORMAT("literal-cut", "a value", META("{\"k\":tru}"), 16),
     FORMAT("literal-nan", "a value", A("\"F32\"", "[NaN]", "[0,4]"), 4),
     FORMAT("literal-infinity", "a value", A("\"F32\"", "[Infinity]", "[0,4]"), 4),
-    LIMIT("depth-9-arrays", "nests deeper than 8", "{\"a\":[[[[[[[[]]]]]]]]}", 0),
+    FORMAT("depth-9-arrays", "inside an array", "{\"a\":[[[[[[[[]]]]]]]]}", 0),
+    FORMAT("objects-in-an-array", "inside an array", "{\"a\":[{},{},{}]}", 0),
     LIMIT("depth-9-objects", "nests deeper than 8",
           "{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{}}}}}}}}}", 0),
-    BUILD("depth-bomb", E_LIMIT, "nests deeper than 8", build_depth_bomb),
+    BUILD("depth-bomb", E_FORMAT, "inside an array", build_depth_bomb),
     BUILD("values-bomb", E_LIMIT, "JSON values", build_many_values),
 
     /* The same key twice. */
@@ -398,7 +399,7 @@ const malformed malformed_files[] = {
     FORMAT("shape-of-strings", "dimension 0 is a string", A("\"F32\"", "[\"4\"]", "[0,16]"), 16),
     FORMAT("shape-of-booleans", "dimension 1 is true or false", A("\"F32\"", "[4,true]", "[0,16]"),
            16),
-    FORMAT("shape-nested", "dimension 0 is an array", A("\"F32\"", "[[4]]", "[0,16]"), 16),
+    FORMAT("shape-nested", "inside an array", A("\"F32\"", "[[4]]", "[0,16]"), 16),
     FORMAT("shape-float", "no plain integer", A("\"F32\"", "[4.0]", "[0,16]"), 16),
     FORMAT("shape-exponent", "no plain integer", A("\"F32\"", "[4e0]", "[0,16]"), 16),
     FORMAT("shape-exponent-upper", "no plain integer", A("\"F32\"", "[4E0]", "[0,16]"), 16),

@@ -179,7 +179,7 @@ const malformed_model malformed_models[] = {
           MAP("\"a\":\"a.safetensors\",\"a\":\"b.safetensors\"")),
     INDEX("index-map-twice", E_FORMAT, "key 'weight_map' twice",
           "{\"weight_map\":{\"a\":\"a.safetensors\"},\"weight_map\":{}}"),
-    INDEX("index-too-deep", E_LIMIT, "nests deeper than 8", "{\"metadata\":[[[[[[[[]]]]]]]]}"),
+    INDEX("index-too-deep", E_FORMAT, "inside an array", "{\"metadata\":[[[[[[[[]]]]]]]]}"),
     INDEX("index-file-number", E_FORMAT, "is not a string", MAP("\"a\":1")),
     INDEX("index-file-null", E_FORMAT, "is not a string", MAP("\"a\":null")),
     INDEX("index-file-array", E_FORMAT, "is not a string", MAP("\"a\":[\"a.safetensors\"]")),
