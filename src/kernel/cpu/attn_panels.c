@@ -1,0 +1,418 @@
+/* kernel/cpu/attn_panels.c: packing, lists and tasks of the CPU rows (attn_panels.h). The products are
+ * elsewhere: attn_fwd_avx512bf16.c and its neighbours.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/pool.h"
+#include "kernel/cpu/attn_panels.h"
+
+#define PACK_GRAIN 8 /* runs of one packing task */
+#define LINE       64u
+
+typedef struct task {
+    int64_t weight; /* kept tokens: the heaviest task starts first */
+    int32_t head, block;
+} task;
+
+/* One key-value head, packed. */
+typedef struct slot {
+    char    *k, *v;
+    int32_t *run_first; /* [mk + 1] first panel of each run */
+    uint8_t *lanes;     /* [panels] keys in each panel */
+    float   *tail_bias; /* [tail panels * 16] log2 of the count; -inf = none */
+    int32_t  sinks, n_sink_panels;
+    int32_t  tail, n_tail_panels;
+    int32_t  zeros;
+    int32_t  kv_head;
+} slot;
+
+typedef struct layout {
+    int32_t max_panels; /* of one slot */
+    int32_t tail_panels;
+    int32_t max_biased; /* panels of one list that may need a bias */
+    int32_t slots;      /* key-value heads of a round */
+    size_t  panel_bytes, scratch_bytes;
+    size_t  slot_bytes, thread_bytes, task_bytes, total;
+} layout;
+
+/* Bump pointer over the workspace; every piece begins on a cache line. */
+static size_t padded(size_t bytes) { return (bytes + LINE - 1) & ~(size_t)(LINE - 1); }
+
+static void *take(char **at, size_t bytes)
+{
+    void *p = *at;
+    *at += padded(bytes);
+    return p;
+}
+
+static int32_t panels_of(int32_t tokens) { return (tokens + FILK_PANEL - 1) / FILK_PANEL; }
+
+static size_t list_bytes(const layout *l)
+{
+    return sizeof(int32_t) * (size_t)(l->max_panels + 2 * FILK_GROUP);
+}
+
+static size_t bias_bytes(const layout *l)
+{
+    return sizeof(float) * FILK_PANEL * (size_t)(l->max_biased + 2 * FILK_GROUP);
+}
+
+static layout plan(const filk_attn_problem *p, const filk_attn_kernel *kernel, int32_t n_threads)
+{
+    layout  l = {.panel_bytes = kernel->panel_bytes(p->head_dim),
+                 .scratch_bytes = kernel->scratch_bytes(p->head_dim)};
+    int32_t n = 0;
+    for (int32_t b = 0; b < p->mk; b++)
+        n += panels_of(p->k_offset[b + 1] - p->k_offset[b]);
+    l.tail_panels = p->has_tail ? panels_of(p->mk) : 0;
+    l.max_panels  = n + panels_of(p->max_sinks) + l.tail_panels + 1;
+    l.max_biased  = p->mk + panels_of(p->max_sinks) + l.tail_panels;
+
+    /* Enough tasks in a round to keep all threads busy to the end. */
+    const int64_t per_head = (int64_t)p->mq * (p->heads / p->kv_heads);
+    int64_t       slots    = (8 * (int64_t)n_threads + per_head - 1) / per_head;
+    if (slots > p->kv_heads) slots = p->kv_heads;
+    l.slots = slots < 1 ? 1 : (int32_t)slots;
+
+    const size_t panels = (size_t)l.max_panels;
+    l.slot_bytes        = 2 * padded(panels * l.panel_bytes) +
+                   padded(sizeof(int32_t) * ((size_t)p->mk + 1)) + padded(panels) +
+                   padded(sizeof(float) * FILK_PANEL * (size_t)l.tail_panels);
+    l.thread_bytes = padded(list_bytes(&l)) + padded(bias_bytes(&l)) + padded(l.scratch_bytes);
+    l.task_bytes   = padded(sizeof(task) * (size_t)l.slots * (size_t)per_head);
+    l.total        = padded(sizeof(slot) * (size_t)l.slots) + (size_t)l.slots * l.slot_bytes +
+              (size_t)n_threads * l.thread_bytes + l.task_bytes;
+    return l;
+}
+
+size_t filk_attn_panels_workspace(const filk_attn_problem *problem, const filk_attn_kernel *kernel,
+                                  int32_t n_threads)
+{
+    return plan(problem, kernel, n_threads).total;
+}
+
+typedef struct run_state {
+    const filk_attn_problem *p;
+    const filk_attn_args    *a;
+    const filk_attn_kernel  *kernel;
+    layout                   l;
+    slot                    *slots;
+    int32_t                  n_slots;
+    char                    *threads;
+    task                    *tasks;
+} run_state;
+
+/* ---- packing -------------------------------------------------------------------------------- */
+
+static const int32_t *sinks_of(const run_state *s, int32_t kv_head)
+{
+    return s->a->sinks != NULL ? s->a->sinks + kv_head * s->a->sinks_stride_h : NULL;
+}
+
+/* Number of sinks below token t. */
+static int32_t sinks_below(const run_state *s, const int32_t *sinks, int32_t t)
+{
+    int32_t n = 0;
+    while (n < s->a->n_sinks && sinks[n] < t)
+        n++;
+    return n;
+}
+
+static void lay_out_slot(const run_state *s, slot *slot, int32_t kv_head)
+{
+    const filk_attn_problem *p     = s->p;
+    const int32_t           *sinks = sinks_of(s, kv_head);
+    int32_t                  panel = 0;
+    slot->kv_head                  = kv_head;
+    for (int32_t b = 0; b < p->mk; b++) {
+        const int32_t begin = p->k_offset[b];
+        const int32_t end   = p->k_offset[b + 1];
+        int32_t       valid = end - begin;
+        if (sinks != NULL) valid -= sinks_below(s, sinks, end) - sinks_below(s, sinks, begin);
+        slot->run_first[b] = panel;
+        for (; valid > 0; valid -= FILK_PANEL)
+            slot->lanes[panel++] = (uint8_t)(valid < FILK_PANEL ? valid : FILK_PANEL);
+    }
+    slot->run_first[p->mk] = panel;
+    slot->sinks            = panel;
+    for (int32_t left = sinks != NULL ? s->a->n_sinks : 0; left > 0; left -= FILK_PANEL)
+        slot->lanes[panel++] = (uint8_t)(left < FILK_PANEL ? left : FILK_PANEL);
+    slot->n_sink_panels = panel - slot->sinks;
+    slot->tail          = panel;
+    slot->n_tail_panels = s->a->tail_k.data != NULL ? s->l.tail_panels : 0;
+    slot->zeros         = slot->tail + slot->n_tail_panels;
+}
+
+static const void *row_at(const filk_attn_view *view, size_t element, int64_t token, int32_t head)
+{
+    const int64_t at = token * view->stride_n + head * view->stride_h;
+    return (const char *)view->data + at * (int64_t)element;
+}
+
+typedef struct panel_rows {
+    const void *k[FILK_PANEL];
+    const void *v[FILK_PANEL];
+    int32_t     n;
+} panel_rows;
+
+static void pack_rows(const run_state *s, const slot *slot, int32_t panel, panel_rows *rows)
+{
+    const size_t at = (size_t)panel * s->l.panel_bytes;
+    for (int32_t i = rows->n; i < FILK_PANEL; i++) {
+        rows->k[i] = NULL;
+        rows->v[i] = NULL;
+    }
+    s->kernel->pack(rows->k, rows->v, s->p->head_dim, slot->k + at, slot->v + at);
+    rows->n = 0;
+}
+
+static void add_row(const run_state *s, const slot *slot, const filk_attn_view *k,
+                    const filk_attn_view *v, int32_t token, panel_rows *rows)
+{
+    const size_t element = fil_dtype_bits(s->p->dtype) / 8;
+    rows->k[rows->n]     = row_at(k, element, token, slot->kv_head);
+    rows->v[rows->n]     = row_at(v, element, token, slot->kv_head);
+    rows->n++;
+}
+
+static void pack_run(const run_state *s, const slot *slot, int32_t b)
+{
+    const int32_t *sinks = sinks_of(s, slot->kv_head);
+    const int32_t  end   = s->p->k_offset[b + 1];
+    int32_t        token = s->p->k_offset[b];
+    int32_t        next  = sinks != NULL ? sinks_below(s, sinks, token) : s->a->n_sinks;
+    panel_rows     rows  = {.n = 0};
+    for (int32_t panel = slot->run_first[b]; panel < slot->run_first[b + 1]; panel++) {
+        for (; token < end && rows.n < slot->lanes[panel]; token++) {
+            if (next < s->a->n_sinks && sinks[next] == token) {
+                next++;
+                continue;
+            }
+            add_row(s, slot, &s->a->k, &s->a->v, token, &rows);
+        }
+        pack_rows(s, slot, panel, &rows);
+    }
+}
+
+/* Sinks, tail and zeros: the panels behind the runs. */
+static void pack_extra(const run_state *s, const slot *slot)
+{
+    const filk_attn_args *a     = s->a;
+    const int32_t        *sinks = sinks_of(s, slot->kv_head);
+    panel_rows            rows  = {.n = 0};
+    for (int32_t i = 0; i < slot->n_sink_panels; i++) {
+        for (int32_t j = 0; j < slot->lanes[slot->sinks + i]; j++)
+            add_row(s, slot, &a->k, &a->v, sinks[i * FILK_PANEL + j], &rows);
+        pack_rows(s, slot, slot->sinks + i, &rows);
+    }
+    for (int32_t i = 0; i < slot->n_tail_panels; i++) {
+        const int32_t *count = a->tail_count + slot->kv_head * a->tail_count_stride_h;
+        for (int32_t j = 0; j < FILK_PANEL; j++) {
+            const int32_t b = i * FILK_PANEL + j;
+            const int     has = b < s->p->mk && count[b] > 0;
+            slot->tail_bias[b] = has ? log2f((float)count[b]) : -INFINITY;
+            if (b < s->p->mk) add_row(s, slot, &a->tail_k, &a->tail_v, b, &rows);
+            if (b < s->p->mk && !has) rows.k[rows.n - 1] = rows.v[rows.n - 1] = NULL;
+        }
+        pack_rows(s, slot, slot->tail + i, &rows);
+    }
+    pack_rows(s, slot, slot->zeros, &rows);
+}
+
+static fil_status pack_task(void *arg, int64_t index, int32_t worker)
+{
+    const run_state *s     = arg;
+    const int64_t    count = fili_task_count(s->p->mk, PACK_GRAIN) + 1;
+    const slot      *slot  = &s->slots[index / count];
+    (void)worker;
+    if (index % count == count - 1) {
+        pack_extra(s, slot);
+        return FIL_OK;
+    }
+    const fili_range runs = fili_task_range(s->p->mk, PACK_GRAIN, index % count);
+    for (int64_t b = runs.begin; b < runs.end; b++)
+        pack_run(s, slot, (int32_t)b);
+    return FIL_OK;
+}
+
+/* ---- lists ---------------------------------------------------------------------------------- */
+
+static const uint32_t *mask_row(const run_state *s, int32_t head, int32_t block)
+{
+    if (s->a->mask == NULL) return NULL;
+    const int64_t words = (s->p->mk + 31) / 32;
+    return s->a->mask + head * s->a->mask_stride_h + block * words;
+}
+
+static int keeps(const uint32_t *row, int32_t b)
+{
+    return row == NULL || (row[b / 32] >> (b % 32) & 1u) != 0;
+}
+
+typedef struct list {
+    int32_t *panel;
+    float   *bias; /* of the panels from n_plain on */
+    int32_t  n, n_plain;
+} list;
+
+/* Whole panels come first: they need no bias. */
+static void list_whole(const slot *slot, const uint32_t *row, int32_t mk, list *out)
+{
+    for (int32_t b = 0; b < mk; b++) {
+        if (!keeps(row, b)) continue;
+        for (int32_t p = slot->run_first[b]; p < slot->run_first[b + 1]; p++)
+            if (slot->lanes[p] == FILK_PANEL) out->panel[out->n++] = p;
+    }
+    for (int32_t i = 0; i < slot->n_sink_panels; i++)
+        if (slot->lanes[slot->sinks + i] == FILK_PANEL) out->panel[out->n++] = slot->sinks + i;
+    out->n_plain = out->n / FILK_GROUP * FILK_GROUP;
+    for (int32_t i = 0; i < (out->n - out->n_plain) * FILK_PANEL; i++)
+        out->bias[i] = 0.0f;
+}
+
+static float *next_bias(list *out, int32_t panel)
+{
+    float *bias = out->bias + (size_t)(out->n - out->n_plain) * FILK_PANEL;
+    out->panel[out->n++] = panel;
+    return bias;
+}
+
+static void list_partial(const slot *slot, int32_t panel, list *out)
+{
+    if (slot->lanes[panel] == FILK_PANEL) return;
+    float *bias = next_bias(out, panel);
+    for (int32_t i = 0; i < FILK_PANEL; i++)
+        bias[i] = i < slot->lanes[panel] ? 0.0f : -INFINITY;
+}
+
+static void list_tail(const run_state *s, const slot *slot, const uint32_t *row, int32_t head,
+                      list *out)
+{
+    const float factor = s->a->tail_factor != NULL ? log2f(s->a->tail_factor[head]) : 0.0f;
+    for (int32_t i = 0; i < slot->n_tail_panels; i++) {
+        float *bias = next_bias(out, slot->tail + i);
+        int    any  = 0;
+        for (int32_t j = 0; j < FILK_PANEL; j++) {
+            const int32_t b = i * FILK_PANEL + j;
+            bias[j]         = b < s->p->mk && !keeps(row, b) ? slot->tail_bias[b] + factor : -INFINITY;
+            any |= bias[j] > -INFINITY;
+        }
+        if (!any) out->n--;
+    }
+}
+
+static void make_list(const run_state *s, const slot *slot, const uint32_t *row, int32_t head,
+                      list *out)
+{
+    list_whole(slot, row, s->p->mk, out);
+    for (int32_t b = 0; b < s->p->mk; b++)
+        if (keeps(row, b) && slot->run_first[b] < slot->run_first[b + 1])
+            list_partial(slot, slot->run_first[b + 1] - 1, out);
+    if (slot->n_sink_panels > 0) list_partial(slot, slot->tail - 1, out);
+    if (row != NULL) list_tail(s, slot, row, head, out);
+    while (out->n % FILK_GROUP != 0) {
+        float *bias = next_bias(out, slot->zeros);
+        for (int32_t i = 0; i < FILK_PANEL; i++)
+            bias[i] = -INFINITY;
+    }
+}
+
+/* ---- tasks ---------------------------------------------------------------------------------- */
+
+static int64_t kept_tokens(const run_state *s, int32_t head, int32_t block)
+{
+    const uint32_t *row = mask_row(s, head, block);
+    int64_t         n   = 0;
+    if (row == NULL) return s->p->nk;
+    for (int32_t b = 0; b < s->p->mk; b++)
+        if (keeps(row, b)) n += s->p->k_offset[b + 1] - s->p->k_offset[b];
+    return n;
+}
+
+/* Total order, so that every sort gives the same sequence. */
+static int heaviest_first(const void *x, const void *y)
+{
+    const task *a = x;
+    const task *b = y;
+    if (a->weight != b->weight) return a->weight > b->weight ? -1 : 1;
+    if (a->head != b->head) return a->head < b->head ? -1 : 1;
+    return (a->block > b->block) - (a->block < b->block);
+}
+
+static int64_t make_tasks(run_state *s, int32_t first_head, int32_t n_heads)
+{
+    int64_t n = 0;
+    for (int32_t h = first_head; h < first_head + n_heads; h++)
+        for (int32_t b = 0; b < s->p->mq; b++)
+            s->tasks[n++] = (task){.weight = kept_tokens(s, h, b), .head = h, .block = b};
+    if (s->a->mask != NULL) qsort(s->tasks, (size_t)n, sizeof *s->tasks, heaviest_first);
+    return n;
+}
+
+static fil_status block_task(void *arg, int64_t index, int32_t worker)
+{
+    const run_state *s       = arg;
+    const task      *t       = &s->tasks[index];
+    const int32_t    kv_head = t->head / (s->p->heads / s->p->kv_heads);
+    const slot      *slot    = &s->slots[kv_head - s->slots[0].kv_head];
+    char            *at      = s->threads + (size_t)worker * s->l.thread_bytes;
+    list             l       = {.panel = take(&at, list_bytes(&s->l)), .n = 0};
+    l.bias                   = take(&at, bias_bytes(&s->l));
+    make_list(s, slot, mask_row(s, t->head, t->block), t->head, &l);
+
+    const int32_t         first = s->p->q_offset[t->block];
+    const filk_attn_block block = {.problem  = s->p,
+                                   .args     = s->a,
+                                   .head     = t->head,
+                                   .first    = first,
+                                   .rows     = s->p->q_offset[t->block + 1] - first,
+                                   .k_panels = slot->k,
+                                   .v_panels = slot->v,
+                                   .list     = l.panel,
+                                   .n_list   = l.n,
+                                   .n_plain  = l.n_plain,
+                                   .bias     = l.bias,
+                                   .scratch  = at};
+    s->kernel->block(&block);
+    return FIL_OK;
+}
+
+static void carve(run_state *s, char *at, int32_t n_threads)
+{
+    s->slots = take(&at, sizeof(slot) * (size_t)s->l.slots);
+    for (int32_t i = 0; i < s->l.slots; i++) {
+        const size_t panels = (size_t)s->l.max_panels;
+        slot        *slot   = &s->slots[i];
+        slot->k             = take(&at, panels * s->l.panel_bytes);
+        slot->v             = take(&at, panels * s->l.panel_bytes);
+        slot->run_first     = take(&at, sizeof(int32_t) * ((size_t)s->p->mk + 1));
+        slot->lanes         = take(&at, panels);
+        slot->tail_bias     = take(&at, sizeof(float) * FILK_PANEL * (size_t)s->l.tail_panels);
+    }
+    s->tasks   = take(&at, s->l.task_bytes);
+    s->threads = take(&at, (size_t)n_threads * s->l.thread_bytes);
+}
+
+fil_status filk_attn_panels_run(fil_ctx *ctx, const filk_attn_problem *problem,
+                                const filk_attn_args *args, const filk_attn_kernel *kernel,
+                                void *workspace)
+{
+    run_state     s     = {.p = problem, .a = args, .kernel = kernel};
+    const int32_t group = problem->heads / problem->kv_heads;
+    s.l                 = plan(problem, kernel, ctx->n_threads);
+    carve(&s, workspace, ctx->n_threads);
+    for (int32_t head = 0; head < problem->kv_heads; head += s.l.slots) {
+        const int32_t left = problem->kv_heads - head;
+        s.n_slots          = left < s.l.slots ? left : s.l.slots;
+        for (int32_t i = 0; i < s.n_slots; i++)
+            lay_out_slot(&s, &s.slots[i], head + i);
+        const int64_t n_pack = s.n_slots * (fili_task_count(problem->mk, PACK_GRAIN) + 1);
+        FIL_TRY(fili_pool_run(ctx, "attention: packing", n_pack, pack_task, &s));
+        const int64_t n_blocks = make_tasks(&s, head * group, s.n_slots * group);
+        FIL_TRY(fili_pool_run(ctx, "attention", n_blocks, block_task, &s));
+        FIL_TRY(fili_check_cancel(ctx));
+    }
+    return FIL_OK;
+}
