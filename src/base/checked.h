@@ -42,6 +42,22 @@ static inline bool fili_mul_u64(uint64_t a, uint64_t b, uint64_t *out)
     return true;
 }
 
+static inline bool fili_add_i64(int64_t a, int64_t b, int64_t *out)
+{
+    int64_t r;
+    if (__builtin_add_overflow(a, b, &r)) return false;
+    *out = r;
+    return true;
+}
+
+static inline bool fili_mul_i64(int64_t a, int64_t b, int64_t *out)
+{
+    int64_t r;
+    if (__builtin_mul_overflow(a, b, &r)) return false;
+    *out = r;
+    return true;
+}
+
 /* Rounds up to a multiple of `align`, a power of two. */
 static inline bool fili_align_u64(uint64_t a, uint64_t align, uint64_t *out)
 {

@@ -1,0 +1,2 @@
+fil_add_test(test_convert)
+fil_add_test(test_view)
