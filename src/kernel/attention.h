@@ -6,9 +6,8 @@
  * query block, and the sinks. Softmax and sums in f32 or better.
  *   blocks   runs of 1 to 64 consecutive tokens on both sides: offset[0..m]. A run costs what it
  *            holds, in steps of 16 tokens.
- *   tail     each key block b that is left out takes part as one key: the pooled tail_k[b] with logit
- *            scale q.tail_k[b] + ln(count[b]) + ln(factor[h]), and value tail_v[b]. count 0: not at
- *            all.
+ *   tail     each key block b that is left out takes part as one key: the pooled tail_k[b] with
+ * logit scale q.tail_k[b] + ln(count[b]) + ln(factor[h]), and value tail_v[b]. count 0: not at all.
  *   sinks    tokens that every row keeps. They are taken out of their own blocks, so that no key
  *            counts twice; the caller pools and counts without them.
  *   empty    a row that keeps nothing (or only keys with logit -inf): out 0, lse -inf.
@@ -32,8 +31,8 @@ typedef struct filk_attn_problem {
     int32_t        head_dim;        /* D: 64 or 128 */
     fil_dtype      dtype;           /* of q, k, v, out, tail_k, tail_v: BF16 or F32 */
     int32_t        mq, mk;
-    const int32_t *q_offset; /* [mq+1] */
-    const int32_t *k_offset; /* [mk+1] */
+    const int32_t *q_offset;  /* [mq+1] */
+    const int32_t *k_offset;  /* [mk+1] */
     int32_t        max_sinks; /* 0: args have none */
     int32_t        has_tail;
 } filk_attn_problem;

@@ -17,25 +17,32 @@
 
 #include "kernel/cpu/attn_panels.h"
 
-#define ROWS 4               /* of a register tile */
-#define KEYS 64              /* of a group */
-#define TRIP 8               /* groups per round trip of O */
-#define WIDE (TRIP * KEYS)   /* keys of a row of P */
-#define GROWTH 8.0f          /* log2: how far a score may exceed the lazy maximum */
-#define MAX_D 128
+#define ROWS 4             /* of a register tile */
+#define KEYS 64            /* of a group */
+#define TRIP 8             /* groups per round trip of O */
+#define WIDE (TRIP * KEYS) /* keys of a row of P */
+#define PITCH                                                                                      \
+    (WIDE + 32)     /* of P, in elements: 1 KiB rows would share four sets of the L1 cache         \
+                     */
+#define GROWTH 8.0f /* log2: how far a score may exceed the lazy maximum */
+#define MAX_D  128
 
 typedef struct scratch {
-    _Alignas(64) float    o[FILK_BLOCK][MAX_D];
-    _Alignas(64) float    sum[FILK_BLOCK][16];
-    _Alignas(64) uint16_t p[FILK_BLOCK][WIDE];
-    float                 max[FILK_BLOCK]; /* log2 units; -inf before the first key */
+    _Alignas(64) float o[FILK_BLOCK][MAX_D];
+    _Alignas(64) float sum[FILK_BLOCK][16];
+    _Alignas(64) uint16_t p[FILK_BLOCK][PITCH];
+    _Alignas(64) uint16_t q[FILK_BLOCK * MAX_D]; /* [tile][d/2][4 rows][2] */
+    float max[FILK_BLOCK];                       /* log2 units; -inf before the first key */
 } scratch;
 
 #define INLINE static inline __attribute__((always_inline))
 
 /* ---- packing -------------------------------------------------------------------------------- */
 
-static size_t panel_bytes(int32_t head_dim) { return (size_t)head_dim * FILK_PANEL * 2; }
+static size_t panel_bytes(int32_t head_dim)
+{
+    return (size_t)head_dim * FILK_PANEL * 2;
+}
 
 static size_t scratch_bytes(int32_t head_dim)
 {
@@ -76,8 +83,8 @@ INLINE void transpose16(__m512i r[16])
     }
 }
 
-static void pack(const void *const k[FILK_PANEL], const void *const v[FILK_PANEL],
-                 int32_t head_dim, void *k_panel, void *v_panel)
+static void pack(const void *const k[FILK_PANEL], const void *const v[FILK_PANEL], int32_t head_dim,
+                 void *k_panel, void *v_panel)
 {
     char *kp = k_panel;
     char *vp = v_panel;
@@ -111,7 +118,7 @@ INLINE __m512bh pair(const uint16_t *p)
     return (__m512bh)_mm512_set1_epi32(bits);
 }
 
-INLINE void score_tile(const uint16_t *const q[ROWS], const char *const k[FILK_GROUP], const int D,
+INLINE void score_tile(const uint16_t *q, const char *const k[FILK_GROUP], const int D,
                        __m512 s[ROWS][4])
 {
     for (int r = 0; r < ROWS; r++)
@@ -122,7 +129,7 @@ INLINE void score_tile(const uint16_t *const q[ROWS], const char *const k[FILK_G
         for (int j = 0; j < 4; j++)
             kj[j] = (__m512bh)_mm512_load_si512(k[j] + d * 32);
         for (int r = 0; r < ROWS; r++) {
-            const __m512bh qr = pair(q[r] + d);
+            const __m512bh qr = pair(q + d * ROWS + 2 * r);
             for (int j = 0; j < 4; j++)
                 s[r][j] = _mm512_dpbf16_ps(s[r][j], qr, kj[j]);
         }
@@ -133,15 +140,15 @@ INLINE void score_tile(const uint16_t *const q[ROWS], const char *const k[FILK_G
  * NaN stays NaN (max returns its second operand then). */
 INLINE __m512 exp2_512(__m512 x)
 {
-    x               = _mm512_max_ps(_mm512_set1_ps(-160.0f), x);
-    const __m512 n  = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    const __m512 f  = _mm512_sub_ps(x, n);
-    __m512       y  = _mm512_set1_ps(1.3398874e-3f);
-    y               = _mm512_fmadd_ps(y, f, _mm512_set1_ps(9.6184373e-3f));
-    y               = _mm512_fmadd_ps(y, f, _mm512_set1_ps(5.5503324e-2f));
-    y               = _mm512_fmadd_ps(y, f, _mm512_set1_ps(2.4022648e-1f));
-    y               = _mm512_fmadd_ps(y, f, _mm512_set1_ps(6.9314720e-1f));
-    y               = _mm512_fmadd_ps(y, f, _mm512_set1_ps(1.0f));
+    x              = _mm512_max_ps(_mm512_set1_ps(-160.0f), x);
+    const __m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const __m512 f = _mm512_sub_ps(x, n);
+    __m512       y = _mm512_set1_ps(1.3398874e-3f);
+    y              = _mm512_fmadd_ps(y, f, _mm512_set1_ps(9.6184373e-3f));
+    y              = _mm512_fmadd_ps(y, f, _mm512_set1_ps(5.5503324e-2f));
+    y              = _mm512_fmadd_ps(y, f, _mm512_set1_ps(2.4022648e-1f));
+    y              = _mm512_fmadd_ps(y, f, _mm512_set1_ps(6.9314720e-1f));
+    y              = _mm512_fmadd_ps(y, f, _mm512_set1_ps(1.0f));
     return _mm512_scalef_ps(y, n);
 }
 
@@ -156,8 +163,8 @@ static __attribute__((noinline)) void move_max(scratch *t, int r, int D, int don
         _mm512_store_ps(&t->o[r][d], _mm512_mul_ps(_mm512_load_ps(&t->o[r][d]), factor));
     _mm512_store_ps(t->sum[r], _mm512_mul_ps(_mm512_load_ps(t->sum[r]), factor));
     for (int i = 0; i < done; i += 16) {
-        const __m256i b = _mm256_load_si256((const __m256i *)&t->p[r][i]);
-        const __m512  x = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(b), 16));
+        const __m256i  b = _mm256_load_si256((const __m256i *)&t->p[r][i]);
+        const __m512   x = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(b), 16));
         const __m256bh y = _mm512_cvtneps_pbh(_mm512_mul_ps(x, factor));
         _mm256_store_si256((__m256i *)&t->p[r][i], (__m256i)y);
     }
@@ -166,8 +173,7 @@ static __attribute__((noinline)) void move_max(scratch *t, int r, int D, int don
 /* Scores of one row become probabilities: P, sum, and where needed the maximum. */
 INLINE void softmax_row(scratch *t, int r, const int D, int at, __m512 s[4], __m512 scale)
 {
-    const __m512 top =
-        _mm512_max_ps(_mm512_max_ps(s[0], s[1]), _mm512_max_ps(s[2], s[3]));
+    const __m512 top   = _mm512_max_ps(_mm512_max_ps(s[0], s[1]), _mm512_max_ps(s[2], s[3]));
     const __m512 bound = _mm512_set1_ps(t->max[r] + GROWTH);
     const __m512 high  = _mm512_mul_ps(top, scale);
     if (__builtin_expect(_mm512_cmp_ps_mask(high, bound, _CMP_GT_OQ) != 0, 0))
@@ -189,29 +195,22 @@ INLINE void add_bias(__m512 s[4], const float *bias, __m512 scale)
     for (int j = 0; j < 4; j++) {
         const __m512    b    = _mm512_loadu_ps(bias + 16 * j);
         const __mmask16 none = _mm512_cmp_ps_mask(b, nothing, _CMP_EQ_OQ);
-        s[j] = _mm512_mask_mov_ps(_mm512_fmadd_ps(s[j], scale, b), none, nothing);
+        s[j]                 = _mm512_mask_mov_ps(_mm512_fmadd_ps(s[j], scale, b), none, nothing);
     }
 }
 
-typedef struct query {
-    const uint16_t *row[FILK_BLOCK]; /* rows beyond the block repeat its last */
-    int             tiles;
-    float           scale; /* to log2 units */
-} query;
-
-INLINE void score_group(const filk_attn_block *b, const query *q, scratch *t, const int D,
+INLINE void score_group(const filk_attn_block *b, scratch *t, int tiles, __m512 scale, const int D,
                         int32_t group, int at)
 {
     const char   *k[FILK_GROUP];
     const int32_t first  = group * FILK_GROUP;
     const int     biased = first >= b->n_plain;
     const float  *bias   = b->bias + (size_t)(biased ? first - b->n_plain : 0) * FILK_PANEL;
-    const __m512  scale  = _mm512_set1_ps(q->scale);
     for (int j = 0; j < FILK_GROUP; j++)
         k[j] = b->k_panels + (size_t)b->list[first + j] * panel_bytes(D);
-    for (int tile = 0; tile < q->tiles; tile++) {
+    for (int tile = 0; tile < tiles; tile++) {
         __m512 s[ROWS][4];
-        score_tile(q->row + tile * ROWS, k, D, s);
+        score_tile(t->q + tile * ROWS * D, k, D, s);
         for (int r = 0; r < ROWS; r++) {
             if (biased) add_bias(s[r], bias, scale);
             softmax_row(t, tile * ROWS + r, D, at, s[r], biased ? _mm512_set1_ps(1.0f) : scale);
@@ -255,8 +254,7 @@ INLINE void write_rows(const filk_attn_block *b, const scratch *t, const int D)
         const int64_t token = b->first + r;
         const float   sum   = _mm512_reduce_add_ps(_mm512_load_ps(t->sum[r]));
         const __m512  norm  = _mm512_set1_ps(sum == 0.0f ? 0.0f : 1.0f / sum);
-        uint16_t     *out =
-            (uint16_t *)a->out + token * a->out_stride_n + b->head * a->out_stride_h;
+        uint16_t *out = (uint16_t *)a->out + token * a->out_stride_n + b->head * a->out_stride_h;
         for (int d = 0; d < D; d += 32) {
             const __m512 lo = _mm512_mul_ps(_mm512_load_ps(&t->o[r][d]), norm);
             const __m512 hi = _mm512_mul_ps(_mm512_load_ps(&t->o[r][d + 16]), norm);
@@ -268,25 +266,36 @@ INLINE void write_rows(const filk_attn_block *b, const scratch *t, const int D)
     }
 }
 
+/* Rows beyond the block repeat its last; they are not written. */
+INLINE void take_query(const filk_attn_block *b, scratch *t, const int D, int r)
+{
+    const filk_attn_view *q     = &b->args->q;
+    const int64_t         token = b->first + (r < b->rows ? r : b->rows - 1);
+    const uint16_t *from = (const uint16_t *)q->data + token * q->stride_n + b->head * q->stride_h;
+    uint16_t       *to   = t->q + r / ROWS * ROWS * D + r % ROWS * 2;
+    for (int d = 0; d < D; d += 2)
+        memcpy(to + d * ROWS, from + d, 4);
+}
+
 INLINE void block_d(const filk_attn_block *b, const int D)
 {
-    scratch              *t = b->scratch;
-    const filk_attn_args *a = b->args;
-    query q = {.tiles = (b->rows + ROWS - 1) / ROWS, .scale = a->scale * 1.4426950408889634f};
-    for (int r = 0; r < q.tiles * ROWS; r++) {
-        const int64_t token = b->first + (r < b->rows ? r : b->rows - 1);
-        q.row[r] = (const uint16_t *)a->q.data + token * a->q.stride_n + b->head * a->q.stride_h;
+    scratch              *t     = b->scratch;
+    const filk_attn_args *a     = b->args;
+    const int             tiles = (b->rows + ROWS - 1) / ROWS;
+    const __m512          scale = _mm512_set1_ps(a->scale * 1.4426950408889634f);
+    for (int r = 0; r < tiles * ROWS; r++) {
+        take_query(b, t, D, r);
         t->max[r] = -INFINITY;
     }
-    memset(t->o, 0, sizeof t->o[0] * (size_t)(q.tiles * ROWS));
-    memset(t->sum, 0, sizeof t->sum[0] * (size_t)(q.tiles * ROWS));
+    memset(t->o, 0, sizeof t->o[0] * (size_t)(tiles * ROWS));
+    memset(t->sum, 0, sizeof t->sum[0] * (size_t)(tiles * ROWS));
 
     const int32_t groups = b->n_list / FILK_GROUP;
     for (int32_t g = 0; g < groups; g += TRIP) {
         const int32_t n = groups - g < TRIP ? groups - g : TRIP;
         for (int32_t i = 0; i < n; i++)
-            score_group(b, &q, t, D, g + i, (int)i * KEYS);
-        for (int tile = 0; tile < q.tiles; tile++)
+            score_group(b, t, tiles, scale, D, g + i, (int)i * KEYS);
+        for (int tile = 0; tile < tiles; tile++)
             for (int d = 0; d < D; d += 64)
                 value_tile(b, t, D, tile * ROWS, d, g * FILK_GROUP, n * FILK_GROUP);
     }

@@ -1,5 +1,5 @@
-/* kernel/cpu/attn_panels.c: packing, lists and tasks of the CPU rows (attn_panels.h). The products are
- * elsewhere: attn_fwd_avx512bf16.c and its neighbours.
+/* kernel/cpu/attn_panels.c: packing, lists and tasks of the CPU rows (attn_panels.h). The products
+ * are elsewhere: attn_fwd_avx512bf16.c and its neighbours.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -11,13 +11,13 @@
 #define PACK_GRAIN 8 /* runs of one packing task */
 #define LINE       64u
 
-typedef struct task {
+typedef struct block_job {
     int64_t weight; /* kept tokens: the heaviest task starts first */
     int32_t head, block;
-} task;
+} block_job;
 
 /* One key-value head, packed. */
-typedef struct slot {
+typedef struct packed_head {
     char    *k, *v;
     int32_t *run_first; /* [mk + 1] first panel of each run */
     uint8_t *lanes;     /* [panels] keys in each panel */
@@ -26,7 +26,7 @@ typedef struct slot {
     int32_t  tail, n_tail_panels;
     int32_t  zeros;
     int32_t  kv_head;
-} slot;
+} packed_head;
 
 typedef struct layout {
     int32_t max_panels; /* of one slot */
@@ -38,7 +38,10 @@ typedef struct layout {
 } layout;
 
 /* Bump pointer over the workspace; every piece begins on a cache line. */
-static size_t padded(size_t bytes) { return (bytes + LINE - 1) & ~(size_t)(LINE - 1); }
+static size_t padded(size_t bytes)
+{
+    return (bytes + LINE - 1) & ~(size_t)(LINE - 1);
+}
 
 static void *take(char **at, size_t bytes)
 {
@@ -47,7 +50,10 @@ static void *take(char **at, size_t bytes)
     return p;
 }
 
-static int32_t panels_of(int32_t tokens) { return (tokens + FILK_PANEL - 1) / FILK_PANEL; }
+static int32_t panels_of(int32_t tokens)
+{
+    return (tokens + FILK_PANEL - 1) / FILK_PANEL;
+}
 
 static size_t list_bytes(const layout *l)
 {
@@ -61,7 +67,7 @@ static size_t bias_bytes(const layout *l)
 
 static layout plan(const filk_attn_problem *p, const filk_attn_kernel *kernel, int32_t n_threads)
 {
-    layout  l = {.panel_bytes = kernel->panel_bytes(p->head_dim),
+    layout  l = {.panel_bytes   = kernel->panel_bytes(p->head_dim),
                  .scratch_bytes = kernel->scratch_bytes(p->head_dim)};
     int32_t n = 0;
     for (int32_t b = 0; b < p->mk; b++)
@@ -81,8 +87,8 @@ static layout plan(const filk_attn_problem *p, const filk_attn_kernel *kernel, i
                    padded(sizeof(int32_t) * ((size_t)p->mk + 1)) + padded(panels) +
                    padded(sizeof(float) * FILK_PANEL * (size_t)l.tail_panels);
     l.thread_bytes = padded(list_bytes(&l)) + padded(bias_bytes(&l)) + padded(l.scratch_bytes);
-    l.task_bytes   = padded(sizeof(task) * (size_t)l.slots * (size_t)per_head);
-    l.total        = padded(sizeof(slot) * (size_t)l.slots) + (size_t)l.slots * l.slot_bytes +
+    l.task_bytes   = padded(sizeof(block_job) * (size_t)l.slots * (size_t)per_head);
+    l.total = padded(sizeof(packed_head) * (size_t)l.slots) + (size_t)l.slots * l.slot_bytes +
               (size_t)n_threads * l.thread_bytes + l.task_bytes;
     return l;
 }
@@ -98,10 +104,10 @@ typedef struct run_state {
     const filk_attn_args    *a;
     const filk_attn_kernel  *kernel;
     layout                   l;
-    slot                    *slots;
+    packed_head             *slots;
     int32_t                  n_slots;
     char                    *threads;
-    task                    *tasks;
+    block_job               *tasks;
 } run_state;
 
 /* ---- packing -------------------------------------------------------------------------------- */
@@ -120,7 +126,7 @@ static int32_t sinks_below(const run_state *s, const int32_t *sinks, int32_t t)
     return n;
 }
 
-static void lay_out_slot(const run_state *s, slot *slot, int32_t kv_head)
+static void lay_out_slot(const run_state *s, packed_head *slot, int32_t kv_head)
 {
     const filk_attn_problem *p     = s->p;
     const int32_t           *sinks = sinks_of(s, kv_head);
@@ -157,7 +163,7 @@ typedef struct panel_rows {
     int32_t     n;
 } panel_rows;
 
-static void pack_rows(const run_state *s, const slot *slot, int32_t panel, panel_rows *rows)
+static void pack_rows(const run_state *s, const packed_head *slot, int32_t panel, panel_rows *rows)
 {
     const size_t at = (size_t)panel * s->l.panel_bytes;
     for (int32_t i = rows->n; i < FILK_PANEL; i++) {
@@ -168,7 +174,7 @@ static void pack_rows(const run_state *s, const slot *slot, int32_t panel, panel
     rows->n = 0;
 }
 
-static void add_row(const run_state *s, const slot *slot, const filk_attn_view *k,
+static void add_row(const run_state *s, const packed_head *slot, const filk_attn_view *k,
                     const filk_attn_view *v, int32_t token, panel_rows *rows)
 {
     const size_t element = fil_dtype_bits(s->p->dtype) / 8;
@@ -177,7 +183,7 @@ static void add_row(const run_state *s, const slot *slot, const filk_attn_view *
     rows->n++;
 }
 
-static void pack_run(const run_state *s, const slot *slot, int32_t b)
+static void pack_run(const run_state *s, const packed_head *slot, int32_t b)
 {
     const int32_t *sinks = sinks_of(s, slot->kv_head);
     const int32_t  end   = s->p->k_offset[b + 1];
@@ -197,7 +203,7 @@ static void pack_run(const run_state *s, const slot *slot, int32_t b)
 }
 
 /* Sinks, tail and zeros: the panels behind the runs. */
-static void pack_extra(const run_state *s, const slot *slot)
+static void pack_extra(const run_state *s, const packed_head *slot)
 {
     const filk_attn_args *a     = s->a;
     const int32_t        *sinks = sinks_of(s, slot->kv_head);
@@ -210,8 +216,8 @@ static void pack_extra(const run_state *s, const slot *slot)
     for (int32_t i = 0; i < slot->n_tail_panels; i++) {
         const int32_t *count = a->tail_count + slot->kv_head * a->tail_count_stride_h;
         for (int32_t j = 0; j < FILK_PANEL; j++) {
-            const int32_t b = i * FILK_PANEL + j;
-            const int     has = b < s->p->mk && count[b] > 0;
+            const int32_t b    = i * FILK_PANEL + j;
+            const int     has  = b < s->p->mk && count[b] > 0;
             slot->tail_bias[b] = has ? log2f((float)count[b]) : -INFINITY;
             if (b < s->p->mk) add_row(s, slot, &a->tail_k, &a->tail_v, b, &rows);
             if (b < s->p->mk && !has) rows.k[rows.n - 1] = rows.v[rows.n - 1] = NULL;
@@ -223,9 +229,9 @@ static void pack_extra(const run_state *s, const slot *slot)
 
 static fil_status pack_task(void *arg, int64_t index, int32_t worker)
 {
-    const run_state *s     = arg;
-    const int64_t    count = fili_task_count(s->p->mk, PACK_GRAIN) + 1;
-    const slot      *slot  = &s->slots[index / count];
+    const run_state   *s     = arg;
+    const int64_t      count = fili_task_count(s->p->mk, PACK_GRAIN) + 1;
+    const packed_head *slot  = &s->slots[index / count];
     (void)worker;
     if (index % count == count - 1) {
         pack_extra(s, slot);
@@ -258,7 +264,7 @@ typedef struct list {
 } list;
 
 /* Whole panels come first: they need no bias. */
-static void list_whole(const slot *slot, const uint32_t *row, int32_t mk, list *out)
+static void list_whole(const packed_head *slot, const uint32_t *row, int32_t mk, list *out)
 {
     for (int32_t b = 0; b < mk; b++) {
         if (!keeps(row, b)) continue;
@@ -274,12 +280,12 @@ static void list_whole(const slot *slot, const uint32_t *row, int32_t mk, list *
 
 static float *next_bias(list *out, int32_t panel)
 {
-    float *bias = out->bias + (size_t)(out->n - out->n_plain) * FILK_PANEL;
+    float *bias          = out->bias + (size_t)(out->n - out->n_plain) * FILK_PANEL;
     out->panel[out->n++] = panel;
     return bias;
 }
 
-static void list_partial(const slot *slot, int32_t panel, list *out)
+static void list_partial(const packed_head *slot, int32_t panel, list *out)
 {
     if (slot->lanes[panel] == FILK_PANEL) return;
     float *bias = next_bias(out, panel);
@@ -287,8 +293,8 @@ static void list_partial(const slot *slot, int32_t panel, list *out)
         bias[i] = i < slot->lanes[panel] ? 0.0f : -INFINITY;
 }
 
-static void list_tail(const run_state *s, const slot *slot, const uint32_t *row, int32_t head,
-                      list *out)
+static void list_tail(const run_state *s, const packed_head *slot, const uint32_t *row,
+                      int32_t head, list *out)
 {
     const float factor = s->a->tail_factor != NULL ? log2f(s->a->tail_factor[head]) : 0.0f;
     for (int32_t i = 0; i < slot->n_tail_panels; i++) {
@@ -296,15 +302,15 @@ static void list_tail(const run_state *s, const slot *slot, const uint32_t *row,
         int    any  = 0;
         for (int32_t j = 0; j < FILK_PANEL; j++) {
             const int32_t b = i * FILK_PANEL + j;
-            bias[j]         = b < s->p->mk && !keeps(row, b) ? slot->tail_bias[b] + factor : -INFINITY;
+            bias[j] = b < s->p->mk && !keeps(row, b) ? slot->tail_bias[b] + factor : -INFINITY;
             any |= bias[j] > -INFINITY;
         }
         if (!any) out->n--;
     }
 }
 
-static void make_list(const run_state *s, const slot *slot, const uint32_t *row, int32_t head,
-                      list *out)
+static void make_list(const run_state *s, const packed_head *slot, const uint32_t *row,
+                      int32_t head, list *out)
 {
     list_whole(slot, row, s->p->mk, out);
     for (int32_t b = 0; b < s->p->mk; b++)
@@ -334,8 +340,8 @@ static int64_t kept_tokens(const run_state *s, int32_t head, int32_t block)
 /* Total order, so that every sort gives the same sequence. */
 static int heaviest_first(const void *x, const void *y)
 {
-    const task *a = x;
-    const task *b = y;
+    const block_job *a = x;
+    const block_job *b = y;
     if (a->weight != b->weight) return a->weight > b->weight ? -1 : 1;
     if (a->head != b->head) return a->head < b->head ? -1 : 1;
     return (a->block > b->block) - (a->block < b->block);
@@ -346,20 +352,20 @@ static int64_t make_tasks(run_state *s, int32_t first_head, int32_t n_heads)
     int64_t n = 0;
     for (int32_t h = first_head; h < first_head + n_heads; h++)
         for (int32_t b = 0; b < s->p->mq; b++)
-            s->tasks[n++] = (task){.weight = kept_tokens(s, h, b), .head = h, .block = b};
+            s->tasks[n++] = (block_job){.weight = kept_tokens(s, h, b), .head = h, .block = b};
     if (s->a->mask != NULL) qsort(s->tasks, (size_t)n, sizeof *s->tasks, heaviest_first);
     return n;
 }
 
 static fil_status block_task(void *arg, int64_t index, int32_t worker)
 {
-    const run_state *s       = arg;
-    const task      *t       = &s->tasks[index];
-    const int32_t    kv_head = t->head / (s->p->heads / s->p->kv_heads);
-    const slot      *slot    = &s->slots[kv_head - s->slots[0].kv_head];
-    char            *at      = s->threads + (size_t)worker * s->l.thread_bytes;
-    list             l       = {.panel = take(&at, list_bytes(&s->l)), .n = 0};
-    l.bias                   = take(&at, bias_bytes(&s->l));
+    const run_state   *s       = arg;
+    const block_job   *t       = &s->tasks[index];
+    const int32_t      kv_head = t->head / (s->p->heads / s->p->kv_heads);
+    const packed_head *slot    = &s->slots[kv_head - s->slots[0].kv_head];
+    char              *at      = s->threads + (size_t)worker * s->l.thread_bytes;
+    list               l       = {.panel = take(&at, list_bytes(&s->l)), .n = 0};
+    l.bias                     = take(&at, bias_bytes(&s->l));
     make_list(s, slot, mask_row(s, t->head, t->block), t->head, &l);
 
     const int32_t         first = s->p->q_offset[t->block];
@@ -381,10 +387,10 @@ static fil_status block_task(void *arg, int64_t index, int32_t worker)
 
 static void carve(run_state *s, char *at, int32_t n_threads)
 {
-    s->slots = take(&at, sizeof(slot) * (size_t)s->l.slots);
+    s->slots = take(&at, sizeof(packed_head) * (size_t)s->l.slots);
     for (int32_t i = 0; i < s->l.slots; i++) {
         const size_t panels = (size_t)s->l.max_panels;
-        slot        *slot   = &s->slots[i];
+        packed_head *slot   = &s->slots[i];
         slot->k             = take(&at, panels * s->l.panel_bytes);
         slot->v             = take(&at, panels * s->l.panel_bytes);
         slot->run_first     = take(&at, sizeof(int32_t) * ((size_t)s->p->mk + 1));

@@ -8,8 +8,8 @@
  *
  *     head: [run 0: p0 p1 p2 p3][run 1: p4 p5] ... [sinks][tail][zeros]
  *
- * Work is cut into rounds of a few key-value heads (each packed once) and, inside a round, into tasks
- * of one query block of one head, the heaviest first.
+ * Work is cut into rounds of a few key-value heads (each packed once) and, inside a round, into
+ * tasks of one query block of one head, the heaviest first.
  */
 #ifndef FILK_CPU_ATTN_PANELS_H
 #define FILK_CPU_ATTN_PANELS_H
@@ -26,11 +26,11 @@ typedef struct filk_attn_block {
     int32_t                  head;
     int32_t                  first, rows; /* query rows, 1 to 64 */
     const char              *k_panels, *v_panels;
-    const int32_t           *list;    /* panels; n_list is a multiple of FILK_GROUP */
-    int32_t                  n_list;  /* 0: an empty block */
-    int32_t                  n_plain; /* list[0 .. n_plain) need no bias; a multiple of FILK_GROUP */
-    const float             *bias;    /* [n_list - n_plain][16], log2 units; -inf = no key */
-    void                    *scratch; /* of the kernel, one per thread */
+    const int32_t           *list;   /* panels; n_list is a multiple of FILK_GROUP */
+    int32_t                  n_list; /* 0: an empty block */
+    int32_t      n_plain;            /* list[0 .. n_plain) need no bias; a multiple of FILK_GROUP */
+    const float *bias;               /* [n_list - n_plain][16], log2 units; -inf = no key */
+    void        *scratch;            /* of the kernel, one per thread */
 } filk_attn_block;
 
 /* What one row brings. */
@@ -38,13 +38,13 @@ typedef struct filk_attn_kernel {
     size_t (*panel_bytes)(int32_t head_dim); /* of one K panel, and of one V panel */
     size_t (*scratch_bytes)(int32_t head_dim);
     /* Packs 16 keys and their values; a NULL row pointer stands for zeros. */
-    void (*pack)(const void *const k[FILK_PANEL], const void *const v[FILK_PANEL],
-                 int32_t head_dim, void *k_panel, void *v_panel);
+    void (*pack)(const void *const k[FILK_PANEL], const void *const v[FILK_PANEL], int32_t head_dim,
+                 void *k_panel, void *v_panel);
     void (*block)(const filk_attn_block *block);
 } filk_attn_kernel;
 
-size_t     filk_attn_panels_workspace(const filk_attn_problem *problem,
-                                      const filk_attn_kernel *kernel, int32_t n_threads);
+size_t filk_attn_panels_workspace(const filk_attn_problem *problem, const filk_attn_kernel *kernel,
+                                  int32_t n_threads);
 fil_status filk_attn_panels_run(fil_ctx *ctx, const filk_attn_problem *problem,
                                 const filk_attn_args *args, const filk_attn_kernel *kernel,
                                 void *workspace);
