@@ -277,6 +277,13 @@ void check_buffer_free(check_buffer *buffer)
     *buffer = (check_buffer){.data = NULL};
 }
 
+void check_buffer_protect(const check_buffer *buffer, int read_only)
+{
+    const int how = read_only ? PROT_READ : PROT_READ | PROT_WRITE;
+    if (buffer->map == NULL) return;
+    if (mprotect(buffer->map, buffer->map_bytes - PAGE, how) != 0) abort();
+}
+
 int check_buffer_intact(const check_buffer *buffer)
 {
     const unsigned char *end = buffer->map + buffer->map_bytes - PAGE;

@@ -88,6 +88,8 @@ typedef struct check_buffer {
 /* align: a power of two, at most 4096. `off`: bytes by which data misses that alignment. */
 void check_buffer_make(check_buffer *buffer, size_t bytes, size_t align, size_t off);
 void check_buffer_free(check_buffer *buffer);
+/* While protected, a write to the buffer or its guards faults. */
+void check_buffer_protect(const check_buffer *buffer, int read_only);
 /* 1 if no guard byte has changed. */
 int check_buffer_intact(const check_buffer *buffer);
 
