@@ -5,7 +5,7 @@
 
 enum { MAX_TESTS = 96 };
 
-static const check_test *const lists[] = {attn_random_tests};
+static const check_test *const lists[] = {attn_random_tests, attn_adversarial_tests, attn_nonfinite_tests};
 
 int main(int argc, char **argv)
 {
