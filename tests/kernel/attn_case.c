@@ -207,7 +207,8 @@ static void make_sinks(attn_case *c, check_rng *rng)
     c->a.n_sinks          = n;
     if (n == 0) return;
     const int32_t lists = s->sinks_shared ? 1 : s->kv_heads;
-    check_buffer_make(&c->sinks, 4 * (size_t)(lists * (n + gap)), 4, 0);
+    const int32_t room  = s->sinks_shared ? c->p.max_sinks : lists * (n + gap);
+    check_buffer_make(&c->sinks, 4 * (size_t)room, 4, 0);
     c->a.sinks          = (const int32_t *)(void *)c->sinks.data;
     c->a.sinks_stride_h = s->sinks_shared ? 0 : n + gap;
     for (int32_t i = 0; i < lists; i++)

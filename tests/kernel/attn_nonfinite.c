@@ -291,17 +291,16 @@ static void a_row_of_logits_minus_inf_is_empty(const filk_row *row)
     attn_free(&c);
 }
 
-const check_test attn_nonfinite_tests[] = {ATTN_TEST(nan_in_a_query_reaches_its_row_alone),
-                                           ATTN_TEST(inf_in_a_query_reaches_its_row_alone),
-                                           ATTN_TEST(nan_in_a_key_reaches_the_rows_that_select_it),
-                                           ATTN_TEST(inf_in_a_key_reaches_the_rows_that_select_it),
-                                           ATTN_TEST(
-                                               nan_in_a_value_reaches_the_rows_that_select_it),
-                                           ATTN_TEST(
-                                               inf_in_a_value_reaches_the_rows_that_select_it),
-                                           ATTN_TEST(nothing_in_an_unselected_block_has_influence),
-                                           ATTN_TEST(gaps_and_workspace_have_no_influence),
-                                           ATTN_TEST(an_empty_row_is_zero_with_lse_minus_inf),
-                                           ATTN_TEST(an_empty_row_with_a_tail_of_count_0_is_empty),
-                                           ATTN_TEST(a_row_of_logits_minus_inf_is_empty),
-                                           {NULL, NULL}};
+const check_test attn_nonfinite_tests[] = {
+    ATTN_TEST(nan_in_a_query_reaches_its_row_alone),
+    ATTN_TEST(inf_in_a_query_reaches_its_row_alone),
+    ATTN_TEST(nan_in_a_key_reaches_the_rows_that_select_it),
+    ATTN_TEST(inf_in_a_key_reaches_the_rows_that_select_it),
+    ATTN_TEST(nan_in_a_value_reaches_the_rows_that_select_it),
+    ATTN_TEST(inf_in_a_value_reaches_the_rows_that_select_it),
+    ATTN_TEST(nothing_in_an_unselected_block_has_influence),
+    ATTN_TEST(gaps_and_workspace_have_no_influence),
+    ATTN_TEST(an_empty_row_is_zero_with_lse_minus_inf),
+    ATTN_TEST(an_empty_row_with_a_tail_of_count_0_is_empty),
+    ATTN_TEST(a_row_of_logits_minus_inf_is_empty),
+    {NULL, NULL}};
