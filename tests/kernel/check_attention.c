@@ -5,9 +5,9 @@
 
 enum { MAX_TESTS = 96 };
 
-static const check_test *const lists[] = {attn_random_tests,    attn_adversarial_tests,
-                                          attn_nonfinite_tests, attn_law_tests,
-                                          attn_promise_tests,   attn_large_tests};
+static const check_test *const lists[] = {
+    attn_random_tests,  attn_adversarial_tests, attn_nonfinite_tests, attn_law_tests,
+    attn_promise_tests, attn_large_tests,       attn_fixture_tests};
 
 int main(int argc, char **argv)
 {
