@@ -407,8 +407,10 @@ static void add_kept(const attn_case *c, const double *q, const filk_attn_view *
     const int32_t kv  = h / (c->p.heads / c->p.kv_heads);
     const int64_t at  = token * view->stride_n + kv * view->stride_h;
     double        sum = 0.0;
+    double        key[MAX_D];
+    check_load_row(c->p.dtype, view->data, at, c->p.head_dim, key);
     for (int32_t d = 0; d < c->p.head_dim; d++)
-        sum += fabs(q[d] * check_load(c->p.dtype, view->data, at + d));
+        sum += fabs(q[d] * key[d]);
     k->keys++;
     if (isfinite(sum) && sum > k->kappa) k->kappa = sum;
 }
@@ -420,8 +422,8 @@ static kept measure_row(const attn_case *c, int64_t i, int32_t h)
     const int32_t kv = h / (c->p.heads / c->p.kv_heads);
     kept          k  = {.keys = 0};
     double        q[MAX_D];
-    for (int32_t d = 0; d < c->p.head_dim; d++)
-        q[d] = check_load(c->p.dtype, c->a.q.data, i * c->a.q.stride_n + h * c->a.q.stride_h + d);
+    check_load_row(c->p.dtype, c->a.q.data, i * c->a.q.stride_n + h * c->a.q.stride_h,
+                   c->p.head_dim, q);
     for (int32_t b = 0; b < c->p.mk; b++) {
         const int whole = attn_keeps(c, h, bq, b);
         for (int32_t t = c->p.k_offset[b]; whole && t < c->p.k_offset[b + 1]; t++)

@@ -19,7 +19,7 @@ static fil_file *open_fixture(const char *name)
     char        path[512];
     const char *folder = getenv("FIL_FIXTURES");
     fil_file   *file   = NULL;
-    if (folder == NULL || folder[0] == '\0') skip();
+    if (folder == NULL || folder[0] == '\0') check_skip();
     snprintf(path, sizeof path, "%s/%s", folder, name);
     if (fil_file_open(attn_ctx(1), path, 0, &file) != FIL_OK)
         check_fail("%s: %s", name, fil_ctx_error(attn_ctx(1))->message);

@@ -160,7 +160,7 @@ static void elements_beyond_2_to_the_31_and_32(const filk_row *row)
                     .density  = 50,
                     .tail     = 1,
                     .n_sinks  = 3};
-    if (sizeof(size_t) < 8) skip();
+    if (sizeof(size_t) < 8) check_skip();
     attn_make(&c, &s);
     if (!attn_takes(row, &c)) c.p.dtype = FIL_DTYPE_NONE;
     if (c.p.dtype != FIL_DTYPE_NONE) {

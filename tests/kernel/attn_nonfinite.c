@@ -91,7 +91,7 @@ static void check_dirty(const filk_row *row, attn_tensor *(*of)(attn_case *c), i
         if (!attn_takes(row, &c)) c.p.dtype = FIL_DTYPE_NONE;
         if (c.p.dtype == FIL_DTYPE_NONE) {
             attn_free(&c);
-            skip();
+            check_skip();
         }
         attn_run(row, &c, 2);
         unsigned char *before = attn_result(&c, &bytes);

@@ -103,6 +103,13 @@ void check_fail(const char *format, ...)
     abort(); /* fail() does not return; the compiler cannot know */
 }
 
+void check_skip(void)
+{
+    now.test = NULL;
+    skip();
+    abort(); /* as above */
+}
+
 /* ---- rows ----------------------------------------------------------------------------------- */
 
 typedef struct row_test {
@@ -227,6 +234,12 @@ double check_load(fil_dtype dtype, const void *base, int64_t index)
 void check_store(fil_dtype dtype, void *base, int64_t index, double value)
 {
     fili_convert_row(set(), dtype, (char *)base + index * size_of(dtype), FIL_F64, &value, 1);
+}
+
+void check_load_row(fil_dtype dtype, const void *base, int64_t index, int64_t n, double *out)
+{
+    fili_convert_row(set(), FIL_F64, out, dtype, (const char *)base + index * size_of(dtype),
+                     (size_t)n);
 }
 
 double check_round(fil_dtype dtype, double value)

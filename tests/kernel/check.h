@@ -40,6 +40,9 @@ void check_case(const char *row, const char *test, uint64_t seed);
 /* Prints the message and the reproducer, and fails the cmocka test. */
 void check_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
+/* Counts the test as skipped. */
+void check_skip(void) __attribute__((noreturn));
+
 /* ---- rows ----------------------------------------------------------------------------------- */
 
 typedef struct check_test {
@@ -67,6 +70,8 @@ double   check_normal(check_rng *rng);
 
 double check_load(fil_dtype dtype, const void *base, int64_t index);
 void   check_store(fil_dtype dtype, void *base, int64_t index, double value);
+/* n <= 128 elements from index on. */
+void   check_load_row(fil_dtype dtype, const void *base, int64_t index, int64_t n, double *out);
 double check_round(fil_dtype dtype, double value); /* to the type and back */
 /* n standard normal values times sigma. */
 void check_fill_normal(check_rng *rng, fil_dtype dtype, void *base, int64_t n, double sigma);
