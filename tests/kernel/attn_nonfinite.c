@@ -291,6 +291,22 @@ static void a_row_of_logits_minus_inf_is_empty(const filk_row *row)
     attn_free(&c);
 }
 
+/* A query of inf makes NaN of the zeros that fill up a ragged run: they must not count. */
+static void an_infinite_query_whose_logits_are_minus_inf_is_empty(const filk_row *row)
+{
+    attn_case  c;
+    attn_shape s = shape;
+    attn_make(&c, &s);
+    for (int64_t i = 0; i < c.p.nk; i++)
+        for (int32_t d = 0; d < c.p.head_dim; d++)
+            attn_set(&c, &c.k, i, 0, d, d == 0 ? -1.0 : 0.25);
+    for (int64_t i = 0; i < c.p.nq; i++)
+        for (int32_t h = 0; h < c.p.heads; h++)
+            attn_set(&c, &c.q, i, h, 0, ENDLESS);
+    check_all_empty(row, &c);
+    attn_free(&c);
+}
+
 const check_test attn_nonfinite_tests[] = {
     ATTN_TEST(nan_in_a_query_reaches_its_row_alone),
     ATTN_TEST(inf_in_a_query_reaches_its_row_alone),
@@ -303,4 +319,5 @@ const check_test attn_nonfinite_tests[] = {
     ATTN_TEST(an_empty_row_is_zero_with_lse_minus_inf),
     ATTN_TEST(an_empty_row_with_a_tail_of_count_0_is_empty),
     ATTN_TEST(a_row_of_logits_minus_inf_is_empty),
+    ATTN_TEST(an_infinite_query_whose_logits_are_minus_inf_is_empty),
     {NULL, NULL}};
