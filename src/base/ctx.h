@@ -54,6 +54,10 @@ void fili_progress(fil_ctx *ctx, const char *phase, uint64_t done, uint64_t tota
  */
 const fil_error *fili_thread_error(void);
 
+/* Length of the well-formed UTF-8 character at p, 0 if it is broken, -1 if the text of n > 0 bytes
+ * ends inside it. */
+int fili_utf8_length(const unsigned char *p, size_t n);
+
 /* Replaces bytes that must not reach a terminal or a log: C0, DEL, C1 controls and broken UTF-8
  * become '?', a character cut at the end is dropped. Works in place on a NUL-terminated text. */
 void fili_printable(char *text);

@@ -1,1 +1,3 @@
-list(APPEND FIL_SOURCES)
+list(APPEND FIL_SOURCES
+    engine/file.c
+    engine/folder.c)
