@@ -33,10 +33,16 @@ static bool is_markup(const unsigned char *head, size_t bytes)
            (head[i + 1] == '!' || head[i + 1] == '?' || (head[i + 1] | 0x20) == 'h');
 }
 
+/* UTF-8 without control characters; a character may be cut off where `head` ends. */
 static bool is_text(const unsigned char *head, size_t bytes)
 {
-    for (size_t i = 0; i < bytes; i++)
+    for (size_t i = 0; i < bytes;) {
+        const int length = fili_utf8_length(head + i, bytes - i);
+        if (length < 0) break;
+        if (length == 0) return false;
         if (head[i] < 0x20 && head[i] != '\n' && head[i] != '\r' && head[i] != '\t') return false;
+        i += (size_t)length;
+    }
     return bytes >= 8;
 }
 

@@ -1,8 +1,8 @@
 /* io/zip.c: reads and checks the directory of a stored ZIP archive (io/zip.h).
  *
  * Order: find the end record, bound what it asks for, read the directory in one piece, check each
- * entry there, then each local header, then that no two entries overlap. Nothing is allocated from
- * a number that has not been compared with the file's size and the context's limits.
+ * entry there, then each local header, then that the entries tile the file. Nothing is allocated
+ * from a number that has not been compared with the file's size and the context's limits.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,14 +19,16 @@
 #define LOCAL_SIG   0x04034b50u
 
 enum {
-    END_BYTES        = 22,
-    END64_BYTES      = 56,
-    LOCATOR_BYTES    = 20,
-    CENTRAL_BYTES    = 46,
-    LOCAL_BYTES      = 30,
-    DESCRIPTOR_BYTES = 12, /* at least: without signature, 32-bit sizes */
-    MAX_COMMENT      = 65535,
-    EXTRA_ZIP64      = 1
+    END_BYTES          = 22,
+    END64_BYTES        = 56,
+    LOCATOR_BYTES      = 20,
+    CENTRAL_BYTES      = 46,
+    LOCAL_BYTES        = 30,
+    LOCAL_EXTRA        = 128, /* read along with a local header: what torch writes fits */
+    DESCRIPTOR_BYTES   = 16,  /* signature, CRC-32, two sizes of 32 bits */
+    DESCRIPTOR64_BYTES = 24,  /* of 64 bits, where the local header has a ZIP64 area */
+    MAX_COMMENT        = 65535,
+    EXTRA_ZIP64        = 1
 };
 
 enum {
@@ -242,11 +244,12 @@ static fil_status check_kind(fil_ctx *ctx, const fili_zip_entry *e, uint32_t met
 /* Fields that an extra area of ZIP64 may widen, in its order. NULL: this one is not wanted. */
 typedef struct widened {
     uint64_t *field[3];
+    bool      found; /* out: there is such an area */
 } widened;
 
 /* Walks the extra area (id, size, content ...) and takes the wanted fields from the one ZIP64
  * record. */
-static bool take_zip64(const unsigned char *extra, size_t bytes, const widened *want)
+static bool take_zip64(const unsigned char *extra, size_t bytes, widened *want)
 {
     const unsigned char *record = NULL;
     size_t               size   = 0;
@@ -262,6 +265,7 @@ static bool take_zip64(const unsigned char *extra, size_t bytes, const widened *
         extra += 4 + n;
         bytes -= 4 + n;
     }
+    want->found = record != NULL;
     for (int i = 0; i < 3; i++) {
         if (want->field[i] == NULL) continue;
         if (size < 8) return false;
@@ -299,8 +303,8 @@ static fil_status read_central(fil_ctx *ctx, const unsigned char *p, size_t left
                                        .header     = fili_le32(p + 42)};
     FIL_TRY(check_name(ctx, e));
     FIL_TRY(check_kind(ctx, e, fili_le16(p + 10)));
-    const widened want = {
-        {if_saturated(&e->bytes), if_saturated(&packed), if_saturated(&e->header)}};
+    widened want = {
+        .field = {if_saturated(&e->bytes), if_saturated(&packed), if_saturated(&e->header)}};
     if (!take_zip64(p + CENTRAL_BYTES + name, extra, &want))
         return FIL_FAIL(ctx, FIL_E_FORMAT, "zip: entry '%s' has a malformed extra area",
                         quote(e).text);
@@ -315,40 +319,46 @@ static fil_status read_central(fil_ctx *ctx, const unsigned char *p, size_t left
 
 /* ---- local headers -------------------------------------------------------------------------- */
 
-/* Sizes of a local header that are saturated stand in its own extra area. */
-static fil_status widen_local(const fili_zip *zip, const fili_zip_entry *e, size_t extra,
-                              uint64_t *bytes, uint64_t *packed)
+/* p: the local header; area: its extra area, which must be well-formed even where nothing in it is
+ * wanted: its length decides where the data begin. Sets e->behind. */
+static fil_status check_local_sizes(const fili_zip *zip, fili_zip_entry *e, const unsigned char *p,
+                                    const unsigned char *area)
 {
-    const widened want = {{if_saturated(bytes), if_saturated(packed), NULL}};
-    void         *area = NULL;
-    fil_status    status;
-    if (want.field[0] == NULL && want.field[1] == NULL) return FIL_OK;
-    FIL_TRY(fili_alloc(zip->ctx, extra, "zip local header", &area));
-    FIL_TRY_OR(done, fili_file_read(zip->ctx, zip->file, e->offset - extra, area, extra));
-    if (!take_zip64(area, extra, &want))
-        status = FIL_FAIL(zip->ctx, FIL_E_FORMAT,
-                          "zip: entry '%s' has a malformed extra area in its local header",
-                          quote(e).text);
-done:
-    fili_free(zip->ctx, area, extra);
-    return status;
-}
-
-static fil_status check_local_sizes(const fili_zip *zip, const fili_zip_entry *e,
-                                    const unsigned char *p, size_t extra)
-{
-    const uint32_t crc    = fili_le32(p + 14);
-    uint64_t       packed = fili_le32(p + 18);
-    uint64_t       bytes  = fili_le32(p + 22);
-    if ((e->flags & FLAG_DESCRIPTOR) != 0 && crc == 0 && packed == 0 && bytes == 0) return FIL_OK;
-    FIL_TRY(widen_local(zip, e, extra, &bytes, &packed));
-    if (crc != e->crc || packed != e->bytes || bytes != e->bytes)
+    const uint32_t crc      = fili_le32(p + 14);
+    uint64_t       packed   = fili_le32(p + 18);
+    uint64_t       bytes    = fili_le32(p + 22);
+    const bool     deferred = (e->flags & FLAG_DESCRIPTOR) != 0 && (crc | packed | bytes) == 0;
+    widened        want     = {.field = {if_saturated(&bytes), if_saturated(&packed), NULL}};
+    if (!take_zip64(area, fili_le16(p + 28), &want))
+        return FIL_FAIL(zip->ctx, FIL_E_FORMAT,
+                        "zip: entry '%s' has a malformed extra area in its local header",
+                        quote(e).text);
+    if (!deferred && (crc != e->crc || packed != e->bytes || bytes != e->bytes))
         return FIL_FAIL(zip->ctx, FIL_E_FORMAT,
                         "zip: entry '%s' has %llu bytes (CRC-32 %08x) in its local header, %llu "
                         "(%08x) in the directory",
                         quote(e).text, (unsigned long long)bytes, crc, (unsigned long long)e->bytes,
                         e->crc);
+    if ((e->flags & FLAG_DESCRIPTOR) != 0)
+        e->behind = want.found ? DESCRIPTOR64_BYTES : DESCRIPTOR_BYTES;
     return FIL_OK;
+}
+
+/* have: bytes of the file at p. Reads the extra area again where p does not hold all of it. */
+static fil_status check_local_extra(const fili_zip *zip, fili_zip_entry *e, const unsigned char *p,
+                                    size_t have)
+{
+    const size_t name  = LOCAL_BYTES + e->name_bytes;
+    const size_t extra = fili_le16(p + 28);
+    void        *area  = NULL;
+    fil_status   status;
+    if (extra <= have - name) return check_local_sizes(zip, e, p, p + name);
+    FIL_TRY(fili_alloc(zip->ctx, extra, "zip local header", &area));
+    FIL_TRY_OR(done, fili_file_read(zip->ctx, zip->file, e->header + name, area, extra));
+    FIL_TRY_OR(done, check_local_sizes(zip, e, p, area));
+done:
+    fili_free(zip->ctx, area, extra);
+    return status;
 }
 
 /* Everything of an entry, header to data, lies before the directory. Sets e->offset. */
@@ -367,9 +377,11 @@ static fil_status place_data(const fili_zip *zip, fili_zip_entry *e, size_t extr
 
 static fil_status read_local(const fili_zip *zip, fili_zip_entry *e)
 {
-    unsigned char p[LOCAL_BYTES + FILI_ZIP_NAME];
-    const size_t  n = LOCAL_BYTES + e->name_bytes;
+    unsigned char p[LOCAL_BYTES + FILI_ZIP_NAME + LOCAL_EXTRA];
     FIL_TRY(place_data(zip, e, 0));
+    const size_t   most = LOCAL_BYTES + e->name_bytes + LOCAL_EXTRA;
+    const uint64_t left = zip->directory_offset - e->header;
+    const size_t   n    = left < most ? (size_t)left : most;
     FIL_TRY(fili_file_read(zip->ctx, zip->file, e->header, p, n));
     if (fili_le32(p) != LOCAL_SIG)
         return FIL_FAIL(zip->ctx, FIL_E_FORMAT, "zip: entry '%s' has no local header at byte %llu",
@@ -384,7 +396,7 @@ static fil_status read_local(const fili_zip *zip, fili_zip_entry *e)
                         "0x%04x and 0 in the directory",
                         quote(e).text, fili_le16(p + 6), fili_le16(p + 8), e->flags);
     FIL_TRY(place_data(zip, e, extra));
-    return check_local_sizes(zip, e, p, extra);
+    return check_local_extra(zip, e, p, n);
 }
 
 /* ---- all entries ---------------------------------------------------------------------------- */
@@ -409,27 +421,30 @@ static int by_name(const void *a, const void *b)
     return compare_names(x->name, x->name_bytes, y->name, y->name_bytes);
 }
 
-static fil_status check_overlap(const fili_zip *zip)
+/* Each entry begins where the one before ends, the first at 0, and the last ends at the directory.
+ * So no byte belongs to two of them, none to no one, and a local header cannot shift its data. */
+static fil_status check_tiling(const fili_zip *zip)
 {
-    qsort(zip->entries, zip->n_entries, sizeof *zip->entries, by_position);
-    for (size_t i = 0; i < zip->n_entries; i++) {
-        const fili_zip_entry *e      = &zip->entries[i];
-        const bool            last   = i + 1 == zip->n_entries;
-        const uint64_t        next   = last ? zip->directory_offset : e[1].header;
-        const uint64_t        behind = (e->flags & FLAG_DESCRIPTOR) != 0 ? DESCRIPTOR_BYTES : 0;
-        const uint64_t        end    = e->offset + e->bytes; /* place_data: does not wrap */
-        if (end <= next && next - end >= behind) continue;
-        return FIL_FAIL(zip->ctx, FIL_E_FORMAT,
-                        "zip: entry '%s' ends at byte %llu, inside %s at %llu", quote(e).text,
-                        (unsigned long long)(end + behind),
-                        last ? "the directory" : "the next entry", (unsigned long long)next);
+    uint64_t end = 0;
+    if (zip->n_entries > 0) qsort(zip->entries, zip->n_entries, sizeof *zip->entries, by_position);
+    for (size_t i = 0; i <= zip->n_entries; i++) {
+        const bool            last = i == zip->n_entries;
+        const fili_zip_entry *e    = last ? NULL : &zip->entries[i];
+        const uint64_t        next = last ? zip->directory_offset : e->header;
+        if (next != end)
+            return FIL_FAIL(
+                zip->ctx, FIL_E_FORMAT,
+                "zip: entry '%s' begins at byte %llu, what is before it ends at %llu: %s",
+                last ? "(directory)" : quote(e).text, (unsigned long long)next,
+                (unsigned long long)end, next < end ? "they overlap" : "there is a hole");
+        if (!last) end = e->offset + e->bytes + e->behind; /* place_data: does not wrap */
     }
     return FIL_OK;
 }
 
 static fil_status check_duplicates(const fili_zip *zip)
 {
-    qsort(zip->entries, zip->n_entries, sizeof *zip->entries, by_name);
+    if (zip->n_entries > 0) qsort(zip->entries, zip->n_entries, sizeof *zip->entries, by_name);
     for (size_t i = 1; i < zip->n_entries; i++)
         if (by_name(&zip->entries[i - 1], &zip->entries[i]) == 0)
             return FIL_FAIL(zip->ctx, FIL_E_FORMAT, "zip: entry '%s' is there twice",
@@ -452,8 +467,7 @@ static fil_status read_entries(fili_zip *zip)
                         zip->directory_bytes - at);
     for (size_t i = 0; i < zip->n_entries; i++)
         FIL_TRY(read_local(zip, &zip->entries[i]));
-    if (zip->n_entries == 0) return FIL_OK;
-    FIL_TRY(check_overlap(zip));
+    FIL_TRY(check_tiling(zip));
     return check_duplicates(zip);
 }
 

@@ -3,12 +3,13 @@
  * Source: PKWARE, .ZIP File Format Specification (APPNOTE.TXT), 4.3 to 4.5; ZIP64 included. Written
  * for PyTorch checkpoints: one disk, no compression, no encryption, the archive begins with the
  * file and its directory ends it. Everything else is refused by name. The central directory is the
- * authority; every local header must agree with it, and no two entries may share a byte.
+ * authority; every local header must agree with it, and the entries must follow each other without
+ * overlap or hole.
  *
  * CRC-32 is checked by fili_zip_read, which is for the small entries that say how to read the rest
  * (data.pkl). Storages are not: they may be gigabytes that nobody asks for, reading them would turn
  * opening into a full read, and a CRC detects accidents, not intent. The data descriptor behind an
- * entry repeats what the directory says and is not read; only its room is kept free.
+ * entry repeats what the directory says and is not read; only its length is counted.
  */
 #ifndef FILI_IO_ZIP_H
 #define FILI_IO_ZIP_H
@@ -23,6 +24,7 @@ typedef struct fili_zip_entry {
     uint32_t    name_bytes;
     uint32_t    crc;
     uint32_t    flags;  /* general purpose bits */
+    uint32_t    behind; /* bytes of the data descriptor */
     uint64_t    header; /* of the local header, from the beginning of the file */
     uint64_t    offset; /* of the data */
     uint64_t    bytes;

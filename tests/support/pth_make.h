@@ -1,7 +1,7 @@
 /* tests/support/pth_make.h: writes ZIP archives, pickles and checkpoints as torch.save does, in C.
  *
  * Nothing here is checked: any nonsense can be written. Well-formed archives come with the position
- * of each record, so that a test breaks one field by putting other bytes there (blob_set).
+ * of each record, so that a test breaks one field by putting other bytes there (buffer_set).
  */
 #ifndef TESTS_SUPPORT_PTH_MAKE_H
 #define TESTS_SUPPORT_PTH_MAKE_H
@@ -12,19 +12,19 @@
 /* ---- bytes that grow ------------------------------------------------------------------------ */
 
 /* {0} is empty. Exhausted memory ends the program. */
-typedef struct blob {
+typedef struct buffer {
     unsigned char *data;
     size_t         bytes, max;
-} blob;
+} buffer;
 
-void blob_free(blob *b);
-void blob_put(blob *b, const void *data, size_t bytes);
-void blob_text(blob *b, const char *text);
-void blob_fill(blob *b, int byte, size_t bytes);
+void buffer_free(buffer *b);
+void buffer_put(buffer *b, const void *data, size_t bytes);
+void buffer_text(buffer *b, const char *text);
+void buffer_fill(buffer *b, int byte, size_t bytes);
 /* Little-endian, `width` bytes: appended, or over what stands at `at`. */
-void     blob_number(blob *b, unsigned width, uint64_t number);
-void     blob_set(blob *b, size_t at, unsigned width, uint64_t number);
-uint64_t blob_get(const blob *b, size_t at, unsigned width);
+void     buffer_number(buffer *b, unsigned width, uint64_t number);
+void     buffer_set(buffer *b, size_t at, unsigned width, uint64_t number);
+uint64_t buffer_get(const buffer *b, size_t at, unsigned width);
 
 /* ---- ZIP ------------------------------------------------------------------------------------ */
 
@@ -84,8 +84,8 @@ enum {
     LOCATOR_DISKS       = 16
 };
 
-/* Appends a whole archive to an empty blob. map may be NULL. */
-void zip_make(blob *b, int style, const zip_item *items, size_t n, zip_map *map);
+/* Appends a whole archive to an empty buffer. map may be NULL. */
+void zip_make(buffer *b, int style, const zip_item *items, size_t n, zip_map *map);
 
 /* Writes one to a file, leaving holes for items without data. */
 void zip_make_sparse(const char *path, const zip_item *items, size_t n);
@@ -93,13 +93,13 @@ void zip_make_sparse(const char *path, const zip_item *items, size_t n);
 /* ---- pickle --------------------------------------------------------------------------------- */
 
 /* One opcode and its argument each. */
-void pickle_begin(blob *b, int protocol);
-void pickle_text(blob *b, const char *text); /* BINUNICODE */
-void pickle_int(blob *b, int64_t number);    /* BININT1, BININT2, BININT or LONG1 */
-void pickle_global(blob *b, const char *module, const char *name);
-void pickle_put(blob *b, uint32_t slot);
-void pickle_get(blob *b, uint32_t slot);
-void pickle_numbers(blob *b, uint32_t n, const int64_t *numbers); /* a tuple */
+void pickle_begin(buffer *b, int protocol);
+void pickle_text(buffer *b, const char *text); /* BINUNICODE */
+void pickle_int(buffer *b, int64_t number);    /* BININT1, BININT2, BININT or LONG1 */
+void pickle_global(buffer *b, const char *module, const char *name);
+void pickle_put(buffer *b, uint32_t slot);
+void pickle_get(buffer *b, uint32_t slot);
+void pickle_numbers(buffer *b, uint32_t n, const int64_t *numbers); /* a tuple */
 
 typedef struct pth_tensor {
     const char *name;    /* NULL: only the tensor, no key */
@@ -112,9 +112,9 @@ typedef struct pth_tensor {
 } pth_tensor;
 
 /* Key (if there is a name) and value, left on the stack. */
-void pickle_tensor(blob *b, const pth_tensor *t);
+void pickle_tensor(buffer *b, const pth_tensor *t);
 
 /* A whole pickle: a dict of the tensors, with memo entries as torch writes them. */
-void pickle_tensors(blob *b, const pth_tensor *tensors, size_t n);
+void pickle_tensors(buffer *b, const pth_tensor *tensors, size_t n);
 
 #endif
