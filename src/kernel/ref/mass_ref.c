@@ -73,7 +73,7 @@ static void add_keys(const row_in *r, double max, double *mass, double *cond)
             const double s = logit(r, j, &weight);
             const double p = s == -(double)INFINITY ? 0.0 : exp(s - max);
             sum += p;
-            weighted += p * weight;
+            if (p != 0.0) weighted += p * weight; /* not 0 times infinity */
         }
         mass[b] = sum;
         if (cond != NULL) cond[b] = weighted;
