@@ -89,8 +89,7 @@ static void write_head(const run_state *s, float *sum, int32_t run, int32_t h, i
     if (a->out_f32 != NULL) memcpy(a->out_f32 + at, sum, sizeof(float) * (size_t)D);
     if (a->out_bf16 != NULL)
         fili_convert_row(s->convert, FIL_BF16, a->out_bf16 + at, FIL_F32, sum, (size_t)D);
-    if (a->count != NULL && (h == 0 || a->count_stride_h != 0))
-        a->count[h * a->count_stride_h + run] = count;
+    if (a->count != NULL) a->count[h * a->count_stride_h + run] = count;
 }
 
 /* Sinks of head h in [begin, end), and the first of them. */

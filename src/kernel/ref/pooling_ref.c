@@ -60,8 +60,7 @@ static fil_status run_task(void *arg, int64_t index, int32_t worker)
                 fili_convert_row(fili_convert_select(FILI_ISA_REF), FIL_BF16, a->out_bf16 + at,
                                  FIL_F64, &x, 1);
         }
-        if (a->count != NULL && (h == 0 || a->count_stride_h != 0))
-            a->count[h * a->count_stride_h + run] = count;
+        if (a->count != NULL) a->count[h * a->count_stride_h + run] = count;
     }
     return FIL_OK;
 }
