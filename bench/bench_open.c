@@ -69,7 +69,7 @@ static void make_header(const char *name, int name_bytes, int escaped, long pad)
                 2 * i + 2);
     }
     putc('}', f);
-    finish(f, pad, 2 * TENSORS);
+    finish(f, pad, 2 * (uint64_t)TENSORS);
 }
 
 /* 7 files with 160 tensors of 26.8 MB: 30.06 GB in all. */
@@ -84,12 +84,13 @@ static void make_model(void)
         snprintf(name, sizeof name, "m-%05d.safetensors", s);
         FILE *f = begin(name);
         for (int i = 0; i < PER_SHARD; i++) {
-            const char *comma = s + i == 0 ? "" : ",";
+            const char    *comma = s + i == 0 ? "" : ",";
+            const uint64_t begin = bytes * (uint64_t)i;
+            const uint64_t end   = begin + bytes;
             fprintf(f,
                     "%c\"blocks.%d.%d.weight\":{\"dtype\":\"BF16\",\"shape\":[5120,2621],"
                     "\"data_offsets\":[%llu,%llu]}",
-                    i == 0 ? '{' : ',', s, i, (unsigned long long)(bytes * (uint64_t)i),
-                    (unsigned long long)(bytes * ((uint64_t)i + 1)));
+                    i == 0 ? '{' : ',', s, i, (unsigned long long)begin, (unsigned long long)end);
             fprintf(index, "%s\"blocks.%d.%d.weight\":\"%s\"", comma, s, i, name);
         }
         putc('}', f);
@@ -102,13 +103,14 @@ static void make_model(void)
 /* Resident bytes of this process now. */
 static long resident(void)
 {
-    long  size  = 0;
-    long  pages = 0;
-    FILE *f     = fopen("/proc/self/statm", "r");
+    char  text[128] = "";
+    FILE *f         = fopen("/proc/self/statm", "r"); /* "size resident shared ...", in pages */
     if (f == NULL) return 0;
-    if (fscanf(f, "%ld %ld", &size, &pages) != 2) pages = 0;
+    if (fgets(text, sizeof text, f) == NULL) text[0] = '\0';
     fclose(f);
-    return pages * sysconf(_SC_PAGESIZE);
+    char *second = text;
+    (void)strtol(text, &second, 10);
+    return strtol(second, NULL, 10) * sysconf(_SC_PAGESIZE);
 }
 
 static void measure(const char *what, const char *name, uint32_t flags, double target)
@@ -180,9 +182,9 @@ int main(int argc, char **argv)
     measure("short-names", "h.safetensors", 0, 2);
     make_header("h.safetensors", 512, 0, 8);
     measure("names-of-512", "h.safetensors", 0, 2);
-    make_header("h.safetensors", 900, 1, 64l << 20);
+    make_header("h.safetensors", 900, 1, 64L << 20);
     measure("escaped-names-64MiB", "h.safetensors", 0, 2);
-    make_header("h.safetensors", 20, 0, 64l << 20);
+    make_header("h.safetensors", 20, 0, 64L << 20);
     measure("padded-64MiB", "h.safetensors", 0, 2);
     clean();
     return 0;

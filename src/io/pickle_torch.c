@@ -176,8 +176,10 @@ static fil_status make_tensor(fili_pickle_machine *m, fili_pickle_value args,
                         fili_pickle_at(m), (long long)v[1].u.integer, v[2].length, v[3].length);
     FIL_TRY(fili_pickle_take(m, sizeof(fili_pickle_tensor), &block));
     fili_pickle_tensor *t = block;
-    *t                    = (fili_pickle_tensor){
-                           .storage = v[0].u.storage, .offset = (uint64_t)v[1].u.integer, .rank = v[2].length};
+    memset(t, 0, sizeof *t);
+    t->storage = v[0].u.storage;
+    t->offset  = (uint64_t)v[1].u.integer;
+    t->rank    = v[2].length;
     FIL_TRY(take_integers(m, "shape", v[2], t->shape));
     FIL_TRY(take_integers(m, "strides", v[3], t->stride));
     *value = (fili_pickle_value){.kind = FILI_PICKLE_TENSOR, .u.tensor = t};

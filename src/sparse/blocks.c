@@ -92,7 +92,7 @@ fil_status fili_blocks_pairs(fili_blocks *out, const fili_blocks *blocks)
     const int32_t pairs = blocks->m / 2 + blocks->m % 2;
     FIL_TRY(blocks_alloc(out, blocks->ctx, pairs));
     for (int32_t p = 0; p < pairs; p++)
-        out->offset[p] = blocks->offset[2 * p];
+        out->offset[p] = blocks->offset[2 * (int64_t)p];
     out->offset[pairs] = fili_blocks_tokens(blocks);
     return FIL_OK;
 }

@@ -63,7 +63,7 @@ fil_status fili_mask_check(const fili_mask *mask)
             const uint32_t stray = fili_mask_row(mask, h, q)[mask->words - 1] & beyond;
             FIL_CHECK(mask->ctx, stray == 0,
                       "mask: head %d, query block %d keeps key block %lld; there are %d", h, q,
-                      32ll * (mask->words - 1) + fili_lowest_bit(stray), mask->mk);
+                      32LL * (mask->words - 1) + fili_lowest_bit(stray), mask->mk);
         }
     return FIL_OK;
 }

@@ -41,8 +41,8 @@ static fil_status open_file(fili_mask_writer *w, const char *path, const fili_ma
                         .shape = {d->n_masks, d->heads, d->q->m, fili_mask_words(d->k->m)}},
         [SLOT_MAP]   = {.name = "map", .dtype = FIL_I32, .rank = 2, .shape = {d->n_masks, 3}},
         [SLOT_ORDER] = {.name = "order", .dtype = FIL_I32, .rank = 1, .shape = {d->order->n}},
-        [SLOT_Q]     = {.name = "q_offsets", .dtype = FIL_I32, .rank = 1, .shape = {d->q->m + 1ll}},
-        [SLOT_K] = {.name = "k_offsets", .dtype = FIL_I32, .rank = 1, .shape = {d->k->m + 1ll}}};
+        [SLOT_Q]     = {.name = "q_offsets", .dtype = FIL_I32, .rank = 1, .shape = {d->q->m + 1LL}},
+        [SLOT_K] = {.name = "k_offsets", .dtype = FIL_I32, .rank = 1, .shape = {d->k->m + 1LL}}};
     const fil_pair metadata[] = {
         {.key = "format", .value = FILI_MASK_FORMAT},
         {.key = "grid", .value = grid},

@@ -49,11 +49,9 @@ static int64_t memory_pwrite(void *self, int fd, const void *src, size_t bytes, 
 
 static int memory_fstat(void *self, int fd, fili_stat *out)
 {
-    const memory_file *f = self;
-    *out                 = (fili_stat){.size  = f->bytes,
-                                       .dev   = 1,
-                                       .inode = (uint64_t)fd,
-                                       .kind  = fd == FD_FILE ? FILI_KIND_REGULAR : FILI_KIND_DIRECTORY};
+    const memory_file   *f    = self;
+    const fili_file_kind kind = fd == FD_FILE ? FILI_KIND_REGULAR : FILI_KIND_DIRECTORY;
+    *out = (fili_stat){.size = f->bytes, .dev = 1, .inode = (uint64_t)fd, .kind = kind};
     return 0;
 }
 

@@ -5,13 +5,16 @@
 #define TESTS_SUPPORT_FIXTURE_H
 
 #include "base/ctx.h"
+#include "filigree/file.h"
 
 /* FIL_FIXTURES/name in static storage, valid until the next call; NULL if the variable is not set.
  */
 const char *fixture_path(const char *name);
 
-/* A whole i32 tensor of a file of tensors, to be freed with free(); *n = its elements. Fails the
- * test if it is not there. */
+/* A whole tensor of a file of tensors, to be freed with free(); *n = its elements. Fails the test
+ * if it is not there or has another dtype. */
+void    *fixture_tensor(fil_ctx *ctx, const char *path, const char *tensor, fil_dtype dtype,
+                        int64_t *n);
 int32_t *fixture_i32(fil_ctx *ctx, const char *path, const char *tensor, int32_t *n);
 
 #endif

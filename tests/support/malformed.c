@@ -9,11 +9,18 @@
 
 /* ---- bytes ---------------------------------------------------------------------------------- */
 
+static void make_room(blob *b, size_t bytes)
+{
+    if (bytes <= b->room - b->bytes) return;
+    b->room = b->bytes + bytes > 2 * b->room ? b->bytes + bytes : 2 * b->room;
+    b->data = realloc(b->data, b->room);
+    assert_non_null(b->data);
+}
+
 void blob_append(blob *b, const void *data, size_t bytes)
 {
     if (bytes == 0) return;
-    b->data = realloc(b->data, b->bytes + bytes);
-    assert_non_null(b->data);
+    make_room(b, bytes);
     memcpy(b->data + b->bytes, data, bytes);
     b->bytes += bytes;
 }
@@ -21,8 +28,7 @@ void blob_append(blob *b, const void *data, size_t bytes)
 void blob_fill(blob *b, int value, size_t bytes)
 {
     if (bytes == 0) return;
-    b->data = realloc(b->data, b->bytes + bytes);
-    assert_non_null(b->data);
+    make_room(b, bytes);
     memset(b->data + b->bytes, value, bytes);
     b->bytes += bytes;
 }

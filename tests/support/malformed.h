@@ -13,6 +13,7 @@
 typedef struct blob {
     unsigned char *data; /* malloc */
     size_t         bytes;
+    size_t         room; /* allocated; doubles, as a sanitizer's realloc always copies */
 } blob;
 
 void blob_append(blob *b, const void *data, size_t bytes);

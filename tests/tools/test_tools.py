@@ -17,12 +17,14 @@ TOOLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "to
 PUBLIC = """/* filigree/filigree.h: a public header.
  *
  * This one stands for the manual: more than
- * half of its lines are comment.
+ * three fifths of its lines are
+ * comment, as the check demands.
  */
 #ifndef FILIGREE_H
 #define FILIGREE_H
 #include <stdint.h>
-/* Answers. */
+/* Answers.
+ * Cannot fail. */
 int32_t fil_answer(void);
 #endif
 """

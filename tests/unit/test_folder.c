@@ -1,5 +1,5 @@
-/* tests/unit/test_folder.c: io/model_folder.c and engine/folder_api.c: which files a model folder has, in
- * the layouts that models are published in, and in folders that are not as they should be.
+/* tests/unit/test_folder.c: io/model_folder.c and engine/folder_api.c: which files a model folder
+ * has, in the layouts that models are published in, and in folders that are not as they should be.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -2,10 +2,12 @@
  * (CPU seeds 0 and 42, CUDA seed 0), and that a range does not change its values.
  */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/rng.h"
 #include "support/cmocka_all.h"
+#include "support/fixture.h"
 
 static void assert_close(const float *got, const float *want, int n, float tolerance)
 {
@@ -219,6 +221,43 @@ static void normals_have_mean_0_and_variance_1(void **state)
     assert_true(fabs(fourth / MANY - 3) <= 6e-2);
 }
 
+/* The largest difference allowed is the fixtures' own (their README): 2e-6. */
+static void noise_equals_torchs_for_every_seed_of_the_fixtures(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *tensor;
+        uint64_t    seed;
+        int64_t     n; /* of the whole draw: long tensors are cut in the file, not in torch */
+    } cases[] = {
+        {"seed0.20", 0, 20},
+        {"seed0.16x3x10x12", 0, 16 * 3 * 10 * 12},
+        {"seed0.16x5x16x20", 0, 16 * 5 * 16 * 20},
+        {"seed42.20", 42, 20},
+        {"seed42.16x3x10x12", 42, 16 * 3 * 10 * 12},
+        {"seed42.16x5x16x20", 42, 16 * 5 * 16 * 20},
+        {"seed2147483648.20", 2147483648, 20},
+        {"seed2147483648.16x3x10x12", 2147483648, 16 * 3 * 10 * 12},
+        {"seed1099511627783.20", 1099511627783, 20},
+        {"seed1099511627783.16x5x16x20", 1099511627783, 16 * 5 * 16 * 20},
+    };
+    const char *path = fixture_path("noise/noise.safetensors");
+    if (path == NULL) skip();
+    fil_ctx *ctx = open_ctx();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int64_t n;
+        float  *want = fixture_tensor(ctx, path, cases[i].tensor, FIL_F32, &n);
+        float  *got  = malloc((size_t)cases[i].n * sizeof *got);
+        assert_non_null(got);
+        assert_true(n > 0 && n <= cases[i].n);
+        assert_int_equal(fili_torch_randn(ctx, cases[i].seed, got, cases[i].n), FIL_OK);
+        assert_close(got, want, (int)n, 2e-6f);
+        free(got);
+        free(want);
+    }
+    fil_ctx_close(&ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +272,7 @@ int main(void)
         cmocka_unit_test(any_range_of_a_stream_has_the_same_bits),
         cmocka_unit_test(uniforms_are_the_top_24_bits_of_the_words),
         cmocka_unit_test(normals_have_mean_0_and_variance_1),
+        cmocka_unit_test(noise_equals_torchs_for_every_seed_of_the_fixtures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
