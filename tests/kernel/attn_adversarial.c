@@ -24,20 +24,31 @@ static fil_dtype dtype_of(const filk_row *row, int i)
     return row->refuse(&p) == NULL ? dtype : FIL_DTYPE_NONE;
 }
 
-/* For each type that the row takes: a ragged problem, filled, checked in every row. */
+static void check_one_filled(const filk_row *row, const attn_shape *s, element_fn q, element_fn k,
+                             element_fn v, double cosine)
+{
+    attn_case c;
+    attn_make(&c, s);
+    if (q != NULL) fill(&c, &c.q, q);
+    if (k != NULL) fill(&c, &c.k, k);
+    if (v != NULL) fill(&c, &c.v, v);
+    attn_check(row, &c, 0, cosine < 2.0 ? attn_cosine(s->dtype) : 2.0, NULL);
+    attn_free(&c);
+}
+
+/* For each type that the row takes, every row of the problem, and of the same one in whole blocks:
+ * short runs and whole ones take different paths. */
 static void check_filled(const filk_row *row, attn_shape s, element_fn q, element_fn k,
                          element_fn v, double cosine)
 {
+    const int ragged = s.ragged_k;
     for (int i = 0; i < 2; i++) {
-        attn_case c;
         s.dtype = dtype_of(row, i);
         if (s.dtype == FIL_DTYPE_NONE) continue;
-        attn_make(&c, &s);
-        if (q != NULL) fill(&c, &c.q, q);
-        if (k != NULL) fill(&c, &c.k, k);
-        if (v != NULL) fill(&c, &c.v, v);
-        attn_check(row, &c, 0, cosine < 2.0 ? attn_cosine(s.dtype) : 2.0, NULL);
-        attn_free(&c);
+        s.ragged_q = s.ragged_k = ragged;
+        check_one_filled(row, &s, q, k, v, cosine);
+        s.ragged_q = s.ragged_k = 0;
+        if (ragged) check_one_filled(row, &s, q, k, v, cosine);
     }
 }
 

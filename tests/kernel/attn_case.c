@@ -8,7 +8,9 @@
  *                                p and its sum move by that much, relatively
  *         + 2^-125               what a row that flushes denormals may lose
  *     lse   1e-5 (1 + |lse|) + D e kappa
- * Products of bf16 are exact in f32, so only the order of the sum is in the third term.
+ * Products of bf16 are exact in f32, so only the order of the sum is in the third term. It is cut
+ * at 2^-6, so that huge logits do not excuse everything: the problems that have them are made of
+ * logits that are equal or far apart.
  */
 #define _GNU_SOURCE
 #include <math.h>
@@ -446,10 +448,11 @@ static double eps_of_sums(const filk_row *row)
 double attn_out_tolerance(const filk_row *row, const attn_case *c, int64_t keys, double cond,
                           double kappa)
 {
-    const double u = check_eps(c->p.dtype);
-    const double e = eps_of_sums(row);
-    const double D = c->p.head_dim;
-    return (2.0 * u + 8.0 * e * ((double)keys + D) + 2.0 * D * e * kappa) * cond + 0x1p-125;
+    const double u     = check_eps(c->p.dtype);
+    const double e     = eps_of_sums(row);
+    const double D     = c->p.head_dim;
+    const double logit = fmin(2.0 * D * e * kappa, 0x1p-6);
+    return (2.0 * u + 8.0 * e * ((double)keys + D) + logit) * cond + 0x1p-125;
 }
 
 double attn_cosine(fil_dtype dtype)
