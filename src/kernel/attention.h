@@ -13,6 +13,7 @@
  *   empty    a row that keeps nothing (or only keys with logit -inf): out 0, lse -inf.
  *   hygiene  NaN or inf in a token that no row selects has no effect; in a selected one it reaches
  *            the rows that selected it alone. Rows on bf16 dot products read denormals as zero.
+ *            A pooled row of a count above 0 that is not finite may reach every row.
  *   bits     the same for any number of threads.
  * Blocks, mask, sinks and strides have been validated: a row does not check them again.
  */
