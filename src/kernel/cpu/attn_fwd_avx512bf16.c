@@ -49,8 +49,9 @@ static void pack(const void *const k[FILK_PANEL], const void *const v[FILK_PANEL
 {
     char *vp = v_panel;
     pack_keys(k, head_dim, k_panel);
-    const __m512i low  = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40,
-                                          8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    const __m512i low =
+        _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6,
+                         37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
     const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
     for (int i = 0; i < FILK_PANEL; i += 2)
         for (int32_t d = 0; d < head_dim; d += 32) {
