@@ -14,6 +14,8 @@
 #include "base/os.h"
 #include "filigree/filigree.h"
 
+#define FILI_MAX_FAMILIES 16
+
 struct fil_ctx {
     const fili_os *os;
     fil_options    opt; /* as given, defaults filled in */
@@ -21,6 +23,7 @@ struct fil_ctx {
     fil_error      error;
     int32_t        n_threads;
     fili_isa       isa;
+    uint64_t       disabled_rows[FILI_MAX_FAMILIES]; /* of kernel/registry.h, a bit per row */
 };
 
 /* fil_ctx_open over another OS layer (tests); `os` must outlive the context. */

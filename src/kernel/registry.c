@@ -1,0 +1,82 @@
+/* kernel/registry.c: choosing a row, and saying why (registry.h). */
+#include <stdio.h>
+#include <string.h>
+
+#include "kernel/attention.h"
+#include "kernel/mass.h"
+#include "kernel/pooling.h"
+#include "kernel/registry.h"
+
+const filk_family *const filk_families[] = {&filk_attention, &filk_mass, &filk_pooling};
+const int32_t            filk_n_families = sizeof filk_families / sizeof filk_families[0];
+
+static int32_t family_index(const filk_family *family)
+{
+    for (int32_t i = 0; i < filk_n_families; i++)
+        if (filk_families[i] == family) return i;
+    return -1;
+}
+
+void filk_disable(fil_ctx *ctx, const filk_family *family, const filk_row *row)
+{
+    const int32_t f = family_index(family);
+    if (f >= 0) ctx->disabled_rows[f] |= 1ull << (row - family->rows);
+}
+
+static int is_disabled(const fil_ctx *ctx, const filk_family *family, const filk_row *row)
+{
+    const int32_t f = family_index(family);
+    return f >= 0 && (ctx->disabled_rows[f] >> (row - family->rows) & 1) != 0;
+}
+
+int filk_explain(const fil_ctx *ctx, const filk_family *family, const filk_row *row,
+                 const void *problem, char reason[FILK_REASON])
+{
+    reason[0] = '\0';
+    if (!fili_isa_has(ctx->isa, row->isa)) {
+        snprintf(reason, FILK_REASON, "needs %s; %s is in use", fili_isa_name(row->isa),
+                 fili_isa_name(ctx->isa));
+        return 0;
+    }
+    if (is_disabled(ctx, family, row)) {
+        snprintf(reason, FILK_REASON, "failed the self-test");
+        return 0;
+    }
+    const char *refusal = problem != NULL ? row->refuse(problem) : NULL;
+    if (refusal == NULL) return 1;
+    snprintf(reason, FILK_REASON, "%s", refusal);
+    return 0;
+}
+
+static fil_status none_taken(fil_ctx *ctx, const filk_family *family, const void *problem,
+                             const char *name)
+{
+    char   text[200];
+    size_t at = 0;
+    text[0]   = '\0';
+    for (int32_t i = 0; i < family->n_rows && at < sizeof text; i++) {
+        char reason[FILK_REASON];
+        if (name != NULL && strcmp(name, family->rows[i].name) != 0) continue;
+        filk_explain(ctx, family, &family->rows[i], problem, reason);
+        const int n =
+            snprintf(text + at, sizeof text - at, "; %s %s", family->rows[i].name, reason);
+        at += n > 0 ? (size_t)n : 0;
+    }
+    if (text[0] == '\0')
+        return FIL_FAIL(ctx, FIL_E_UNSUP, "%s has no kernel '%.80s'", family->name, name);
+    return FIL_FAIL(ctx, FIL_E_UNSUP, "no %s kernel takes this%s", family->name, text);
+}
+
+fil_status filk_select(fil_ctx *ctx, const filk_family *family, const void *problem,
+                       const char *name, const filk_row **row)
+{
+    char reason[FILK_REASON];
+    *row = NULL;
+    for (int32_t i = 0; i < family->n_rows; i++) {
+        if (name != NULL && strcmp(name, family->rows[i].name) != 0) continue;
+        if (!filk_explain(ctx, family, &family->rows[i], problem, reason)) continue;
+        *row = &family->rows[i];
+        return FIL_OK;
+    }
+    return none_taken(ctx, family, problem, name);
+}
