@@ -3,9 +3,11 @@
 #include <string.h>
 
 #include "kernel/attention.h"
+#include "kernel/mass.h"
+#include "kernel/pooling.h"
 #include "kernel/registry.h"
 
-const filk_family *const filk_families[] = {&filk_attention};
+const filk_family *const filk_families[] = {&filk_attention, &filk_mass, &filk_pooling};
 const int32_t            filk_n_families = sizeof filk_families / sizeof filk_families[0];
 
 static int32_t family_index(const filk_family *family)

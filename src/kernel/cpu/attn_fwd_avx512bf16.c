@@ -11,14 +11,10 @@
  * FlashAttention-4). Sums and lse stay exact: p is at most 2^8 and everything is f32.
  * vdpbf16ps reads denormals as zero.
  */
-#include <immintrin.h>
 #include <math.h>
-#include <string.h>
 
-#include "kernel/cpu/attn_panels.h"
+#include "kernel/cpu/attn_tile_avx512bf16.h"
 
-#define ROWS 4             /* of a register tile */
-#define KEYS 64            /* of a group */
 #define TRIP 8             /* groups per round trip of O */
 #define WIDE (TRIP * KEYS) /* keys of a row of P */
 #define PITCH                                                                                      \
@@ -35,13 +31,11 @@ typedef struct scratch {
     float max[FILK_BLOCK];                       /* log2 units; -inf before the first key */
 } scratch;
 
-#define INLINE static inline __attribute__((always_inline))
-
 /* ---- packing -------------------------------------------------------------------------------- */
 
 static size_t panel_bytes(int32_t head_dim)
 {
-    return (size_t)head_dim * FILK_PANEL * 2;
+    return panel_bytes_of(head_dim);
 }
 
 static size_t scratch_bytes(int32_t head_dim)
@@ -50,52 +44,11 @@ static size_t scratch_bytes(int32_t head_dim)
     return sizeof(scratch);
 }
 
-INLINE __m512i load_row(const void *row, int32_t at)
-{
-    return row != NULL ? _mm512_loadu_si512((const char *)row + at) : _mm512_setzero_si512();
-}
-
-/* 16x16 of 32 bits: out[d pair][key] from in[key][d pair]. */
-INLINE void transpose16(__m512i r[16])
-{
-    __m512i t[16];
-    for (int i = 0; i < 16; i += 2) {
-        t[i]     = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-    }
-    for (int i = 0; i < 16; i += 4) {
-        r[i]     = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-    }
-    for (int i = 0; i < 4; i++) {
-        t[i]      = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
-        t[i + 4]  = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
-        t[i + 8]  = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
-        t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
-    }
-    for (int i = 0; i < 4; i++) {
-        r[i]      = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-        r[i + 8]  = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-        r[i + 4]  = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
-        r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
-    }
-}
-
 static void pack(const void *const k[FILK_PANEL], const void *const v[FILK_PANEL], int32_t head_dim,
                  void *k_panel, void *v_panel)
 {
-    char *kp = k_panel;
     char *vp = v_panel;
-    for (int32_t d = 0; d < head_dim; d += 32) {
-        __m512i r[16];
-        for (int i = 0; i < 16; i++)
-            r[i] = load_row(k[i], d * 2);
-        transpose16(r);
-        for (int i = 0; i < 16; i++)
-            _mm512_store_si512(kp + (d / 2 + i) * 64, r[i]);
-    }
+    pack_keys(k, head_dim, k_panel);
     const __m512i low  = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40,
                                           8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
     const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
@@ -109,48 +62,7 @@ static void pack(const void *const k[FILK_PANEL], const void *const v[FILK_PANEL
         }
 }
 
-/* ---- scores --------------------------------------------------------------------------------- */
-
-INLINE __m512bh pair(const uint16_t *p)
-{
-    int32_t bits;
-    memcpy(&bits, p, sizeof bits);
-    return (__m512bh)_mm512_set1_epi32(bits);
-}
-
-INLINE void score_tile(const uint16_t *q, const char *const k[FILK_GROUP], const int D,
-                       __m512 s[ROWS][4])
-{
-    for (int r = 0; r < ROWS; r++)
-        for (int j = 0; j < 4; j++)
-            s[r][j] = _mm512_setzero_ps();
-    for (int d = 0; d < D; d += 2) {
-        __m512bh kj[4];
-        for (int j = 0; j < 4; j++)
-            kj[j] = (__m512bh)_mm512_load_si512(k[j] + d * 32);
-        for (int r = 0; r < ROWS; r++) {
-            const __m512bh qr = pair(q + d * ROWS + 2 * r);
-            for (int j = 0; j < 4; j++)
-                s[r][j] = _mm512_dpbf16_ps(s[r][j], qr, kj[j]);
-        }
-    }
-}
-
-/* 2^x for x <= GROWTH, relative error 3e-7: n = round(x), polynomial of degree 5 on [-1/2, 1/2].
- * NaN stays NaN (max returns its second operand then). */
-INLINE __m512 exp2_512(__m512 x)
-{
-    x              = _mm512_max_ps(_mm512_set1_ps(-160.0f), x);
-    const __m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    const __m512 f = _mm512_sub_ps(x, n);
-    __m512       y = _mm512_set1_ps(1.3398874e-3f);
-    y              = _mm512_fmadd_ps(y, f, _mm512_set1_ps(9.6184373e-3f));
-    y              = _mm512_fmadd_ps(y, f, _mm512_set1_ps(5.5503324e-2f));
-    y              = _mm512_fmadd_ps(y, f, _mm512_set1_ps(2.4022648e-1f));
-    y              = _mm512_fmadd_ps(y, f, _mm512_set1_ps(6.9314720e-1f));
-    y              = _mm512_fmadd_ps(y, f, _mm512_set1_ps(1.0f));
-    return _mm512_scalef_ps(y, n);
-}
+/* ---- probabilities -------------------------------------------------------------------------- */
 
 /* A score exceeded the lazy maximum of row r: moves it, and scales what the row has so far. `done`
  * keys of the row of P are written. */
@@ -272,9 +184,7 @@ INLINE void take_query(const filk_attn_block *b, scratch *t, const int D, int r)
     const filk_attn_view *q     = &b->args->q;
     const int64_t         token = b->first + (r < b->rows ? r : b->rows - 1);
     const uint16_t *from = (const uint16_t *)q->data + token * q->stride_n + b->head * q->stride_h;
-    uint16_t       *to   = t->q + r / ROWS * ROWS * D + r % ROWS * 2;
-    for (int d = 0; d < D; d += 2)
-        memcpy(to + d * ROWS, from + d, 4);
+    pack_query(from, t->q, r, D);
 }
 
 INLINE void block_d(const filk_attn_block *b, const int D)

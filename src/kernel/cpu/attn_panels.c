@@ -8,7 +8,6 @@
 #include "kernel/cpu/attn_panels.h"
 
 #define PACK_GRAIN 8 /* runs of one packing task */
-#define LINE       64u
 
 typedef struct block_job {
     int64_t weight; /* kept tokens: the heaviest task starts first */
@@ -36,24 +35,6 @@ typedef struct layout {
     size_t  slot_bytes, thread_bytes, task_bytes, total;
 } layout;
 
-/* Bump pointer over the workspace; every piece begins on a cache line. */
-static size_t padded(size_t bytes)
-{
-    return (bytes + LINE - 1) & ~(size_t)(LINE - 1);
-}
-
-static void *take(char **at, size_t bytes)
-{
-    void *p = *at;
-    *at += padded(bytes);
-    return p;
-}
-
-static int32_t panels_of(int32_t tokens)
-{
-    return (tokens + FILK_PANEL - 1) / FILK_PANEL;
-}
-
 static size_t list_bytes(const layout *l)
 {
     return sizeof(int32_t) * (size_t)(l->max_panels + 2 * FILK_GROUP);
@@ -70,24 +51,22 @@ static layout plan(const filk_attn_problem *p, const filk_attn_kernel *kernel, i
                  .scratch_bytes = kernel->scratch_bytes(p->head_dim)};
     int32_t n = 0;
     for (int32_t b = 0; b < p->mk; b++)
-        n += panels_of(p->k_offset[b + 1] - p->k_offset[b]);
-    l.tail_panels = p->has_tail ? panels_of(p->mk) : 0;
-    l.max_panels  = n + panels_of(p->max_sinks) + l.tail_panels + 1;
-    l.max_biased  = p->mk + panels_of(p->max_sinks) + l.tail_panels;
+        n += filk_panels_of(p->k_offset[b + 1] - p->k_offset[b]);
+    l.tail_panels = p->has_tail ? filk_panels_of(p->mk) : 0;
+    l.max_panels  = n + filk_panels_of(p->max_sinks) + l.tail_panels + 1;
+    l.max_biased  = p->mk + filk_panels_of(p->max_sinks) + l.tail_panels;
 
-    /* Enough tasks in a round to keep all threads busy to the end. */
     const int64_t per_head = (int64_t)p->mq * (p->heads / p->kv_heads);
-    int64_t       slots    = (8 * (int64_t)n_threads + per_head - 1) / per_head;
-    if (slots > p->kv_heads) slots = p->kv_heads;
-    l.slots = slots < 1 ? 1 : (int32_t)slots;
+    l.slots                = filk_round_heads(per_head, p->kv_heads, n_threads);
 
     const size_t panels = (size_t)l.max_panels;
-    l.slot_bytes        = 2 * padded(panels * l.panel_bytes) +
-                   padded(sizeof(int32_t) * ((size_t)p->mk + 1)) + padded(panels) +
-                   padded(sizeof(float) * FILK_PANEL * (size_t)l.tail_panels);
-    l.thread_bytes = padded(list_bytes(&l)) + padded(bias_bytes(&l)) + padded(l.scratch_bytes);
-    l.task_bytes   = padded(sizeof(block_job) * (size_t)l.slots * (size_t)per_head);
-    l.total = padded(sizeof(packed_head) * (size_t)l.slots) + (size_t)l.slots * l.slot_bytes +
+    l.slot_bytes        = 2 * filk_padded(panels * l.panel_bytes) +
+                   filk_padded(sizeof(int32_t) * ((size_t)p->mk + 1)) + filk_padded(panels) +
+                   filk_padded(sizeof(float) * FILK_PANEL * (size_t)l.tail_panels);
+    l.thread_bytes =
+        filk_padded(list_bytes(&l)) + filk_padded(bias_bytes(&l)) + filk_padded(l.scratch_bytes);
+    l.task_bytes = filk_padded(sizeof(block_job) * (size_t)l.slots * (size_t)per_head);
+    l.total = filk_padded(sizeof(packed_head) * (size_t)l.slots) + (size_t)l.slots * l.slot_bytes +
               (size_t)n_threads * l.thread_bytes + l.task_bytes;
     return l;
 }
@@ -150,12 +129,6 @@ static void lay_out_slot(const run_state *s, packed_head *slot, int32_t kv_head)
     slot->zeros         = slot->tail + slot->n_tail_panels;
 }
 
-static const void *row_at(const filk_attn_view *view, size_t element, int64_t token, int32_t head)
-{
-    const int64_t at = token * view->stride_n + head * view->stride_h;
-    return (const char *)view->data + at * (int64_t)element;
-}
-
 typedef struct panel_rows {
     const void *k[FILK_PANEL];
     const void *v[FILK_PANEL];
@@ -177,8 +150,8 @@ static void add_row(const run_state *s, const packed_head *slot, const filk_attn
                     const filk_attn_view *v, int32_t token, panel_rows *rows)
 {
     const size_t element = fil_dtype_bits(s->p->dtype) / 8;
-    rows->k[rows->n]     = row_at(k, element, token, slot->kv_head);
-    rows->v[rows->n]     = row_at(v, element, token, slot->kv_head);
+    rows->k[rows->n]     = filk_row_at(k, element, token, slot->kv_head);
+    rows->v[rows->n]     = filk_row_at(v, element, token, slot->kv_head);
     rows->n++;
 }
 
@@ -387,8 +360,8 @@ static fil_status block_task(void *arg, int64_t index, int32_t worker)
     const int32_t      kv_head = t->head / (s->p->heads / s->p->kv_heads);
     const packed_head *slot    = &s->slots[kv_head - s->slots[0].kv_head];
     char              *at      = s->threads + (size_t)worker * s->l.thread_bytes;
-    list               l       = {.panel = take(&at, list_bytes(&s->l)), .n = 0};
-    l.bias                     = take(&at, bias_bytes(&s->l));
+    list               l       = {.panel = filk_take(&at, list_bytes(&s->l)), .n = 0};
+    l.bias                     = filk_take(&at, bias_bytes(&s->l));
     make_list(s, slot, mask_row(s, t->head, t->block), t->head, &l);
 
     const int32_t         first = s->p->q_offset[t->block];
@@ -410,18 +383,18 @@ static fil_status block_task(void *arg, int64_t index, int32_t worker)
 
 static void carve(run_state *s, char *at, int32_t n_threads)
 {
-    s->slots = take(&at, sizeof(packed_head) * (size_t)s->l.slots);
+    s->slots = filk_take(&at, sizeof(packed_head) * (size_t)s->l.slots);
     for (int32_t i = 0; i < s->l.slots; i++) {
         const size_t panels = (size_t)s->l.max_panels;
         packed_head *slot   = &s->slots[i];
-        slot->k             = take(&at, panels * s->l.panel_bytes);
-        slot->v             = take(&at, panels * s->l.panel_bytes);
-        slot->run_first     = take(&at, sizeof(int32_t) * ((size_t)s->p->mk + 1));
-        slot->lanes         = take(&at, panels);
-        slot->tail_bias     = take(&at, sizeof(float) * FILK_PANEL * (size_t)s->l.tail_panels);
+        slot->k             = filk_take(&at, panels * s->l.panel_bytes);
+        slot->v             = filk_take(&at, panels * s->l.panel_bytes);
+        slot->run_first     = filk_take(&at, sizeof(int32_t) * ((size_t)s->p->mk + 1));
+        slot->lanes         = filk_take(&at, panels);
+        slot->tail_bias     = filk_take(&at, sizeof(float) * FILK_PANEL * (size_t)s->l.tail_panels);
     }
-    s->tasks   = take(&at, s->l.task_bytes);
-    s->threads = take(&at, (size_t)n_threads * s->l.thread_bytes);
+    s->tasks   = filk_take(&at, s->l.task_bytes);
+    s->threads = filk_take(&at, (size_t)n_threads * s->l.thread_bytes);
 }
 
 fil_status filk_attn_panels_run(fil_ctx *ctx, const filk_attn_problem *problem,

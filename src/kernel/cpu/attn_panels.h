@@ -18,6 +18,46 @@
 
 #define FILK_PANEL 16 /* keys */
 #define FILK_GROUP 4  /* panels that a kernel takes at a time */
+#define FILK_LINE  64u
+
+/* ---- workspace and layout, also of block mass ----------------------------------------------- */
+
+/* Every piece of a workspace begins on a cache line. */
+static inline size_t filk_padded(size_t bytes)
+{
+    return (bytes + FILK_LINE - 1) & ~(size_t)(FILK_LINE - 1);
+}
+
+/* Bump pointer over the workspace. */
+static inline void *filk_take(char **at, size_t bytes)
+{
+    void *p = *at;
+    *at += filk_padded(bytes);
+    return p;
+}
+
+static inline int32_t filk_panels_of(int32_t tokens)
+{
+    return (tokens + FILK_PANEL - 1) / FILK_PANEL;
+}
+
+/* `element`: bytes of one. */
+static inline const void *filk_row_at(const filk_attn_view *view, size_t element, int64_t token,
+                                      int32_t head)
+{
+    const int64_t at = token * view->stride_n + head * view->stride_h;
+    return (const char *)view->data + at * (int64_t)element;
+}
+
+/* Key-value heads that are packed at a time: enough that the tasks of a round keep all threads
+ * busy to its end. tasks_per_head > 0. */
+static inline int32_t filk_round_heads(int64_t tasks_per_head, int32_t kv_heads, int32_t n_threads)
+{
+    const int64_t n = (8 * (int64_t)n_threads + tasks_per_head - 1) / tasks_per_head;
+    return n > kv_heads ? kv_heads : n < 1 ? 1 : (int32_t)n;
+}
+
+/* ---- attention ------------------------------------------------------------------------------ */
 
 /* One query block of one head, ready to compute. */
 typedef struct filk_attn_block {
