@@ -68,7 +68,7 @@ static void measure(fil_dtype dst, fil_dtype src, fili_isa have, const buffers *
     for (size_t row = 0; row < n_rows; row++) {
         const fili_isa isa = fili_convert_variants[row].needs;
         printf("{\"bench\":\"convert\",\"src\":\"%s\",\"dst\":\"%s\",\"isa\":\"%s\",",
-               fil_dtype_name((int)src), fil_dtype_name((int)dst), fili_isa_name(isa));
+               fil_dtype_name(src), fil_dtype_name(dst), fili_isa_name(isa));
         if (!fili_isa_has(have, isa))
             printf("\"skipped\":\"this CPU has %s\"}\n", fili_isa_name(have));
         else
@@ -82,18 +82,21 @@ int main(void)
     const fili_isa have = fili_cpu_isa(&fili_os_posix);
     buffers        b    = {malloc((size_t)ELEMENTS * 8), malloc((size_t)ELEMENTS * 8)};
     float         *f32  = malloc((size_t)ELEMENTS * sizeof *f32);
+    int            code = 1;
     if (b.src == NULL || b.dst == NULL || f32 == NULL || fili_n_convert_variants > MAX_ROWS) {
         fprintf(stderr, "bench_convert: no memory, or more than %d variants\n", (int)MAX_ROWS);
-        return 1;
+        goto end;
     }
+    code = 0;
     fili_philox_normal(1, 0, 0, f32, ELEMENTS);
     for (int s = 0; s < N_DTYPES; s++) {
         fili_convert_row(fili_convert_select(have), dtypes[s], b.src, FIL_F32, f32, ELEMENTS);
         for (int d = 0; d < N_DTYPES; d++)
             measure(dtypes[d], dtypes[s], have, &b);
     }
+end:
     free(f32);
     free(b.dst);
     free(b.src);
-    return 0;
+    return code;
 }

@@ -48,17 +48,36 @@ extern "C" {
 
 /* ---- version -------------------------------------------------------------------------------- */
 
+/* Of these headers. The interface follows semantic versioning from 1.0 on; before that, a minor
+ * version may change it. */
 #define FIL_VERSION_MAJOR  0
 #define FIL_VERSION_MINOR  1
 #define FIL_VERSION_PATCH  0
 #define FIL_VERSION_STRING "0.1.0"
 
-/* Version of the library in use, "major.minor.patch". Static storage. */
+/* Version of the library in use, "major.minor.patch": may differ from the headers'. Static storage.
+ */
 FIL_API const char *fil_version(void);
 
 /* ---- status --------------------------------------------------------------------------------- */
 
-/* Numbers are permanent; new codes use the gaps. X(name, value, text) */
+/* Numbers are permanent; new codes use the gaps. X(name, value, text)
+ *
+ *   OK           the call did what it says
+ *   E_ARG        the caller broke a rule of the function: a NULL, a range, a wrong order of calls
+ *   E_SHAPE      two arguments do not fit each other
+ *   E_NOMEM      no host memory, or more than fil_options.max_host_bytes
+ *   E_NOMEM_DEV  no device memory
+ *   E_IO         the system failed to open, read or write; a file changed while it was open
+ *   E_FORMAT     a file breaks the rules of its format; nothing of it was used
+ *   E_LIMIT      a file is legal, but over a limit of fil_limits
+ *   E_MISMATCH   a file is legal, but not what was asked for: missing or unexpected tensors
+ *   E_UNSUP      legal, but nobody here can do it: a format, a type, a kernel, a machine
+ *   E_DEVICE     the device reported an error
+ *   E_NONFINITE  a NaN or infinity where the computation allows none
+ *   E_CANCELLED  the cancel callback said so
+ *   E_INTERNAL   a bug of the library: please report it with the message
+ */
 #define FIL_STATUS_LIST(X)                                                                         \
     X(OK, 0, "success")                                                                            \
     X(E_ARG, 10, "invalid argument")                                                               \
@@ -81,21 +100,24 @@ typedef enum fil_status {
 #undef FIL_STATUS_ENUM
 } fil_status;
 
-/* "E_FORMAT" and "file is malformed". Any int is accepted; unknown codes give "E_UNKNOWN". Static.
+/* "E_FORMAT" and "file is malformed". Unknown codes give "E_UNKNOWN". Static.
  */
-FIL_API const char *fil_status_name(int status);
-FIL_API const char *fil_status_text(int status);
+FIL_API const char *fil_status_name(fil_status status);
+FIL_API const char *fil_status_text(fil_status status);
 
-/* Detail of a failure. Filled without allocating. The text is one sentence (what, expected, found),
- * printable: control bytes that a file smuggled in are replaced. Frames say where, innermost first:
- * "tensor blocks.0.norm.weight", "file model.safetensors". */
+/* Detail of a failure. Filled without allocating, so that running out of memory has a text too.
+ *   message  one sentence: what, where, expected, found. Printable UTF-8: control bytes that a file
+ *            smuggled in are replaced, so that it may go to a terminal or a log as it is.
+ *   frame    where it happened, innermost first: "tensor blocks.0.norm.weight", "file
+ * x.safetensors". Four at most; further ones are dropped. Texts are cut to their size, between
+ * characters. */
 #define FIL_ERROR_MESSAGE 256
 #define FIL_ERROR_FRAME   160
 #define FIL_ERROR_FRAMES  4
 
 typedef struct fil_error {
-    fil_status  status;
-    int32_t     n_frames;
+    fil_status  status;   /* FIL_OK: no failure; all else is then empty */
+    int32_t     n_frames; /* valid entries of frame */
     const char *function; /* that failed; static storage */
     const char *file;     /* source file, relative to the project; static storage */
     int32_t     line;
@@ -105,10 +127,11 @@ typedef struct fil_error {
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
-/* Where host memory comes from. Both functions or neither (zero = malloc and free).
- *   alloc  returns `bytes` > 0 bytes aligned to `align` (a power of two up to 4096), or NULL.
- *   free   takes what alloc returned, with the same size. Never called with NULL.
- * Called only from the thread that uses the context. */
+/* Where host memory comes from: every byte that the library takes on the host passes here, but for
+ * what a third library allocates inside itself, which is counted against the limit by an upper
+ * bound. Both functions or neither (zero = the C library's). alloc  returns `bytes` > 0 bytes
+ * aligned to `align` (a power of two up to 4096), or NULL. free   takes what alloc returned, with
+ * the same size. Never called with NULL. Called only from the thread that uses the context. */
 typedef struct fil_allocator {
     void *(*alloc)(void *user, size_t bytes, size_t align);
     void (*free)(void *user, void *block, size_t bytes);
@@ -116,6 +139,9 @@ typedef struct fil_allocator {
 } fil_allocator;
 
 /* ---- callbacks ------------------------------------------------------------------------------ */
+
+/* Callbacks run on the thread that called the library, inside the call. They may not call back into
+ * the same context, and may not jump out (longjmp, C++ exceptions). */
 
 typedef enum fil_log_level {
     FIL_LOG_ERROR   = 0, /* a call is about to fail, and why */
@@ -127,12 +153,14 @@ typedef enum fil_log_level {
 /* One message, one line, no line feed. `text` is borrowed for the call. */
 typedef void (*fil_log_fn)(void *user, fil_log_level level, const char *text);
 
+/* How far a call is. Told at its own pace, at most once per unit of work. */
 typedef struct fil_progress {
     const char *phase; /* "load", "encode", "sample", "decode", ...; static storage */
     uint64_t    done;  /* units finished, <= total */
     uint64_t    total; /* 0 = not known */
 } fil_progress;
 
+/* *progress is borrowed for the call. */
 typedef void (*fil_progress_fn)(void *user, const fil_progress *progress);
 
 /* Asked between units of work, from the calling thread. Non-zero ends the call with E_CANCELLED. */
@@ -146,11 +174,15 @@ typedef struct fil_preview {
     int32_t        frame, n_frames;
 } fil_preview;
 
+/* Told about once per step by calls that make a video, if they were asked for previews. */
 typedef void (*fil_preview_fn)(void *user, const fil_preview *preview);
 
 /* ---- limits --------------------------------------------------------------------------------- */
 
-/* What a file may ask of us. Exceeding one gives E_LIMIT and names the limit. */
+/* What a file may ask of us before it is refused. Exceeding one gives E_LIMIT and names the limit.
+ * The defaults are written behind the fields; they fit every published model. Raise one only for
+ * files that you trust: memory and time grow with it. fil_ctx_open refuses values beyond all reason
+ * (E_ARG). */
 typedef struct fil_limits {
     uint64_t header_bytes;   /* JSON header, index, config, or pickle: 64 MiB */
     uint64_t tensors;        /* per model: 65,536 */
@@ -162,22 +194,26 @@ typedef struct fil_limits {
 
 /* ---- context -------------------------------------------------------------------------------- */
 
-typedef struct fil_ctx fil_ctx; /* opaque */
+/* What every call needs: memory, limits, threads, callbacks, and the last error. Opaque. Cheap to
+ * open (no threads are started, no file is read but the cgroup's), so one per thread is fine. */
+typedef struct fil_ctx fil_ctx;
 
+/* How a context is to behave. Fill with fil_options_init, then change what matters. A program built
+ * with an older header passes a shorter struct and gets the defaults of what it does not know. */
 typedef struct fil_options {
     uint32_t        struct_size;    /* set by fil_options_init; lets the struct grow */
     int32_t         n_threads;      /* 0 = what the process may use (affinity, cgroup quota) */
     uint64_t        max_host_bytes; /* 0 = no limit; exceeding gives E_NOMEM */
-    fil_allocator   host;
-    fil_limits      limits;
-    fil_log_fn      log;      /* NULL = silent */
-    fil_progress_fn progress; /* NULL = none; the same for the next two */
-    fil_cancel_fn   cancel;
-    fil_preview_fn  preview;
-    void           *user; /* given to the four callbacks */
+    fil_allocator   host;           /* all zero = the C library's */
+    fil_limits      limits;         /* what a file may ask of us */
+    fil_log_fn      log;            /* NULL = silent */
+    fil_progress_fn progress;       /* NULL = not told */
+    fil_cancel_fn   cancel;         /* NULL = never cancelled */
+    fil_preview_fn  preview;        /* NULL = no pictures are made */
+    void           *user;           /* given to the four callbacks */
 } fil_options;
 
-/* Fills *opt with the defaults named above. */
+/* Fills *opt with the defaults named above. Cannot fail; opt is not NULL. */
 FIL_API void fil_options_init(fil_options *opt);
 
 /* Opens a context. `opt` is copied (NULL = defaults); its callbacks must outlive the context.
@@ -186,7 +222,8 @@ FIL_API void fil_options_init(fil_options *opt);
  * lacks; E_NOMEM. On failure *out is NULL and the detail is in fil_ctx_error(NULL). */
 FIL_API FIL_MUSTCHECK fil_status fil_ctx_open(fil_ctx **out, const fil_options *opt);
 
-/* Closes and sets *ctx to NULL. NULL and a NULL handle are accepted. */
+/* Closes and sets *ctx to NULL. NULL and a NULL handle are accepted. Everything made with the
+ * context has been closed before: files, writers and plans borrow it. */
 FIL_API void fil_ctx_close(fil_ctx **ctx);
 
 /* The last failure of a call on this context; status FIL_OK and an empty message if it succeeded.
@@ -198,12 +235,14 @@ FIL_API const fil_error *fil_ctx_error(const fil_ctx *ctx);
 FIL_API int32_t     fil_ctx_threads(const fil_ctx *ctx);
 FIL_API const char *fil_ctx_isa(const fil_ctx *ctx);
 
+/* Host memory of a context, in bytes. */
 typedef struct fil_memory {
     uint64_t used;  /* bytes allocated now through the context */
     uint64_t peak;  /* high-water mark */
     uint64_t limit; /* 0 = none */
 } fil_memory;
 
+/* A snapshot. The limit is that of fil_options.max_host_bytes. */
 FIL_API fil_memory fil_ctx_memory(const fil_ctx *ctx);
 
 #ifdef __cplusplus

@@ -120,13 +120,13 @@ static int32_t quota_v2(const fili_os *os, const char *group)
 {
     char      path[600];
     char      text[64];
-    long long quota;
-    long long period;
+    char     *rest;
     const int n = snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", group);
     if (n < 0 || (size_t)n >= sizeof path) return INT32_MAX;
     if (read_text(os, path, text, sizeof text) == 0) return INT32_MAX;
-    if (sscanf(text, "%lld %lld", &quota, &period) != 2) return INT32_MAX; /* "max ..." */
-    return quota_cpus(quota, period);
+    const long long quota = strtoll(text, &rest, 10);
+    if (rest == text) return INT32_MAX; /* "max 100000" */
+    return quota_cpus(quota, strtoll(rest, NULL, 10));
 }
 
 static int32_t quota_v1(const fili_os *os)

@@ -32,11 +32,9 @@ fil_status fili_ctx_open_on(const fili_os *os, fil_ctx **out, const fil_options 
 /* First line of every public function that can fail: forgets the former call's error. */
 void fili_ctx_enter(fil_ctx *ctx);
 
-/* ctx may be NULL (no context yet): the detail then goes to a thread-local error. Returns status.
- */
-fil_status fili_fail(fil_ctx *ctx, const char *file, int line, const char *function,
-                     fil_status status, const char *format, ...)
-    __attribute__((format(printf, 6, 7)));
+/* ctx may be NULL (no context yet): the detail then goes to a thread-local error. Use FIL_FAIL. */
+void fili_fail(fil_ctx *ctx, const char *file, int line, const char *function, fil_status status,
+               const char *format, ...) __attribute__((format(printf, 6, 7)));
 
 /* Adds "while ..." to the pending failure; frames beyond the fourth are dropped. */
 void fili_error_frame(fil_ctx *ctx, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -54,6 +52,10 @@ void fili_progress(fil_ctx *ctx, const char *phase, uint64_t done, uint64_t tota
  */
 const fil_error *fili_thread_error(void);
 
+/* Length of the well-formed UTF-8 character at p, 0 if it is broken, -1 if the text of n > 0 bytes
+ * ends inside it. */
+int fili_utf8_length(const unsigned char *p, size_t n);
+
 /* Replaces bytes that must not reach a terminal or a log: C0, DEL, C1 controls and broken UTF-8
  * become '?', a character cut at the end is dropped. Works in place on a NUL-terminated text. */
 void fili_printable(char *text);
@@ -67,8 +69,9 @@ typedef struct fili_quoted {
 } fili_quoted;
 fili_quoted fili_quote(const char *name, size_t bytes);
 
+/* The value is the status itself, so that the compiler sees that a failure is never FIL_OK. */
 #define FIL_FAIL(ctx, status, ...)                                                                 \
-    fili_fail((ctx), __FILE__, __LINE__, __func__, (status), __VA_ARGS__)
+    (fili_fail((ctx), __FILE__, __LINE__, __func__, (status), __VA_ARGS__), (status))
 
 #define FIL_TRY(expr)                                                                              \
     do {                                                                                           \

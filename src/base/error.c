@@ -14,9 +14,8 @@ const fil_error *fili_thread_error(void)
     return &thread_error;
 }
 
-/* Length of the well-formed UTF-8 character at p (RFC 3629; table 3-7 of the Unicode standard), 0
- * if it is broken, -1 if the text of n > 0 bytes ends inside it. */
-static int utf8_length(const unsigned char *p, size_t n)
+/* RFC 3629; table 3-7 of the Unicode standard. */
+int fili_utf8_length(const unsigned char *p, size_t n)
 {
     if (p[0] < 0x80) return 1;
     const int length = p[0] >= 0xc2 && p[0] <= 0xdf   ? 2
@@ -46,7 +45,7 @@ bool fili_is_printable(const char *text, size_t bytes)
 {
     const unsigned char *p = (const unsigned char *)text;
     for (size_t i = 0; i < bytes;) {
-        const int length = utf8_length(p + i, bytes - i);
+        const int length = fili_utf8_length(p + i, bytes - i);
         if (length <= 0 || is_control(p + i)) return false;
         i += (size_t)length;
     }
@@ -57,7 +56,7 @@ void fili_printable(char *text)
 {
     unsigned char *p = (unsigned char *)text;
     for (size_t left = strlen(text); left > 0;) {
-        const int    length = utf8_length(p, left);
+        const int    length = fili_utf8_length(p, left);
         const size_t step   = length > 0 ? (size_t)length : 1;
         if (length < 0) {
             *p = '\0';
@@ -89,11 +88,11 @@ fili_quoted fili_quote(const char *name, size_t bytes)
     return q;
 }
 
-fil_status fili_fail(fil_ctx *ctx, const char *file, int line, const char *function,
-                     fil_status status, const char *format, ...)
+void fili_fail(fil_ctx *ctx, const char *file, int line, const char *function, fil_status status,
+               const char *format, ...)
 {
     fil_error *e = ctx != NULL ? &ctx->error : &thread_error;
-    if (ctx != NULL && e->status != FIL_OK) return status; /* the first failure wins */
+    if (ctx != NULL && e->status != FIL_OK) return; /* the first failure wins */
     va_list args;
     va_start(args, format);
     vsnprintf(e->message, sizeof e->message, format, args);
@@ -105,7 +104,6 @@ fil_status fili_fail(fil_ctx *ctx, const char *file, int line, const char *funct
     e->file     = file;
     e->line     = line;
     fili_log(ctx, FIL_LOG_ERROR, "%s", e->message);
-    return status;
 }
 
 void fili_error_frame(fil_ctx *ctx, const char *format, ...)

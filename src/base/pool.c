@@ -72,5 +72,5 @@ fil_status fili_pool_run(fil_ctx *ctx, const char *what, int64_t n_tasks, fili_t
         work(&job, 0);
     if (job.failed == n_tasks) return FIL_OK;
     return FIL_FAIL(report, job.status, "%s: task %lld of %lld failed (%s)", what,
-                    (long long)job.failed, (long long)n_tasks, fil_status_text((int)job.status));
+                    (long long)job.failed, (long long)n_tasks, fil_status_text(job.status));
 }

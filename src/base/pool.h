@@ -17,7 +17,10 @@
 typedef fil_status (*fili_task_fn)(void *arg, int64_t task, int32_t worker);
 
 /* Runs tasks 0 .. n_tasks - 1 and waits for them. The first failure stops the hand-out; the result
- * is the status of the lowest task that failed, with a message that names `what` and the task. */
+ * is the status of the lowest task that failed, with a message that names `what` and the task.
+ * Inside a task the run is done by that task's thread alone, in order, as worker 0; a failure then
+ * has no message, since the context is not touched. A system that refuses threads gets the work
+ * done on fewer (pool_threads.c; libgomp ends the process instead). */
 FIL_MUSTCHECK fil_status fili_pool_run(fil_ctx *ctx, const char *what, int64_t n_tasks,
                                        fili_task_fn body, void *arg);
 

@@ -6,9 +6,9 @@ const char *fil_version(void)
     return FIL_VERSION_STRING;
 }
 
-const char *fil_status_name(int status)
+const char *fil_status_name(fil_status status)
 {
-    switch (status) {
+    switch ((int)status) {
 #define STATUS_NAME(name, value, text)                                                             \
     case (value): return #name;
         FIL_STATUS_LIST(STATUS_NAME)
@@ -17,9 +17,9 @@ const char *fil_status_name(int status)
     }
 }
 
-const char *fil_status_text(int status)
+const char *fil_status_text(fil_status status)
 {
-    switch (status) {
+    switch ((int)status) {
 #define STATUS_TEXT(name, value, text)                                                             \
     case (value): return (text);
         FIL_STATUS_LIST(STATUS_TEXT)

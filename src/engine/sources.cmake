@@ -1,1 +1,3 @@
-list(APPEND FIL_SOURCES)
+list(APPEND FIL_SOURCES
+    engine/file_api.c
+    engine/folder_api.c)

@@ -1,10 +1,10 @@
-/* io/json.h: untrusted JSON into a tree, by jansson behind a guard.
+/* io/json.h: untrusted JSON into a jansson tree.
  *
- * The guard is one linear pass that bounds what jansson may build: bytes, nesting depth 8, number
- * of values, and numbers that are not plain decimal integers from 0 to 2^63 - 1 unless the caller
- * allows reals. jansson then decodes strictly: valid UTF-8, no duplicate keys (after escapes), no
- * NUL in strings, nothing after the document. Its memory is counted against the context's limit
- * by an upper bound that the guard's counts give.
+ * RFC 8259, strictly: valid UTF-8, no duplicate keys (after escapes), no NUL in strings, nothing
+ * after the document, an object or an array at the top. Bounded before anything is built: nesting
+ * depth 8, number of values, and numbers that are not plain decimal integers from 0 to 2^63 - 1
+ * unless the caller allows reals. The tree's memory is counted against the context's limit, piece
+ * by piece, by an upper bound. The text is read by our own loop, not by json_loadb: see json.c.
  */
 #ifndef FILI_IO_JSON_H
 #define FILI_IO_JSON_H

@@ -1,2 +1,13 @@
 list(APPEND FIL_SOURCES
-    io/tensors.c)
+    io/model_folder.c
+    io/foreign.c
+    io/index.c
+    io/json.c
+    io/open.c
+    io/pickle.c
+    io/pickle_torch.c
+    io/pth.c
+    io/safetensors.c
+    io/safetensors_writer.c
+    io/tensors.c
+    io/zip.c)

@@ -13,11 +13,9 @@
 enum { BLOCK = 512 };
 
 const fili_convert_variant fili_convert_variants[] = {
-#if defined(__x86_64__)
-    {FILI_ISA_AVX512, &fili_convert_avx512},
-    {FILI_ISA_AVX2, &fili_convert_avx2},
-#endif
-    {FILI_ISA_REF, &fili_convert_base},
+#define FILI_CONVERT(isa, set) {(isa), &(set)},
+#include "tensor/convert.inc"
+#undef FILI_CONVERT
 };
 
 const size_t fili_n_convert_variants =
@@ -57,7 +55,7 @@ static fili_convert_fn store_of(const fili_convert_set *set, fil_dtype dst)
 
 static size_t size_of(fil_dtype dtype)
 {
-    return fil_dtype_bits((int)dtype) / 8;
+    return fil_dtype_bits(dtype) / 8;
 }
 
 void fili_convert_row(const fili_convert_set *set, fil_dtype dst_dtype, void *dst,
@@ -95,7 +93,7 @@ static fil_status check_dtypes(fil_ctx *ctx, fil_dtype dst, fil_dtype src)
     if (!fili_convert_has(dst) || !fili_convert_has(src))
         return FIL_FAIL(ctx, FIL_E_UNSUP,
                         "no conversion from %s to %s; F64, F32, BF16, F16 and F8_E4M3 have them",
-                        fil_dtype_name((int)src), fil_dtype_name((int)dst));
+                        fil_dtype_name(src), fil_dtype_name(dst));
     return FIL_OK;
 }
 
@@ -174,17 +172,27 @@ static void move(unsigned char *dst, int64_t dst_step, const unsigned char *src,
     }
 }
 
-/* One row, where at least one side is not dense. */
-static void strided_row(const fili_convert_set *set, const walk *w, fil_dtype dst_dtype,
+/* One row. A side that is not dense passes through a block of its own. */
+static void convert_row(const fili_convert_set *set, const walk *w, fil_dtype dst_dtype,
                         unsigned char *dst, fil_dtype src_dtype, const unsigned char *src)
 {
     unsigned char from[BLOCK * 8];
     unsigned char to[BLOCK * 8];
-    for (int64_t i = 0; i < w->shape[0]; i += BLOCK) {
-        const size_t n = w->shape[0] - i < BLOCK ? (size_t)(w->shape[0] - i) : BLOCK;
-        move(from, (int64_t)w->src_size, src + i * w->src_step[0], w->src_step[0], n, w->src_size);
-        fili_convert_row(set, dst_dtype, to, src_dtype, from, n);
-        move(dst + i * w->dst_step[0], w->dst_step[0], to, (int64_t)w->dst_size, n, w->dst_size);
+    const int64_t dst_step  = w->dst_step[0];
+    const int64_t src_step  = w->src_step[0];
+    const int64_t dst_size  = (int64_t)w->dst_size;
+    const int64_t src_size  = (int64_t)w->src_size;
+    const int64_t n         = w->shape[0];
+    const bool    dst_dense = dst_step == dst_size || n == 1;
+    const bool    src_dense = src_step == src_size || n == 1;
+    const int64_t block     = dst_dense && src_dense ? n : BLOCK;
+    for (int64_t i = 0; i < n; i += block) {
+        const size_t         m = (size_t)(n - i < block ? n - i : block);
+        unsigned char       *d = dst + i * dst_step;
+        const unsigned char *s = src + i * src_step;
+        if (!src_dense) move(from, src_size, s, src_step, m, w->src_size);
+        fili_convert_row(set, dst_dtype, dst_dense ? d : to, src_dtype, src_dense ? s : from, m);
+        if (!dst_dense) move(d, dst_step, to, dst_size, m, w->dst_size);
     }
 }
 
@@ -210,18 +218,13 @@ fil_status fili_convert_view(fil_ctx *ctx, const fili_view *dst, const fili_view
 {
     FIL_TRY(check_views(ctx, dst, src));
     if (fili_view_count(dst) == 0) return FIL_OK;
-    const fili_convert_set *set   = fili_convert_select(ctx->isa);
-    const walk              w     = reduce(dst, src);
-    const bool              dense = w.dst_step[0] == (int64_t)w.dst_size && //
-                       w.src_step[0] == (int64_t)w.src_size;
-    int64_t              index[FIL_MAX_RANK] = {0};
-    unsigned char       *d                   = dst->data;
-    const unsigned char *s                   = src->data;
+    const fili_convert_set *set                 = fili_convert_select(ctx->isa);
+    const walk              w                   = reduce(dst, src);
+    int64_t                 index[FIL_MAX_RANK] = {0};
+    unsigned char          *d                   = dst->data;
+    const unsigned char    *s                   = src->data;
     for (;;) {
-        if (dense)
-            fili_convert_row(set, dst->dtype, d, src->dtype, s, (size_t)w.shape[0]);
-        else
-            strided_row(set, &w, dst->dtype, d, src->dtype, s);
+        convert_row(set, &w, dst->dtype, d, src->dtype, s);
         uint32_t i = 1; /* the next row: an odometer over the outer dimensions */
         while (i < w.rank && index[i] == w.shape[i] - 1) {
             d -= index[i] * w.dst_step[i];

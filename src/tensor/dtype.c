@@ -18,20 +18,20 @@ static const dtype_row rows[] = {
 
 enum { N_ROWS = sizeof rows / sizeof rows[0] };
 
-static const dtype_row *find(int dtype)
+static const dtype_row *find(fil_dtype dtype)
 {
     for (size_t i = 0; i < N_ROWS; i++)
-        if ((int)rows[i].dtype == dtype) return &rows[i];
+        if (rows[i].dtype == dtype) return &rows[i];
     return NULL;
 }
 
-const char *fil_dtype_name(int dtype)
+const char *fil_dtype_name(fil_dtype dtype)
 {
     const dtype_row *row = find(dtype);
     return row != NULL ? row->name : "?";
 }
 
-uint32_t fil_dtype_bits(int dtype)
+uint32_t fil_dtype_bits(fil_dtype dtype)
 {
     const dtype_row *row = find(dtype);
     return row != NULL ? row->bits : 0;

@@ -2,6 +2,7 @@
  * writes an element.
  */
 #include <stdint.h>
+#include <string.h>
 
 #include "base/checked.h"
 #include "tensor/view.h"
@@ -9,12 +10,12 @@
 /* Checks what the other checks build on: rank, dtype and the sign of every dimension. */
 static fil_status check_form(fil_ctx *ctx, fil_dtype dtype, uint32_t rank, const int64_t *shape)
 {
-    const uint32_t bits = fil_dtype_bits((int)dtype);
+    const uint32_t bits = fil_dtype_bits(dtype);
     FIL_CHECK(ctx, rank <= FIL_MAX_RANK, "view: rank is %u; expected 0 to %d", rank, FIL_MAX_RANK);
     FIL_CHECK(ctx, bits != 0, "view: %d is no dtype", (int)dtype);
     if (bits % 8 != 0)
         return FIL_FAIL(ctx, FIL_E_UNSUP, "view: %s elements are not whole bytes",
-                        fil_dtype_name((int)dtype));
+                        fil_dtype_name(dtype));
     for (uint32_t i = 0; i < rank; i++)
         FIL_CHECK(ctx, shape[i] >= 0, "view: dimension %u is %lld; expected 0 or more", i,
                   (long long)shape[i]);
@@ -23,7 +24,7 @@ static fil_status check_form(fil_ctx *ctx, fil_dtype dtype, uint32_t rank, const
 
 static int64_t element_bytes(fil_dtype dtype)
 {
-    return (int64_t)(fil_dtype_bits((int)dtype) / 8);
+    return (int64_t)(fil_dtype_bits(dtype) / 8);
 }
 
 fil_status fili_view_dense(fil_ctx *ctx, void *data, fil_dtype dtype, uint32_t rank,
@@ -49,7 +50,8 @@ fil_status fili_view_dense(fil_ctx *ctx, void *data, fil_dtype dtype, uint32_t r
 fil_status fili_view_dense_const(fil_ctx *ctx, const void *data, fil_dtype dtype, uint32_t rank,
                                  const int64_t *shape, fili_view *out)
 {
-    void *writable = (void *)(uintptr_t)data; /* one struct for both; see view.h */
+    void *writable; /* one struct for both; see view.h */
+    memcpy(&writable, &data, sizeof writable);
     return fili_view_dense(ctx, writable, dtype, rank, shape, out);
 }
 

@@ -50,8 +50,8 @@ typedef enum os_call {
 
 const char *os_call_name(os_call call);
 
-#define OS_SHORT_COUNT 0 /* as `error`: pread and pwrite move half of what was asked, at least 1   \
-                          */
+/* As `error`: pread and pwrite move half of what was asked, at least 1. */
+#define OS_SHORT_COUNT 0
 
 typedef struct os_fault {
     os_call call; /* which kind fails; OS_ANY: every kind counts */

@@ -1,6 +1,6 @@
 fil_add_test(test_arena)
+fil_add_test(test_cpu)
 fil_add_test(test_ctx)
 fil_add_test(test_file)
-fil_add_test(test_cpu)
 fil_add_test(test_pool)
 fil_add_test(test_rng)

@@ -12,8 +12,8 @@ static void every_status_has_a_name_and_a_text(void **state)
     assert_string_equal(fil_status_name(FIL_OK), "OK");
     assert_string_equal(fil_status_name(FIL_E_FORMAT), "E_FORMAT");
     assert_string_equal(fil_status_text(FIL_E_FORMAT), "file is malformed");
-    assert_string_equal(fil_status_name(-1), "E_UNKNOWN");
-    assert_string_equal(fil_status_text(12345), "unknown status");
+    assert_string_equal(fil_status_name((fil_status)-1), "E_UNKNOWN");
+    assert_string_equal(fil_status_text((fil_status)12345), "unknown status");
     assert_string_equal(fil_version(), FIL_VERSION_STRING);
 }
 

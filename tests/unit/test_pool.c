@@ -196,6 +196,38 @@ static void a_failure_stops_the_hand_out(void **state)
     }
 }
 
+typedef struct straggler {
+    atomic_int failed, runs;
+} straggler;
+
+/* Task 0 fails; the others wait for that, and then take a millisecond each. */
+static fil_status fail_first(void *arg, int64_t task, int32_t worker)
+{
+    straggler *s = arg;
+    (void)worker;
+    atomic_fetch_add(&s->runs, 1);
+    if (task == 0) {
+        atomic_store(&s->failed, 1);
+        return FIL_E_IO;
+    }
+    while (!atomic_load(&s->failed))
+        continue;
+    const uint64_t start = fili_os_posix.clock_ns(NULL);
+    while (fili_os_posix.clock_ns(NULL) - start < 1000000)
+        continue;
+    return FIL_OK;
+}
+
+static void a_failure_stops_the_other_threads_too(void **state)
+{
+    (void)state;
+    straggler s   = {0};
+    fil_ctx  *ctx = open_with(3, &fili_os_posix);
+    assert_int_equal(fili_pool_run(ctx, "stop", N_TASKS, fail_first, &s), FIL_E_IO);
+    assert_in_range(atomic_load(&s.runs), 1, N_TASKS / 2);
+    fil_ctx_close(&ctx);
+}
+
 /* ---- nested --------------------------------------------------------------------------------- */
 
 enum { OUTER = 20, INNER = 50 };
@@ -302,6 +334,7 @@ int main(void)
         cmocka_unit_test(ranges_cover_all_items_once),
         cmocka_unit_test(the_lowest_failing_task_is_reported_for_any_thread_count),
         cmocka_unit_test(a_failure_stops_the_hand_out),
+        cmocka_unit_test(a_failure_stops_the_other_threads_too),
         cmocka_unit_test(a_run_inside_a_task_stays_on_its_thread_in_order),
         cmocka_unit_test(a_failure_inside_a_nested_run_is_reported_by_the_outer_one),
         cmocka_unit_test(a_run_after_a_run_uses_all_threads_again),

@@ -2,7 +2,6 @@
  * are elsewhere: attn_fwd_avx512bf16.c and its neighbours.
  */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/pool.h"
@@ -337,14 +336,38 @@ static int64_t kept_tokens(const run_state *s, int32_t head, int32_t block)
     return n;
 }
 
-/* Total order, so that every sort gives the same sequence. */
-static int heaviest_first(const void *x, const void *y)
+/* Total order, so that the sequence is one whatever the sort. */
+static int is_lighter(const block_job *a, const block_job *b)
 {
-    const block_job *a = x;
-    const block_job *b = y;
-    if (a->weight != b->weight) return a->weight > b->weight ? -1 : 1;
-    if (a->head != b->head) return a->head < b->head ? -1 : 1;
-    return (a->block > b->block) - (a->block < b->block);
+    if (a->weight != b->weight) return a->weight < b->weight;
+    if (a->head != b->head) return a->head > b->head;
+    return a->block > b->block;
+}
+
+/* Moves job `at` down until no child of it is lighter: the lightest is on top. */
+static void sift(block_job *jobs, int64_t n, int64_t at)
+{
+    const block_job job = jobs[at];
+    for (int64_t child = 2 * at + 1; child < n; child = 2 * at + 1) {
+        if (child + 1 < n && is_lighter(&jobs[child + 1], &jobs[child])) child++;
+        if (!is_lighter(&jobs[child], &job)) break;
+        jobs[at] = jobs[child];
+        at       = child;
+    }
+    jobs[at] = job;
+}
+
+/* Heap sort, the heaviest first: the C library's qsort may allocate. */
+static void sort_jobs(block_job *jobs, int64_t n)
+{
+    for (int64_t i = n / 2 - 1; i >= 0; i--)
+        sift(jobs, n, i);
+    for (int64_t i = n - 1; i > 0; i--) {
+        const block_job lightest = jobs[0];
+        jobs[0]                  = jobs[i];
+        jobs[i]                  = lightest;
+        sift(jobs, i, 0);
+    }
 }
 
 static int64_t make_tasks(run_state *s, int32_t first_head, int32_t n_heads)
@@ -353,7 +376,7 @@ static int64_t make_tasks(run_state *s, int32_t first_head, int32_t n_heads)
     for (int32_t h = first_head; h < first_head + n_heads; h++)
         for (int32_t b = 0; b < s->p->mq; b++)
             s->tasks[n++] = (block_job){.weight = kept_tokens(s, h, b), .head = h, .block = b};
-    if (s->a->mask != NULL) qsort(s->tasks, (size_t)n, sizeof *s->tasks, heaviest_first);
+    if (s->a->mask != NULL) sort_jobs(s->tasks, n);
     return n;
 }
 

@@ -1,0 +1,56 @@
+/* cli/options.h: options as data. One table per verb, and one that all verbs share; the parser, the
+ * help texts and the test of the man page are driven by them.
+ *
+ * Accepted: --name value, --name=value, -x value, -xvalue, -xy for two flags; `--` ends the
+ * options; options and arguments in any order. No abbreviations.
+ */
+#ifndef CLI_OPTIONS_H
+#define CLI_OPTIONS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Kind of value, and what the option's field in the values struct is. */
+typedef enum cli_kind {
+    CLI_FLAG,   /* int, counts how often it was given */
+    CLI_NUMBER, /* int64_t, within [min, max] */
+    CLI_BYTES,  /* uint64_t, within [min, max]; suffix K, M, G, T or KiB, MiB, GiB, TiB */
+    CLI_TEXT    /* const char *, borrowed from argv */
+} cli_kind;
+
+typedef struct cli_option {
+    const char *name;   /* without the dashes */
+    char        letter; /* short form, or 0 */
+    cli_kind    kind;
+    const char *arg;  /* name of the value in help texts; NULL for a flag */
+    const char *help; /* one or two sentences without the closing stop */
+    size_t      at;   /* offset of its field in the values struct */
+    int64_t     min, max;
+} cli_option;
+
+typedef struct cli_option_set {
+    const cli_option *options;
+    size_t            n; /* at most 64 */
+    void             *values;
+} cli_option_set;
+
+/* Values of the options that every verb takes. Zero = not given. */
+typedef struct cli_common {
+    int      help, version, verbose;
+    int64_t  threads;
+    uint64_t max_memory; /* bytes */
+} cli_common;
+
+extern const cli_option cli_common_options[];
+extern const size_t     cli_n_common_options;
+
+/* Reads argv[0..n) into the sets. Arguments that are no options are moved to the front of argv, in
+ * their order; *n_args is their number. Stops early, without looking further, at --help and
+ * --version. Returns 0, or 2 after one sentence on stderr. */
+int cli_parse(const cli_option_set *sets, size_t n_sets, const char *verb, char **argv, int n,
+              int *n_args);
+
+/* Number of single-character edits between two words; a large number if one is over 32 bytes. */
+size_t cli_distance(const char *a, const char *b);
+
+#endif

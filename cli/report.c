@@ -1,0 +1,120 @@
+/* cli/report.c: error lines, exit codes, and the context with its log (cli/report.h).
+ *
+ * A line is put together in a fixed buffer, so that running out of memory can be said too; what is
+ * longer than the buffer is cut.
+ */
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "output.h"
+#include "report.h"
+
+#define LINE 4096
+
+cli_exit cli_exit_of(fil_status status)
+{
+    switch (status) {
+    case FIL_OK: return CLI_EXIT_DONE;
+    case FIL_E_ARG: return CLI_EXIT_USAGE;
+    case FIL_E_SHAPE:
+    case FIL_E_FORMAT:
+    case FIL_E_LIMIT:
+    case FIL_E_MISMATCH:
+    case FIL_E_UNSUP: return CLI_EXIT_FILE;
+    case FIL_E_NOMEM:
+    case FIL_E_NOMEM_DEV: return CLI_EXIT_MEMORY;
+    case FIL_E_IO: return CLI_EXIT_IO;
+    case FIL_E_NONFINITE: return CLI_EXIT_NONFINITE;
+    case FIL_E_CANCELLED: return CLI_EXIT_STOPPED;
+    case FIL_E_DEVICE:
+    case FIL_E_INTERNAL: break;
+    }
+    return CLI_EXIT_INTERNAL;
+}
+
+static void print_line(const char *text)
+{
+    cli_out err = {.stream = stderr};
+    cli_put(&err, "filigree: ");
+    cli_put_escaped(&err, text, strlen(text), CLI_SHOWN, SIZE_MAX);
+    cli_put(&err, "\n");
+}
+
+void cli_error(const char *format, ...)
+{
+    char    line[LINE];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    print_line(line);
+}
+
+int cli_usage(const char *format, ...)
+{
+    char    line[LINE];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    print_line(line);
+    return CLI_EXIT_USAGE;
+}
+
+static void append(char *line, const char *a, const char *b)
+{
+    const size_t used = strlen(line);
+    snprintf(line + used, LINE - used, "%s%s", a, b);
+}
+
+static bool ends_in(const char *text, const char *tail)
+{
+    const size_t n = strlen(text);
+    const size_t m = strlen(tail);
+    return n >= m && strcmp(text + n - m, tail) == 0;
+}
+
+int cli_failed(const fil_ctx *ctx, const char *where)
+{
+    const fil_error *e = fil_ctx_error(ctx);
+    char             line[LINE];
+    const char      *joint = " (while ";
+    line[0]                = '\0';
+    append(line, e->message[0] != '\0' ? e->message : fil_status_text(e->status), "");
+    for (int32_t i = 0; i < e->n_frames && i < FIL_ERROR_FRAMES; i++) {
+        append(line, joint, e->frame[i]);
+        joint = ", ";
+        if (where != NULL && ends_in(e->frame[i], where)) where = NULL;
+    }
+    if (where != NULL) {
+        append(line, joint, where);
+        joint = ", ";
+    }
+    if (joint[0] == ',') append(line, ")", "");
+    print_line(line);
+    return (int)cli_exit_of(e->status);
+}
+
+/* Errors are left to cli_failed, which says them once, with their frames. */
+static void log_line(void *user, fil_log_level level, const char *text)
+{
+    static const char *const word[] = {"error", "warning", "note", "detail"};
+    const cli_common        *common = user;
+    if (level == FIL_LOG_ERROR || (int)level > FIL_LOG_DEBUG) return;
+    if ((int)level > FIL_LOG_WARNING + common->verbose) return;
+    cli_error("%s: %s", word[level], text);
+}
+
+int cli_open_context(cli_common *common, fil_ctx **out)
+{
+    fil_options opt;
+    fil_options_init(&opt);
+    opt.n_threads      = (int32_t)common->threads;
+    opt.max_host_bytes = common->max_memory;
+    opt.log            = log_line;
+    opt.user           = common;
+    if (fil_ctx_open(out, &opt) != FIL_OK) return cli_failed(NULL, NULL);
+    return CLI_EXIT_DONE;
+}

@@ -1,0 +1,43 @@
+/* cli/report.h: what the program says on stderr, and the code it leaves with.
+ *
+ * Every failure is one line, `filigree: SENTENCE (while WHERE, WHERE)`. Exit codes are permanent;
+ * scripts rely on them.
+ */
+#ifndef CLI_REPORT_H
+#define CLI_REPORT_H
+
+#include "filigree/filigree.h"
+#include "options.h"
+
+/* X(name, code, text) */
+#define CLI_EXIT_LIST(X)                                                                           \
+    X(DONE, 0, "done")                                                                             \
+    X(INTERNAL, 1, "internal error")                                                               \
+    X(USAGE, 2, "wrong usage")                                                                     \
+    X(FILE, 3, "bad or unfitting file")                                                            \
+    X(MEMORY, 4, "not enough memory")                                                              \
+    X(IO, 5, "input or output failed")                                                             \
+    X(NONFINITE, 6, "non-finite values")                                                           \
+    X(STOPPED, 75, "stopped and saved; can be resumed")
+
+typedef enum cli_exit {
+#define CLI_EXIT_ENUM(name, code, text) CLI_EXIT_##name = (code),
+    CLI_EXIT_LIST(CLI_EXIT_ENUM)
+#undef CLI_EXIT_ENUM
+} cli_exit;
+
+cli_exit cli_exit_of(fil_status status);
+
+/* One line on stderr, made printable. */
+void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same for wrong usage; returns CLI_EXIT_USAGE. */
+int cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The library's last failure on ctx (NULL: without a context); returns its exit code. `where` is
+ * one more frame, left out if a frame ends in it; NULL for none. */
+int cli_failed(const fil_ctx *ctx, const char *where);
+
+/* Opens a context as the common options say. Returns 0 or an exit code, after the report. The log
+ * goes to stderr: warnings always, more with -v. `common` must outlive the context. */
+int cli_open_context(cli_common *common, fil_ctx **out);
+
+#endif

@@ -1,0 +1,39 @@
+/* io/open.c: opens whatever file of tensors it is given: index by its ending, everything else by
+ * its first bytes. Adds the file's name to a failure.
+ */
+#include <string.h>
+
+#include "io/foreign.h"
+#include "io/tensors.h"
+
+static bool ends_with(const char *text, const char *end)
+{
+    const size_t n = strlen(text);
+    const size_t m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static fil_status read_one(fili_tensors *set, const char *path)
+{
+    unsigned char head[FILI_SNIFF];
+    int32_t       source;
+    FIL_TRY(fili_tensors_source(set, FILI_CWD, path, 0, &source));
+    const fili_file *file  = &set->sources[source].file;
+    const size_t     bytes = file->size < FILI_SNIFF ? (size_t)file->size : FILI_SNIFF;
+    FIL_TRY(fili_file_read(set->ctx, file, 0, head, bytes));
+    if (fili_is_zip(head, bytes)) return fili_pth_read_header(set, source);
+    return fili_safetensors_read_header(set, source);
+}
+
+fil_status fili_tensors_open(fili_tensors *set, const char *path)
+{
+    fil_status status =
+        ends_with(path, ".index.json") ? fili_index_read(set, path) : read_one(set, path);
+    if (status == FIL_OK) status = fili_tensors_seal(set);
+    if (status != FIL_OK) {
+        const char *slash = strrchr(path, '/');
+        const char *base  = slash != NULL ? slash + 1 : path;
+        fili_error_frame(set->ctx, "file %s", fili_quote(base, strlen(base)).text);
+    }
+    return status;
+}

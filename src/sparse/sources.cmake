@@ -1,0 +1,10 @@
+list(APPEND FIL_SOURCES
+    sparse/blocks.c
+    sparse/mask.c
+    sparse/mask_density.c
+    sparse/mask_file.c
+    sparse/mask_file_write.c
+    sparse/mask_shape.c
+    sparse/order.c
+    sparse/order_cubes.c
+    sparse/order_hilbert.c)

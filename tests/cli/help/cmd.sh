@@ -1,0 +1,2 @@
+# --help of the program lists every verb and exit code.
+filigree --help

@@ -1,0 +1,2 @@
+# --help of help.
+filigree help --help

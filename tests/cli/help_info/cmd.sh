@@ -1,0 +1,2 @@
+# --help of info lists its options.
+filigree info --help

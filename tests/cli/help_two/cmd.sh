@@ -1,0 +1,2 @@
+# help takes one verb.
+filigree help info info

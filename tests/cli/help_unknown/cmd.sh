@@ -1,0 +1,2 @@
+# help of an unknown verb is wrong usage.
+filigree help encode

@@ -1,0 +1,2 @@
+# A single dash is a file name, not standard input.
+filigree info -

@@ -1,0 +1,2 @@
+# A device is refused.
+filigree info /dev/null

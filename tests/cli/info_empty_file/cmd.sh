@@ -1,0 +1,3 @@
+# An empty file.
+: >a.safetensors
+filigree info a.safetensors

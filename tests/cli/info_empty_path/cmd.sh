@@ -1,0 +1,2 @@
+# An empty path.
+filigree info ''

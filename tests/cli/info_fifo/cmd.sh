@@ -1,0 +1,3 @@
+# A fifo is refused and not waited for.
+mkfifo pipe
+filigree info pipe

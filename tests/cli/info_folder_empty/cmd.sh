@@ -1,0 +1,3 @@
+# A folder without a model file does not fit.
+mkdir m
+filigree info m

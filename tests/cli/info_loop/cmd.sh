@@ -1,0 +1,3 @@
+# A symbolic link to itself.
+ln -s loop loop
+filigree info loop

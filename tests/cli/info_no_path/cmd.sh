@@ -1,0 +1,2 @@
+# info needs a path.
+filigree info

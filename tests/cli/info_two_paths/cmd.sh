@@ -1,0 +1,2 @@
+# info takes one path.
+filigree info a b

@@ -1,0 +1,2 @@
+# A failure leaves stdout empty.
+filigree info --json missing

@@ -1,0 +1,2 @@
+# --max-memory -1.
+filigree info --max-memory=-1 x

@@ -1,0 +1,2 @@
+# Without a verb: wrong usage, nothing on stdout.
+filigree

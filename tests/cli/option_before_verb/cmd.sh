@@ -1,0 +1,2 @@
+# Options stand behind the verb.
+filigree --json info x

@@ -1,0 +1,2 @@
+# Short flags combine; an unknown letter among them is refused.
+filigree info -vvq x

@@ -1,0 +1,2 @@
+# --name= is an empty value, not a missing one.
+filigree info --threads= x

@@ -1,0 +1,2 @@
+# A flag takes no value.
+filigree info --json=yes x

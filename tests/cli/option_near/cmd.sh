@@ -1,0 +1,2 @@
+# A misspelt option is met with the nearest one.
+filigree info --jsn x

@@ -1,0 +1,2 @@
+# Options are not abbreviated.
+filigree info --verb x

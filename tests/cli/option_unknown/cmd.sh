@@ -1,0 +1,2 @@
+# An unknown option is named.
+filigree info --colour x

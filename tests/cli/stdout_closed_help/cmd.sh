@@ -1,0 +1,2 @@
+# The same for --help.
+filigree --help >&-

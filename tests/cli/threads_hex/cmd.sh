@@ -1,0 +1,2 @@
+# --threads 0x10: decimal only.
+filigree info --threads 0x10 x

@@ -1,0 +1,2 @@
+# --threads at the end of the line.
+filigree info x --threads

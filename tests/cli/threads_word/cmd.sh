@@ -1,0 +1,2 @@
+# --threads abc.
+filigree info --threads abc x

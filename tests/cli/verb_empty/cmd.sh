@@ -1,0 +1,2 @@
+# An empty verb is unknown.
+filigree ''

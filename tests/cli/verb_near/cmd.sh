@@ -1,0 +1,2 @@
+# A misspelt verb is met with the nearest one.
+filigree inof x

@@ -1,0 +1,2 @@
+# An unknown verb: wrong usage.
+filigree frobnicate x

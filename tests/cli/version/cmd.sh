@@ -1,0 +1,2 @@
+# --version prints name and version, once.
+filigree --version

@@ -1,0 +1,8 @@
+fil_add_test(test_file_api)
+fil_add_test(test_folder)
+
+# The demo checkpoint is written once and opened by test_file_api.
+set(demo ${CMAKE_CURRENT_BINARY_DIR}/demo)
+add_test(NAME make_demo COMMAND make_demo ${demo})
+set_tests_properties(make_demo PROPERTIES FIXTURES_SETUP demo)
+set_tests_properties(test_file_api PROPERTIES FIXTURES_REQUIRED demo ENVIRONMENT FIL_DEMO=${demo})
