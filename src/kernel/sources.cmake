@@ -8,6 +8,8 @@ list(APPEND FIL_SOURCES
     kernel/pooling.c
     kernel/registry.c
     kernel/rope_table.c
+    kernel/cpu/peak.c
+    kernel/cpu/peak_base.c
     kernel/ref/attn_fwd_ref.c
     kernel/ref/conv3d_ref.c
     kernel/ref/linear_ref.c
@@ -23,6 +25,10 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         kernel/cpu/mass_avx512bf16.c
         kernel/cpu/norm_avx2.c
         kernel/cpu/norm_avx512.c
+        kernel/cpu/peak_amx.c
+        kernel/cpu/peak_avx2.c
+        kernel/cpu/peak_avx512.c
+        kernel/cpu/peak_avx512bf16.c
         kernel/cpu/pooling_avx2.c
         kernel/cpu/tile_avx2.c
         kernel/cpu/tile_avx512.c)
@@ -30,11 +36,15 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     set(FIL_AVX512 ${FIL_AVX2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd)
     set(FIL_AVX512BF16 ${FIL_AVX512} -mavx512bf16)
     set_source_files_properties(
-        kernel/cpu/norm_avx2.c kernel/cpu/pooling_avx2.c kernel/cpu/tile_avx2.c
+        kernel/cpu/norm_avx2.c kernel/cpu/peak_avx2.c kernel/cpu/pooling_avx2.c
+        kernel/cpu/tile_avx2.c
         PROPERTIES COMPILE_OPTIONS "${FIL_AVX2};$<$<CONFIG:Debug>:-O2>")
-    set_source_files_properties(kernel/cpu/norm_avx512.c kernel/cpu/tile_avx512.c PROPERTIES
-        COMPILE_OPTIONS "${FIL_AVX512};$<$<CONFIG:Debug>:-O2>")
-    set_source_files_properties(kernel/cpu/attn_fwd_avx512bf16.c kernel/cpu/mass_avx512bf16.c
+    set_source_files_properties(
+        kernel/cpu/norm_avx512.c kernel/cpu/peak_avx512.c kernel/cpu/tile_avx512.c
+        PROPERTIES COMPILE_OPTIONS "${FIL_AVX512};$<$<CONFIG:Debug>:-O2>")
+    set_source_files_properties(
+        kernel/cpu/attn_fwd_avx512bf16.c kernel/cpu/mass_avx512bf16.c
+        kernel/cpu/peak_avx512bf16.c
         PROPERTIES COMPILE_OPTIONS "${FIL_AVX512BF16};$<$<CONFIG:Debug>:-O2>")
 endif()
 
