@@ -96,10 +96,11 @@ FIL_API FIL_MUSTCHECK fil_status fil_mask_set(fil_mask *mask, int32_t head, int3
 /* The bit, or 0 outside the mask. */
 FIL_API int fil_mask_get(const fil_mask *mask, int32_t head, int32_t q_block, int32_t k_block);
 
-/* Kept (query token, key token) pairs over all pairs, for blocks with these offsets [Mq+1], [Mk+1].
- */
-FIL_API double fil_mask_density(const fil_mask *mask, const int32_t *q_offsets,
-                                const int32_t *k_offsets);
+/* *density = kept (query token, key token) pairs over all pairs, over all heads; blocks have these
+ * offsets [Mq+1], [Mk+1] (k_offsets NULL: as the queries'). E_SHAPE: offsets that do not rise by 1
+ * to 64; E_ARG: NULL. */
+FIL_API FIL_MUSTCHECK fil_status fil_mask_density(const fil_mask *mask, const int32_t *q_offsets,
+                                                  const int32_t *k_offsets, double *density);
 
 /* Reads mask number `index` of a mask file (format filigree.mask.1), whose blocks must be those of
  * the offsets given [M+1] on both sides (the same for queries and keys). E_MISMATCH: another grid,

@@ -89,7 +89,7 @@ static fil_status find(const fili_mask_file *f, const char *name, fil_dtype dtyp
     if (e->dtype != dtype || e->rank != rank)
         return FIL_FAIL(f->ctx, FIL_E_FORMAT,
                         "mask file: '%s' is %s with %u dimensions; expected %s with %u", name,
-                        fil_dtype_name((int)e->dtype), e->rank, fil_dtype_name((int)dtype), rank);
+                        fil_dtype_name(e->dtype), e->rank, fil_dtype_name(dtype), rank);
     for (uint32_t i = 0; i < rank; i++)
         if (e->shape[i] < 1 || e->shape[i] > INT32_MAX)
             return FIL_FAIL(f->ctx, FIL_E_FORMAT,

@@ -82,32 +82,39 @@ static __attribute__((noinline)) void move_max(scratch *t, int r, int D, int don
     }
 }
 
-/* Scores of one row become probabilities: P, sum, and where needed the maximum. */
-INLINE void softmax_row(scratch *t, int r, const int D, int at, __m512 s[4], __m512 scale)
+/* Scaled scores of one row become probabilities: P, sum, and where needed the maximum. */
+INLINE void softmax_row(scratch *t, int r, const int D, int at, __m512 s[4])
 {
     const __m512 top   = _mm512_max_ps(_mm512_max_ps(s[0], s[1]), _mm512_max_ps(s[2], s[3]));
     const __m512 bound = _mm512_set1_ps(t->max[r] + GROWTH);
-    const __m512 high  = _mm512_mul_ps(top, scale);
-    if (__builtin_expect(_mm512_cmp_ps_mask(high, bound, _CMP_GT_OQ) != 0, 0))
-        move_max(t, r, D, at, _mm512_reduce_max_ps(high));
+    if (__builtin_expect(_mm512_cmp_ps_mask(top, bound, _CMP_GT_OQ) != 0, 0))
+        move_max(t, r, D, at, _mm512_reduce_max_ps(top));
     const float  m   = t->max[r] == -INFINITY ? 0.0f : t->max[r];
     const __m512 sub = _mm512_set1_ps(m);
     for (int j = 0; j < 4; j++)
-        s[j] = exp2_512(_mm512_fmsub_ps(s[j], scale, sub));
+        s[j] = exp2_512(_mm512_sub_ps(s[j], sub));
     const __m512 sum = _mm512_add_ps(_mm512_add_ps(s[0], s[1]), _mm512_add_ps(s[2], s[3]));
     _mm512_store_ps(t->sum[r], _mm512_add_ps(_mm512_load_ps(t->sum[r]), sum));
     _mm512_store_si512(&t->p[r][at], (__m512i)_mm512_cvtne2ps_pbh(s[1], s[0]));
     _mm512_store_si512(&t->p[r][at + 32], (__m512i)_mm512_cvtne2ps_pbh(s[3], s[2]));
 }
 
+/* To log2 units, rounded once: the maximum is one of these values, so that equal scores give
+ * exactly 2^0 whatever their size. A fused product would keep the rounding error of the maximum. */
+INLINE void scale_scores(__m512 s[4], __m512 scale)
+{
+    for (int j = 0; j < 4; j++)
+        s[j] = _mm512_mul_ps(s[j], scale);
+}
+
 /* Adds the bias (log2 units) to scaled scores; a lane with bias -inf is -inf whatever it held. */
-INLINE void add_bias(__m512 s[4], const float *bias, __m512 scale)
+INLINE void add_bias(__m512 s[4], const float *bias)
 {
     const __m512 nothing = _mm512_set1_ps(-INFINITY);
     for (int j = 0; j < 4; j++) {
         const __m512    b    = _mm512_loadu_ps(bias + 16 * j);
         const __mmask16 none = _mm512_cmp_ps_mask(b, nothing, _CMP_EQ_OQ);
-        s[j]                 = _mm512_mask_mov_ps(_mm512_fmadd_ps(s[j], scale, b), none, nothing);
+        s[j]                 = _mm512_mask_mov_ps(_mm512_add_ps(s[j], b), none, nothing);
     }
 }
 
@@ -124,8 +131,9 @@ INLINE void score_group(const filk_attn_block *b, scratch *t, int tiles, __m512 
         __m512 s[ROWS][4];
         score_tile(t->q + tile * ROWS * D, k, D, s);
         for (int r = 0; r < ROWS; r++) {
-            if (biased) add_bias(s[r], bias, scale);
-            softmax_row(t, tile * ROWS + r, D, at, s[r], biased ? _mm512_set1_ps(1.0f) : scale);
+            scale_scores(s[r], scale);
+            if (biased) add_bias(s[r], bias);
+            softmax_row(t, tile * ROWS + r, D, at, s[r]);
         }
     }
 }
