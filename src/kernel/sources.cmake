@@ -8,6 +8,11 @@ list(APPEND FIL_SOURCES
     kernel/pooling.c
     kernel/registry.c
     kernel/rope_table.c
+    kernel/selftest.c
+    kernel/selftest_attention.c
+    kernel/selftest_conv3d.c
+    kernel/selftest_linear.c
+    kernel/selftest_mass.c
     kernel/cpu/peak.c
     kernel/cpu/peak_base.c
     kernel/ref/attn_fwd_ref.c
