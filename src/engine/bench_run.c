@@ -10,7 +10,7 @@
 #include "tensor/convert.h"
 
 #define BUDGET 2.0 /* seconds */
-#define LEAST  3
+#define LEAST  5
 
 /* ---- rounds --------------------------------------------------------------------------------- */
 
