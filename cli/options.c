@@ -2,6 +2,7 @@
  * names the option, what was expected and what was found.
  */
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "options.h"
@@ -132,6 +133,51 @@ static bool read_bytes(const char *text, int64_t *value)
     return false;
 }
 
+/* "0.15", ".15", "1": at most 15 digits behind the point. */
+static bool read_share(const char *text, double *value)
+{
+    const char *p     = text;
+    double      v     = 0.0;
+    double      scale = 1.0;
+    int         n     = 0;
+    for (; *p >= '0' && *p <= '9' && n < 16; p++, n++)
+        v = v * 10.0 + (*p - '0');
+    if (*p == '.')
+        for (p++; *p >= '0' && *p <= '9' && n < 16; p++, n++) {
+            v = v * 10.0 + (*p - '0');
+            scale *= 10.0;
+        }
+    *value = v / scale;
+    return n > 0 && *p == '\0' && *value > 0.0 && *value <= 1.0;
+}
+
+static int store_share(const cli_option *o, const char *text, void *field)
+{
+    double v;
+    if (!read_share(text, &v))
+        return cli_usage("option --%s: expected a number above 0 and at most 1, such as 0.15, "
+                         "found '%.80s'",
+                         o->name, text);
+    *(double *)field = v;
+    return 0;
+}
+
+static int store_choice(const cli_option *o, const char *text, void *field)
+{
+    char   list[160] = "";
+    size_t at        = 0;
+    for (size_t i = 0; o->choices[i] != NULL && at < sizeof list; i++) {
+        if (strcmp(o->choices[i], text) == 0) {
+            *(const char **)field = o->choices[i];
+            return 0;
+        }
+        const char *joint = i == 0 ? "" : o->choices[i + 1] == NULL ? " or " : ", ";
+        const int   n     = snprintf(list + at, sizeof list - at, "%s%s", joint, o->choices[i]);
+        at += n > 0 ? (size_t)n : 0;
+    }
+    return cli_usage("option --%s: expected %s, found '%.80s'", o->name, list, text);
+}
+
 static int store_number(const cli_option *o, const char *text, void *field)
 {
     int64_t v;
@@ -164,6 +210,8 @@ static int store(parser *p, const place *at, const char *text)
     if ((p->seen[at->set] & bit) != 0)
         return cli_usage("option --%s: expected once, found again with '%.80s'", o->name, text);
     p->seen[at->set] |= bit;
+    if (o->kind == CLI_SHARE) return store_share(o, text, at->field);
+    if (o->kind == CLI_CHOICE) return store_choice(o, text, at->field);
     if (o->kind != CLI_TEXT) return store_number(o, text, at->field);
     *(const char **)at->field = text;
     return 0;

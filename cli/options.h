@@ -15,17 +15,20 @@ typedef enum cli_kind {
     CLI_FLAG,   /* int, counts how often it was given */
     CLI_NUMBER, /* int64_t, within [min, max] */
     CLI_BYTES,  /* uint64_t, within [min, max]; suffix K, M, G, T or KiB, MiB, GiB, TiB */
-    CLI_TEXT    /* const char *, borrowed from argv */
+    CLI_TEXT,   /* const char *, borrowed from argv */
+    CLI_SHARE,  /* double, above 0 and at most 1; decimal digits and a point */
+    CLI_CHOICE  /* const char *, one of `choices`; NULL = not given */
 } cli_kind;
 
 typedef struct cli_option {
-    const char *name;   /* without the dashes */
-    char        letter; /* short form, or 0 */
-    cli_kind    kind;
-    const char *arg;  /* name of the value in help texts; NULL for a flag */
-    const char *help; /* one or two sentences without the closing stop */
-    size_t      at;   /* offset of its field in the values struct */
-    int64_t     min, max;
+    const char        *name;   /* without the dashes */
+    char               letter; /* short form, or 0 */
+    cli_kind           kind;
+    const char        *arg;  /* name of the value in help texts; NULL for a flag */
+    const char        *help; /* one or two sentences without the closing stop */
+    size_t             at;   /* offset of its field in the values struct */
+    int64_t            min, max;
+    const char *const *choices; /* NULL ends them */
 } cli_option;
 
 typedef struct cli_option_set {

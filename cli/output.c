@@ -4,6 +4,7 @@
  * bound by the terminal or the pipe, not by this file.
  */
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -203,6 +204,21 @@ void cli_json_number(cli_out *out, const char *key, uint64_t value)
 {
     put_key(out, key);
     cli_putf(out, "%llu", (unsigned long long)value);
+}
+
+void cli_json_real(cli_out *out, const char *key, double value)
+{
+    put_key(out, key);
+    if (isfinite(value))
+        cli_putf(out, "%.6g", value);
+    else
+        cli_put(out, "null");
+}
+
+void cli_json_bool(cli_out *out, const char *key, bool value)
+{
+    put_key(out, key);
+    cli_put(out, value ? "true" : "false");
 }
 
 void cli_json_array(cli_out *out, const char *key, const int64_t *values, size_t n)

@@ -44,6 +44,9 @@ void cli_json_text(cli_out *out, const char *key, const char *value);
 void cli_json_joined(cli_out *out, const char *key, const char *prefix, size_t prefix_bytes,
                      const char *value);
 void cli_json_number(cli_out *out, const char *key, uint64_t value);
+/* Six significant digits; null where the value is not finite. */
+void cli_json_real(cli_out *out, const char *key, double value);
+void cli_json_bool(cli_out *out, const char *key, bool value);
 void cli_json_array(cli_out *out, const char *key, const int64_t *values, size_t n);
 void cli_json_texts(cli_out *out, const char *key, const char *const *values, size_t n);
 void cli_json_close(cli_out *out);

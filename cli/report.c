@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "output.h"
 #include "report.h"
@@ -107,14 +108,36 @@ static void log_line(void *user, fil_log_level level, const char *text)
     cli_error("%s: %s", word[level], text);
 }
 
-int cli_open_context(cli_common *common, fil_ctx **out)
+/* One line that is written over and over, and wiped at the end. */
+static void show_progress(void *user, const fil_progress *progress)
+{
+    (void)user;
+    if (progress->done >= progress->total)
+        fprintf(stderr, "\r%40s\r", "");
+    else
+        fprintf(stderr, "\r%.20s %llu / %llu", progress->phase, (unsigned long long)progress->done,
+                (unsigned long long)progress->total);
+}
+
+static int open_context(cli_common *common, fil_progress_fn progress, fil_ctx **out)
 {
     fil_options opt;
     fil_options_init(&opt);
     opt.n_threads      = (int32_t)common->threads;
     opt.max_host_bytes = common->max_memory;
     opt.log            = log_line;
+    opt.progress       = progress;
     opt.user           = common;
     if (fil_ctx_open(out, &opt) != FIL_OK) return cli_failed(NULL, NULL);
     return CLI_EXIT_DONE;
+}
+
+int cli_open_context(cli_common *common, fil_ctx **out)
+{
+    return open_context(common, NULL, out);
+}
+
+int cli_open_context_with_progress(cli_common *common, fil_ctx **out)
+{
+    return open_context(common, isatty(STDERR_FILENO) ? show_progress : NULL, out);
 }

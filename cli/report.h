@@ -39,5 +39,7 @@ int cli_failed(const fil_ctx *ctx, const char *where);
 /* Opens a context as the common options say. Returns 0 or an exit code, after the report. The log
  * goes to stderr: warnings always, more with -v. `common` must outlive the context. */
 int cli_open_context(cli_common *common, fil_ctx **out);
+/* The same; how far a call is goes to stderr where that is a terminal. */
+int cli_open_context_with_progress(cli_common *common, fil_ctx **out);
 
 #endif

@@ -35,6 +35,9 @@ struct cli_verb {
 };
 
 extern const cli_verb cli_verb_info;
+extern const cli_verb cli_verb_kernels;
+extern const cli_verb cli_verb_selftest;
+extern const cli_verb cli_verb_bench;
 extern const cli_verb cli_verb_help;
 
 /* Complete help of the program or of one verb, 100 columns wide. */

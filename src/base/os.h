@@ -66,6 +66,7 @@ typedef struct fili_os {
     int (*list)(void *self, int dir_fd, int (*entry)(void *arg, const char *name), void *arg);
 
     uint64_t (*clock_ns)(void *self);                    /* monotonic; never fails */
+    uint64_t (*thread_ns)(void *self);                   /* CPU time of the calling thread */
     int (*random)(void *self, void *dst, size_t bytes);  /* bytes <= 256 */
     int (*cpu_count)(void *self);                        /* CPUs this process may run on, >= 1 */
     const char *(*getenv)(void *self, const char *name); /* NULL if unset */

@@ -158,12 +158,23 @@ static int posix_list(void *self, int dir_fd, int (*entry)(void *arg, const char
     return r;
 }
 
+static uint64_t read_clock(clockid_t clock)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 static uint64_t posix_clock_ns(void *self)
 {
     (void)self;
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+static uint64_t posix_thread_ns(void *self)
+{
+    (void)self;
+    return read_clock(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static int posix_random(void *self, void *dst, size_t bytes)
@@ -255,6 +266,7 @@ const fili_os fili_os_posix = {
     .mkdirat       = posix_mkdirat,
     .list          = posix_list,
     .clock_ns      = posix_clock_ns,
+    .thread_ns     = posix_thread_ns,
     .random        = posix_random,
     .cpu_count     = posix_cpu_count,
     .getenv        = posix_getenv,

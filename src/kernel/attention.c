@@ -2,8 +2,13 @@
 #include "kernel/attention.h"
 
 static const filk_row rows[] = {
-#define FILK_ATTN(stem, isa, priority)                                                             \
-    {#stem, (isa), (priority), stem##_refuse, stem##_workspace, stem##_run},
+#define FILK_ATTN(stem, level, rank)                                                               \
+    {.name      = #stem,                                                                           \
+     .isa       = (level),                                                                         \
+     .priority  = (rank),                                                                          \
+     .refuse    = stem##_refuse,                                                                   \
+     .workspace = stem##_workspace,                                                                \
+     .run       = stem##_run},
 #include "kernel/attention.inc"
 #undef FILK_ATTN
 };

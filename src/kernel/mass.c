@@ -2,8 +2,13 @@
 #include "kernel/mass.h"
 
 static const filk_row rows[] = {
-#define FILK_MASS(stem, isa, priority)                                                             \
-    {#stem, (isa), (priority), stem##_refuse, stem##_workspace, stem##_run},
+#define FILK_MASS(stem, level, rank)                                                               \
+    {.name      = #stem,                                                                           \
+     .isa       = (level),                                                                         \
+     .priority  = (rank),                                                                          \
+     .refuse    = stem##_refuse,                                                                   \
+     .workspace = stem##_workspace,                                                                \
+     .run       = stem##_run},
 #include "kernel/mass.inc"
 #undef FILK_MASS
 };

@@ -3,11 +3,15 @@
 #include <string.h>
 
 #include "kernel/attention.h"
+#include "kernel/conv3d.h"
+#include "kernel/linear.h"
 #include "kernel/mass.h"
+#include "kernel/norm.h"
 #include "kernel/pooling.h"
 #include "kernel/registry.h"
 
-const filk_family *const filk_families[] = {&filk_attention, &filk_mass, &filk_pooling};
+const filk_family *const filk_families[] = {&filk_attention, &filk_mass, &filk_pooling,
+                                            &filk_linear,    &filk_norm, &filk_conv3d};
 const int32_t            filk_n_families = sizeof filk_families / sizeof filk_families[0];
 
 static int32_t family_index(const filk_family *family)

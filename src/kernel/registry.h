@@ -14,6 +14,20 @@
 
 #define FILK_REASON 96
 
+/* A row that prepares something once, such as a library's primitives: create, then run as often as
+ * needed, from the context that created it. What create takes is the plan itself and, inside a
+ * library, memory that only the library can size; workspace and packed weights belong to the caller
+ * and their sizes are known before the first run. run allocates nothing through the context. */
+typedef struct filk_plan_ops {
+    fil_status (*create)(fil_ctx *ctx, const void *problem, void **plan);
+    void (*destroy)(fil_ctx *ctx, void **plan); /* accepts NULL in *plan; sets NULL */
+    size_t (*workspace)(const void *plan);      /* bytes, for the context's threads */
+    size_t (*packed_bytes)(const void *plan);   /* 0 if the problem says that nothing is packed */
+    fil_status (*pack)(fil_ctx *ctx, const void *plan, const void *weight, void *packed,
+                       void *workspace);
+    fil_status (*run)(fil_ctx *ctx, const void *plan, const void *args, void *workspace);
+} filk_plan_ops;
+
 typedef struct filk_row {
     const char *name; /* filk_<op>_<dtypes>_<variant>__<isa> */
     fili_isa    isa;
@@ -25,6 +39,8 @@ typedef struct filk_row {
     /* args is the family's args struct; workspace is aligned to 64 and as large as promised.
      * Neither allocates nor frees. */
     fil_status (*run)(fil_ctx *ctx, const void *problem, const void *args, void *workspace);
+    /* Not NULL: used through a plan; workspace and run above are then NULL. */
+    const filk_plan_ops *plan;
 } filk_row;
 
 typedef struct filk_family {

@@ -1,11 +1,25 @@
 # Each file of an instruction set is compiled for it, and runs only where registry.c finds it.
 list(APPEND FIL_SOURCES
     kernel/attention.c
+    kernel/conv3d.c
+    kernel/linear.c
     kernel/mass.c
+    kernel/norm.c
     kernel/pooling.c
     kernel/registry.c
+    kernel/rope_table.c
+    kernel/selftest.c
+    kernel/selftest_attention.c
+    kernel/selftest_conv3d.c
+    kernel/selftest_linear.c
+    kernel/selftest_mass.c
+    kernel/cpu/peak.c
+    kernel/cpu/peak_base.c
     kernel/ref/attn_fwd_ref.c
+    kernel/ref/conv3d_ref.c
+    kernel/ref/linear_ref.c
     kernel/ref/mass_ref.c
+    kernel/ref/norm_ref.c
     kernel/ref/pooling_ref.c)
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
@@ -14,10 +28,34 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         kernel/cpu/attn_fwd_avx512bf16.c
         kernel/cpu/mass_panels.c
         kernel/cpu/mass_avx512bf16.c
-        kernel/cpu/pooling_avx2.c)
-    set(FIL_AVX512BF16 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd -mavx512bf16 -mfma)
-    set_source_files_properties(kernel/cpu/attn_fwd_avx512bf16.c kernel/cpu/mass_avx512bf16.c
+        kernel/cpu/norm_avx2.c
+        kernel/cpu/norm_avx512.c
+        kernel/cpu/peak_amx.c
+        kernel/cpu/peak_avx2.c
+        kernel/cpu/peak_avx512.c
+        kernel/cpu/peak_avx512bf16.c
+        kernel/cpu/pooling_avx2.c
+        kernel/cpu/tile_avx2.c
+        kernel/cpu/tile_avx512.c)
+    set(FIL_AVX2 -mavx2 -mfma -mf16c)
+    set(FIL_AVX512 ${FIL_AVX2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd)
+    set(FIL_AVX512BF16 ${FIL_AVX512} -mavx512bf16)
+    set_source_files_properties(
+        kernel/cpu/norm_avx2.c kernel/cpu/peak_avx2.c kernel/cpu/pooling_avx2.c
+        kernel/cpu/tile_avx2.c
+        PROPERTIES COMPILE_OPTIONS "${FIL_AVX2};$<$<CONFIG:Debug>:-O2>")
+    set_source_files_properties(
+        kernel/cpu/norm_avx512.c kernel/cpu/peak_avx512.c kernel/cpu/tile_avx512.c
+        PROPERTIES COMPILE_OPTIONS "${FIL_AVX512};$<$<CONFIG:Debug>:-O2>")
+    set_source_files_properties(
+        kernel/cpu/attn_fwd_avx512bf16.c kernel/cpu/mass_avx512bf16.c
+        kernel/cpu/peak_avx512bf16.c
         PROPERTIES COMPILE_OPTIONS "${FIL_AVX512BF16};$<$<CONFIG:Debug>:-O2>")
-    set_source_files_properties(kernel/cpu/pooling_avx2.c
-        PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
+endif()
+
+if(FIL_ONEDNN)
+    list(APPEND FIL_SOURCES
+        kernel/cpu/conv3d_onednn.c
+        kernel/cpu/linear_onednn.c
+        kernel/cpu/onednn.c)
 endif()

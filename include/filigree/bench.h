@@ -1,0 +1,159 @@
+/* filigree/bench.h: which kernel is chosen, and how fast it is on this machine.
+ *
+ * A measurement makes its own inputs (standard normal, the same for the same seed), runs the thing
+ * in question, the thing to compare it with and a register-only loop in turn, all in one process,
+ * and gives medians: so frequency, temperature and neighbours are the same for all three. Nothing
+ * is printed and nothing is kept.
+ *
+ *     fil_bench_attention_desc desc;
+ *     fil_bench_result result;
+ *     fil_bench_attention_desc_init(&desc);
+ *     desc.n = 8192; desc.heads = 2; desc.density = 0.15;
+ *     if (fil_bench_attention(ctx, &desc, &result) == FIL_OK)
+ *         printf("%s: %.0f %% of peak\n", result.kernel, 100 * result.fraction_of_peak);
+ *
+ * Time: with one thread the CPU time of that thread, so that what other programs take does not
+ * count; with more, the time that passes. Memory comes from the context and is planned beforehand:
+ * what does not fit under its limit is E_NOMEM before any work is done.
+ */
+#ifndef FILIGREE_BENCH_H
+#define FILIGREE_BENCH_H
+
+#include "filigree/file.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- results -------------------------------------------------------------------------------- */
+
+/* What does not apply to a measurement is 0. */
+typedef struct fil_bench_result {
+    const char *kernel; /* static storage */
+    const char *isa;    /* lowest instruction set that the kernel needs */
+    const char *peak;   /* what the peak loop runs on: "vdpbf16ps zmm" */
+    int32_t     threads;
+    int32_t     repetitions;
+    uint64_t    workspace_bytes; /* of the kernel */
+    uint64_t    memory_bytes;    /* of the whole measurement */
+    double      flops;           /* operations of one call; attention: of the kept pairs alone */
+    double      seconds;         /* of one call; median */
+    double      tflops;          /* flops / seconds / 10^12 */
+    double      peak_tflops;     /* of the register-only loop, on as many threads; median */
+    double      fraction_of_peak;
+
+    /* Attention. density: kept (query token, key token) pairs over all, sinks counted; work: the
+     * same with each key of the tail counted as one. With a mask, dense is the same kernel without
+     * it, and sparse_efficiency is the rate of the kept work over that of dense. Mass: dense is
+     * attention over the same tokens. */
+    int64_t     n;
+    int32_t     heads, head_dim;
+    double      density, work;
+    double      dense_seconds;
+    double      sparse_efficiency;
+    const char *dense_kernel;
+
+    /* Linear: the same product without bias, epilogue and conversion. */
+    double plain_seconds;
+} fil_bench_result;
+
+/* ---- attention ------------------------------------------------------------------------------ */
+
+/* Which blocks are kept. Each is drawn or cut so that every query block keeps the same share. */
+typedef enum fil_bench_mask {
+    FIL_BENCH_RANDOM = 0, /* any key blocks, drawn anew for each head and query block */
+    FIL_BENCH_WINDOW,     /* the nearest key blocks */
+    FIL_BENCH_FRAMES      /* 1 / density frames of blocks of their own; the blocks of its frame */
+} fil_bench_mask;
+
+/* Fill with fil_bench_attention_desc_init, then change what matters. Zero takes the default. */
+typedef struct fil_bench_attention_desc {
+    uint32_t       struct_size; /* set by fil_bench_attention_desc_init */
+    int64_t        n;           /* tokens of query and key; 4,096, or those of mask_file */
+    int32_t        heads;       /* 2 */
+    int32_t        head_dim;    /* 128 */
+    fil_dtype      dtype;       /* FIL_BF16 */
+    fil_bench_mask mask;        /* of the kinds above */
+    double         density;     /* above 0, up to 1; 1 (default) without mask_file: dense alone */
+    const char    *mask_file;   /* NULL; else blocks and first mask of this file */
+    int32_t        tail;        /* 1: the pooled blocks take part */
+    int32_t        sinks;       /* 0; sinks of each head, up to 64 */
+    const char    *kernel;      /* NULL: the best */
+    int32_t        repetitions; /* up to 99; 0: what fits into two seconds, 5 at least */
+    uint64_t       seed;
+} fil_bench_attention_desc;
+
+FIL_API void fil_bench_attention_desc_init(fil_bench_attention_desc *desc);
+
+/* E_ARG: a number out of range; E_UNSUP: no kernel takes it, with each one's reason; E_NOMEM;
+ * E_CANCELLED; what opening a mask file gives, and E_MISMATCH: it has other tokens or heads. */
+FIL_API FIL_MUSTCHECK fil_status fil_bench_attention(fil_ctx                        *ctx,
+                                                     const fil_bench_attention_desc *desc,
+                                                     fil_bench_result               *result);
+
+/* ---- mass ----------------------------------------------------------------------------------- */
+
+/* Mass of dense attention per pair of blocks, compared with dense attention itself. */
+typedef struct fil_bench_mass_desc {
+    uint32_t    struct_size; /* set by fil_bench_mass_desc_init */
+    int64_t     n;           /* 4,096 */
+    int32_t     heads;       /* 2 */
+    int32_t     head_dim;    /* 128 */
+    fil_dtype   dtype;       /* FIL_BF16 */
+    const char *kernel;
+    int32_t     repetitions;
+    uint64_t    seed;
+} fil_bench_mass_desc;
+
+FIL_API void                     fil_bench_mass_desc_init(fil_bench_mass_desc *desc);
+FIL_API FIL_MUSTCHECK fil_status fil_bench_mass(fil_ctx *ctx, const fil_bench_mass_desc *desc,
+                                                fil_bench_result *result);
+
+/* ---- linear --------------------------------------------------------------------------------- */
+
+/* What follows the product; each has a bias. */
+typedef enum fil_bench_epilogue {
+    FIL_BENCH_NONE = 0, /* nothing */
+    FIL_BENCH_GELU,     /* GELU in its tanh form */
+    FIL_BENCH_SILU,
+    FIL_BENCH_GATE /* gate * y + residual */
+} fil_bench_epilogue;
+
+/* y [m, n] = x [m, k] W^T [k, n], weights packed once. */
+typedef struct fil_bench_linear_desc {
+    uint32_t           struct_size; /* set by fil_bench_linear_desc_init */
+    int64_t            m, k, n;     /* 2,048, 1,536, 1,536 */
+    fil_dtype          dtype;       /* FIL_BF16 */
+    fil_bench_epilogue epilogue;
+    const char        *kernel;
+    int32_t            repetitions;
+    uint64_t           seed;
+} fil_bench_linear_desc;
+
+FIL_API void                     fil_bench_linear_desc_init(fil_bench_linear_desc *desc);
+FIL_API FIL_MUSTCHECK fil_status fil_bench_linear(fil_ctx *ctx, const fil_bench_linear_desc *desc,
+                                                  fil_bench_result *result);
+
+/* ---- choice --------------------------------------------------------------------------------- */
+
+/* The usual problems of each family, and which kernel takes them. */
+typedef struct fil_kernel_case {
+    const char *family;
+    const char *text;   /* "bf16, head dim 128, tail and sinks"; static storage */
+    const char *chosen; /* kernel; NULL if none takes it */
+} fil_kernel_case;
+
+/* Number of cases, and the i-th; i out of range gives zeros. */
+FIL_API int32_t fil_kernel_cases(const fil_ctx *ctx);
+FIL_API void    fil_kernel_case_get(const fil_ctx *ctx, int32_t i, fil_kernel_case *out);
+
+/* 1 if `kernel` (as listed by fil_kernel_get) could take case i; else 0 and why not, NUL-terminated
+ * and cut to 96 bytes. */
+FIL_API int fil_kernel_case_takes(const fil_ctx *ctx, int32_t i, const char *kernel,
+                                  char reason[96]);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

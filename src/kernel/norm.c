@@ -1,0 +1,17 @@
+/* kernel/norm.c: the table of norm rows, from the list in norm.inc. */
+#include "kernel/norm.h"
+
+static const filk_row rows[] = {
+#define FILK_NORM(stem, level, rank)                                                               \
+    {.name      = #stem,                                                                           \
+     .isa       = (level),                                                                         \
+     .priority  = (rank),                                                                          \
+     .refuse    = stem##_refuse,                                                                   \
+     .workspace = stem##_workspace,                                                                \
+     .run       = stem##_run},
+#include "kernel/norm.inc"
+#undef FILK_NORM
+};
+
+const filk_family filk_norm = {
+    .name = "norm", .rows = rows, .n_rows = sizeof rows / sizeof rows[0]};
