@@ -28,9 +28,11 @@ static moments moments_of(const filk_norm_problem *p, double eps, const double *
     double       square = 0.0;
     if (p->kind != FILK_NORM_RMS)
         for (int64_t d = 0; d < p->dim; d++) {
-            m.mean += row[d] / n;
-            m.mean_abs += fabs(row[d]) / n;
+            m.mean += row[d];
+            m.mean_abs += fabs(row[d]);
         }
+    m.mean /= n;
+    m.mean_abs /= n;
     for (int64_t d = 0; d < p->dim; d++)
         square += (row[d] - m.mean) * (row[d] - m.mean);
     m.inverse = 1.0 / sqrt(square / n + eps);
