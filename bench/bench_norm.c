@@ -66,7 +66,7 @@ static void measure(fil_ctx *ctx, const filk_norm_problem *p, const filk_norm_ar
                    "\"in\":\"%s\",\"out\":\"%s\",\"rows\":%d,\"threads\":1,\"seconds\":%.6f,"
                    "\"gb_per_s\":%.2f,\"memcpy_gb_per_s\":%.2f}\n",
                    filk_norm.rows[i].name, names[p->kind], (long long)p->dim,
-                   fil_dtype_name((int)p->dtype), fil_dtype_name((int)p->out_dtype), (int)ROWS,
+                   fil_dtype_name(p->dtype), fil_dtype_name(p->out_dtype), (int)ROWS,
                    t[i][repetitions / 2], (double)bytes * 1e-9 / t[i][repetitions / 2],
                    (double)bytes * 1e-9 / t[n][repetitions / 2]);
     fflush(stdout);

@@ -24,7 +24,7 @@ typedef struct conv_case {
 
 static size_t size_of(fil_dtype dtype)
 {
-    return fil_dtype_bits((int)dtype) / 8;
+    return fil_dtype_bits(dtype) / 8;
 }
 
 static int32_t draw(check_rng *rng, int32_t low, int32_t high)
@@ -254,12 +254,12 @@ static void check_spread(conv_case *c, int32_t bad_frame)
         if (!isfinite(want) && isfinite(check_load(c->p.out_dtype, c->out_at[at.t], index)))
             check_fail("frame %d is finite at %lld", (int)at.t, (long long)index);
     }
-    check_report_verdict(&report, INFINITY);
+    check_report_verdict(&report, (double)INFINITY);
 }
 
 static void nan_and_inf_reach_only_frames_that_see_them(const filk_row *row)
 {
-    static const double bad[] = {NAN, INFINITY, -INFINITY};
+    static const double bad[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
     for (uint64_t k = 0; k < 30; k++) {
         conv_case c;
         check_case(row->name, __func__, check_opt.seed + k);

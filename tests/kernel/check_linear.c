@@ -21,7 +21,7 @@ typedef struct linear_case {
 
 static size_t size_of(fil_dtype dtype)
 {
-    return fil_dtype_bits((int)dtype) / 8;
+    return fil_dtype_bits(dtype) / 8;
 }
 
 static int is_slow(const filk_row *row)
@@ -174,7 +174,7 @@ static void outputs_of_random_problems_match_the_oracle(const filk_row *row)
 
 static void nan_and_inf_reach_their_own_row_alone(const filk_row *row)
 {
-    static const double bad[] = {NAN, INFINITY, -INFINITY};
+    static const double bad[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
     for (uint64_t k = 0; k < 18; k++) {
         linear_case c;
         check_case(row->name, __func__, check_opt.seed + k);
@@ -189,7 +189,7 @@ static void nan_and_inf_reach_their_own_row_alone(const filk_row *row)
             compare_at(&c, i, j, &report);
             compare_at(&c, check_between(&c.rng, 0, c.p.m - 1), j, &report);
         }
-        check_report_verdict(&report, INFINITY);
+        check_report_verdict(&report, (double)INFINITY);
         free_case(&c);
     }
 }
@@ -247,9 +247,31 @@ static void packed_weights_and_weights_in_place_agree(const filk_row *row)
 
 static void an_activation_keeps_its_formula_at_the_ends(const filk_row *row)
 {
-    static const double at[] = {0.0,  -0.0, 1e-30, -1e-30, 3.0,    -3.0,     9.0,      -9.0, 88.0,
-                                -88., 127., -127., 1e4,    -1e4,   3e30,     -3e30,    1e-5, -1e-5,
-                                0.75, -0.5, 20.0,  -20.0,  -104.0, INFINITY, -INFINITY};
+    static const double at[] = {0.0,
+                                -0.0,
+                                1e-30,
+                                -1e-30,
+                                3.0,
+                                -3.0,
+                                9.0,
+                                -9.0,
+                                88.0,
+                                -88.,
+                                127.,
+                                -127.,
+                                1e4,
+                                -1e4,
+                                3e30,
+                                -3e30,
+                                1e-5,
+                                -1e-5,
+                                0.75,
+                                -0.5,
+                                20.0,
+                                -20.0,
+                                -104.0,
+                                (double)INFINITY,
+                                -(double)INFINITY};
     const int64_t       n    = sizeof at / sizeof at[0];
     for (int act = 1; act < 3; act++) {
         linear_case c = {.rng = {.seed = 3}};
@@ -274,7 +296,7 @@ static void an_activation_keeps_its_formula_at_the_ends(const filk_row *row)
         check_report report = {.what = "out"};
         for (int64_t i = 0; i < n * c.p.n; i++)
             compare_at(&c, i / c.p.n, i % c.p.n, &report);
-        check_report_verdict(&report, INFINITY);
+        check_report_verdict(&report, (double)INFINITY);
         free_case(&c);
     }
 }

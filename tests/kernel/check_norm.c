@@ -24,7 +24,7 @@ typedef struct norm_case {
 
 static size_t size_of(fil_dtype dtype)
 {
-    return fil_dtype_bits((int)dtype) / 8;
+    return fil_dtype_bits(dtype) / 8;
 }
 
 static const float *floats(norm_case *c, check_buffer *b, int64_t n)
@@ -168,7 +168,7 @@ static void outputs_of_random_problems_match_the_oracle(const filk_row *row)
 
 static void nan_and_inf_reach_their_own_row_alone(const filk_row *row)
 {
-    static const double bad[] = {NAN, INFINITY, -INFINITY};
+    static const double bad[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
     for (uint64_t k = 0; k < 30; k++) {
         norm_case c;
         check_case(row->name, __func__, check_opt.seed + k);
@@ -178,7 +178,7 @@ static void nan_and_inf_reach_their_own_row_alone(const filk_row *row)
         check_store(c.p.dtype, c.x.data, at, bad[k % 3]);
         if (c.in_place) check_store(c.p.dtype, c.out.data, at, bad[k % 3]);
         run_case(&c, row, 2);
-        check_against_oracle(&c, INFINITY);
+        check_against_oracle(&c, (double)INFINITY);
         free_case(&c);
     }
 }

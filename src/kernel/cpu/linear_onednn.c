@@ -19,7 +19,9 @@
 #include "tensor/convert.h"
 
 enum {
-    PACKED_M   = 64,
+    PACKED_M   = 128, /* rows of a tile */
+    SHORT_M    = 64,  /* where a column of the weights has at most SHORT_K elements */
+    SHORT_K    = 2048,
     PACKED_N   = 1024,
     IN_PLACE_M = 512,
     IN_PLACE_N = 256,
@@ -155,7 +157,7 @@ static fil_status create(fil_ctx *ctx, const void *problem, void **plan)
     FIL_TRY(fili_calloc(ctx, 1, sizeof(linear_plan), "linear plan", plan));
     linear_plan *l = *plan;
     memcpy(&l->p, problem, sizeof l->p);
-    l->tile_m  = l->p.packed ? PACKED_M : IN_PLACE_M;
+    l->tile_m  = !l->p.packed ? IN_PLACE_M : l->p.k <= SHORT_K ? SHORT_M : PACKED_M;
     l->tile_n  = l->p.packed ? PACKED_N : IN_PLACE_N;
     l->m_tiles = fili_task_count(l->p.m, l->tile_m);
     l->n_tiles = fili_task_count(l->p.n, l->tile_n);
