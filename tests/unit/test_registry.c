@@ -67,9 +67,9 @@ static fil_status run_nothing(fil_ctx *c, const void *problem, const void *args,
 #endif
 
 static const filk_row rows[] = {
-    {"filk_op_a__foreign", NO_CPU, 90, takes_all, no_workspace, run_nothing},
-    {"filk_op_b__ref", FILI_ISA_REF, 50, refuses_negative, no_workspace, run_nothing},
-    {"filk_op_c__ref", FILI_ISA_REF, 10, refuses_negative, no_workspace, run_nothing}};
+    {"filk_op_a__foreign", NO_CPU, 90, takes_all, no_workspace, run_nothing, NULL},
+    {"filk_op_b__ref", FILI_ISA_REF, 50, refuses_negative, no_workspace, run_nothing, NULL},
+    {"filk_op_c__ref", FILI_ISA_REF, 10, refuses_negative, no_workspace, run_nothing, NULL}};
 static const filk_family family  = {.name = "op", .rows = rows, .n_rows = 3};
 static const int         plain   = 1;
 static const int         unloved = -1;
