@@ -54,7 +54,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
 endif()
 
 if(FIL_ONEDNN)
-    list(APPEND FIL_SOURCES
+    set(FIL_ONEDNN_SOURCES
         kernel/cpu/conv3d_onednn.c
         kernel/cpu/linear_onednn.c
         kernel/cpu/onednn.c)
