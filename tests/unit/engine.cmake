@@ -1,3 +1,4 @@
+fil_add_test(test_attention_api)
 fil_add_test(test_file_api)
 fil_add_test(test_folder)
 
