@@ -231,8 +231,8 @@ static void print_text(cli_out *out, bench_what what, const fil_bench_result *r)
     const bool sparse = r->sparse_efficiency > 0.0;
     lines      all    = {.n = 1};
     char       bytes[CLI_HUMAN];
-    cli_putf(out, "%s, %d thread%s, %d repetitions\n", r->kernel, (int)r->threads,
-             r->threads == 1 ? "" : "s", (int)r->repetitions);
+    cli_putf(out, "%s, %d thread%s, %d repetition%s\n", r->kernel, (int)r->threads,
+             r->threads == 1 ? "" : "s", (int)r->repetitions, r->repetitions == 1 ? "" : "s");
     cli_putf(out, "peak %.4f TFLOP/s (%s); workspace %s\n\n", r->peak_tflops, r->peak,
              cli_human(bytes, r->workspace_bytes));
     all.line[0] = (line){.name     = sparse              ? "sparse"
