@@ -16,4 +16,4 @@ for r in rows:
     assert abs(r["fraction_of_peak"] / (r["tflops"] / r["peak_tflops"]) - 1) < 1e-4
     ratio = r["density"] * r["dense_seconds"] / r["seconds"]
     assert abs(r["sparse_efficiency"] / ratio - 1) < 1e-4
-' 
+'

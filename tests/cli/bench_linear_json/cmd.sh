@@ -5,4 +5,4 @@ import json, sys
 rows = [json.loads(line) for line in sys.stdin]
 assert [r["epilogue"] for r in rows] == ["none", "gelu", "silu", "gate"]
 assert all((r["m"], r["k"], r["n"]) == (20, 30, 10) and r["plain_seconds"] > 0 for r in rows)
-' 
+'

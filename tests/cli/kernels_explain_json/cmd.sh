@@ -6,4 +6,4 @@ for row in map(json.loads, sys.stdin):
     assert row["type"] == "choice" and row["chosen"] == (row["reason"] == "")
     chosen[row["family"], row["problem"]] += row["chosen"]
 assert len(chosen) > 5 and set(chosen.values()) == {1}
-' 
+'

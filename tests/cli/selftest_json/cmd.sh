@@ -8,4 +8,4 @@ total = rows.pop()
 assert total["type"] == "total" and total["failed"] == 0
 assert len(rows) == total["kernels"] == int(open("n").read())
 assert all(r["type"] == "selftest" and r["passed"] and 0 <= r["error"] <= 1 for r in rows)
-' 
+'
