@@ -1,13 +1,13 @@
 /* kernel/cpu/linear_onednn.c: linear (kernel/linear.h) with oneDNN's matmul, cut into tiles.
  *
- * A task is 256 rows by 256 columns of the result: one execution of a single-threaded primitive
- * into an f32 tile of 256 KiB, which stays in the L2 cache, then one pass of our own (tile.h) for
- * bias, activation, gate, residual and conversion. The cut costs nothing against the whole product
- * in one call, and the pass is cheaper than oneDNN's post-ops (docs/design/linear.md). A plan holds
- * at most four primitives: whole and remaining rows by whole and remaining columns.
- * Packed weights: a piece for each 256 columns, in the layout that oneDNN asks for. In place: the
- * primitive copies the 256 x K piece itself, again for every task, which the 256 rows pay for.
- * oneDNN 2.6 has its fast path for dense x only, so rows of a strided x are copied first.
+ * A task is a tile of the result: one execution of a single-threaded primitive into an f32 tile
+ * that stays in the L2 cache, then one pass of our own (tile.h) for bias, activation, gate,
+ * residual and conversion. Measured in docs/design/linear.md. A plan holds at most four primitives:
+ * whole and remaining rows by whole and remaining columns. Packed weights: a piece for each tile's
+ * columns, in the layout that oneDNN asks for; tiles are wide and flat, so that rows of out are
+ * written in long runs. In place: the primitive copies its piece of the weights again for every
+ * task, which many rows pay for, so tiles are tall. oneDNN 2.6 has its fast path for dense x only:
+ * rows of a strided x are copied first.
  */
 #include <string.h>
 
@@ -18,7 +18,16 @@
 #include "kernel/cpu/tile.h"
 #include "tensor/convert.h"
 
-enum { TILE_M = 256, TILE_N = 256, LINE = 64 };
+enum {
+    PACKED_M   = 128, /* rows of a tile */
+    SHORT_M    = 64,  /* where a column of the weights has at most SHORT_K elements */
+    SHORT_K    = 2048,
+    PACKED_N   = 1024,
+    IN_PLACE_M = 512,
+    IN_PLACE_N = 256,
+    MAX_TILE_N = 1024,
+    LINE       = 64
+};
 
 typedef struct linear_plan {
     filk_linear_problem p;
@@ -28,6 +37,7 @@ typedef struct linear_plan {
     filk_tile_fn        tile;
     size_t              x_bytes, acc_bytes, thread_bytes; /* workspace of a thread */
     size_t              piece_bytes[2];                   /* packed weights of a tile's columns */
+    int64_t             tile_m, tile_n;
     int64_t             m_tiles, n_tiles;
 } linear_plan;
 
@@ -63,8 +73,8 @@ static dnnl_status_t weight_in_place(const filk_linear_problem *p, int64_t colum
 static fil_status build_product(fil_ctx *ctx, linear_plan *plan, int rest_m, int rest_n)
 {
     const filk_linear_problem *p      = &plan->p;
-    const int64_t              m      = extent(p->m, TILE_M, rest_m);
-    const int64_t              n      = extent(p->n, TILE_N, rest_n);
+    const int64_t              m      = extent(p->m, plan->tile_m, rest_m);
+    const int64_t              n      = extent(p->n, plan->tile_n, rest_n);
     const dnnl_data_type_t     type   = p->dtype == FIL_BF16 ? dnnl_bf16 : dnnl_f32;
     const dnnl_dims_t          x_dims = {m, p->k};
     const dnnl_dims_t          w_dims = {p->k, n};
@@ -92,7 +102,7 @@ static fil_status build_product(fil_ctx *ctx, linear_plan *plan, int rest_m, int
 
 static fil_status build_packing(fil_ctx *ctx, linear_plan *plan, int rest_n)
 {
-    const int64_t n = extent(plan->p.n, TILE_N, rest_n);
+    const int64_t n = extent(plan->p.n, plan->tile_n, rest_n);
     if (!plan->p.packed || n == 0) return FIL_OK;
     const filk_dnn_primitive *whole = &plan->product[0][rest_n];
     const filk_dnn_primitive *used  = whole->primitive != NULL ? whole : &plan->product[1][rest_n];
@@ -115,13 +125,13 @@ static fil_status build(fil_ctx *ctx, linear_plan *plan)
         if (plan->packing[n].scratch > scratch) scratch = plan->packing[n].scratch;
     }
     if (p->x_stride != p->k) {
-        const size_t rows = p->m < TILE_M ? (size_t)p->m : TILE_M;
+        const size_t rows = (size_t)(p->m < plan->tile_m ? p->m : plan->tile_m);
         if (!fili_mul_size(rows * (size_t)element_bytes(p), (size_t)p->k, &plan->x_bytes))
             return FIL_FAIL(ctx, FIL_E_SHAPE, "linear: rows of %lld elements are too long",
                             (long long)p->k);
         plan->x_bytes = padded(plan->x_bytes);
     }
-    plan->acc_bytes    = sizeof(float) * TILE_M * TILE_N;
+    plan->acc_bytes    = sizeof(float) * (size_t)(plan->tile_m * plan->tile_n);
     plan->thread_bytes = plan->x_bytes + plan->acc_bytes + padded(scratch);
     return FIL_OK;
 }
@@ -147,8 +157,10 @@ static fil_status create(fil_ctx *ctx, const void *problem, void **plan)
     FIL_TRY(fili_calloc(ctx, 1, sizeof(linear_plan), "linear plan", plan));
     linear_plan *l = *plan;
     memcpy(&l->p, problem, sizeof l->p);
-    l->m_tiles = fili_task_count(l->p.m, TILE_M);
-    l->n_tiles = fili_task_count(l->p.n, TILE_N);
+    l->tile_m  = !l->p.packed ? IN_PLACE_M : l->p.k <= SHORT_K ? SHORT_M : PACKED_M;
+    l->tile_n  = l->p.packed ? PACKED_N : IN_PLACE_N;
+    l->m_tiles = fili_task_count(l->p.m, l->tile_m);
+    l->n_tiles = fili_task_count(l->p.n, l->tile_n);
     l->tile    = fili_isa_has(ctx->isa, FILI_ISA_AVX512) ? filk_tile_avx512 : filk_tile_avx2;
     FIL_TRY_OR(fail, filk_dnn_open(ctx, &l->dnn));
     FIL_TRY_OR(fail, build(ctx, l));
@@ -169,7 +181,7 @@ static size_t workspace_bytes(const void *plan)
 static size_t packed_bytes(const void *plan)
 {
     const linear_plan *l = plan;
-    return (size_t)(l->p.n / TILE_N) * l->piece_bytes[0] + l->piece_bytes[1];
+    return (size_t)(l->p.n / l->tile_n) * l->piece_bytes[0] + l->piece_bytes[1];
 }
 
 typedef struct pack_state {
@@ -182,8 +194,8 @@ static fil_status pack_task(void *arg, int64_t piece, int32_t worker)
 {
     const pack_state  *s    = arg;
     const linear_plan *l    = s->l;
-    const int          rest = piece == l->p.n / TILE_N;
-    const int64_t      from = piece * TILE_N * l->p.k * element_bytes(&l->p);
+    const int          rest = piece == l->p.n / l->tile_n;
+    const int64_t      from = piece * l->tile_n * l->p.k * element_bytes(&l->p);
     /* oneDNN takes what it only reads through a plain pointer. */
     void *data[2] = {(void *)((uintptr_t)s->weight + (uintptr_t)from),
                      s->packed + (size_t)piece * l->piece_bytes[0]};
@@ -219,7 +231,7 @@ static const void *dense_rows(const linear_plan *l, const void *x, int64_t first
 }
 
 static const float *bias_of(const linear_plan *l, const void *bias, int64_t first, int64_t n,
-                            float widened[TILE_N])
+                            float widened[MAX_TILE_N])
 {
     if (l->p.bias_dtype == FIL_DTYPE_NONE) return NULL;
     if (l->p.bias_dtype == FIL_F32) return (const float *)bias + first;
@@ -231,7 +243,7 @@ static const float *bias_of(const linear_plan *l, const void *bias, int64_t firs
 static void finish_tile(const linear_plan *l, const filk_linear_args *a, const float *acc,
                         fili_range m, fili_range n)
 {
-    float         widened[TILE_N];
+    float         widened[MAX_TILE_N];
     const int64_t columns  = n.end - n.begin;
     const int64_t out_size = l->p.out_dtype == FIL_BF16 ? 2 : 4;
     filk_tile     t        = {.acc             = acc,
@@ -256,10 +268,10 @@ static fil_status tile_task(void *arg, int64_t task, int32_t worker)
     const run_state   *s      = arg;
     const linear_plan *l      = s->l;
     const int64_t      piece  = task / l->m_tiles;
-    const fili_range   m      = fili_task_range(l->p.m, TILE_M, task % l->m_tiles);
-    const fili_range   n      = fili_task_range(l->p.n, TILE_N, piece);
-    const int          rest_m = m.end - m.begin < TILE_M;
-    const int          rest_n = n.end - n.begin < TILE_N;
+    const fili_range   m      = fili_task_range(l->p.m, l->tile_m, task % l->m_tiles);
+    const fili_range   n      = fili_task_range(l->p.n, l->tile_n, piece);
+    const int          rest_m = m.end - m.begin < l->tile_m;
+    const int          rest_n = n.end - n.begin < l->tile_n;
     char              *mine   = s->workspace + (size_t)worker * l->thread_bytes;
     char              *acc    = mine + l->x_bytes;
     const void        *x      = dense_rows(l, s->a->x, m.begin, m.end - m.begin, mine);
@@ -290,26 +302,26 @@ static const char *refuse_other_than(const filk_linear_problem *p, fil_dtype dty
     return p->k > INT32_MAX ? "takes rows below 2^31 elements" : NULL;
 }
 
-const char *filk_linear_bf16_256x256__onednn_refuse(const void *problem)
+const char *filk_linear_bf16_tile__onednn_refuse(const void *problem)
 {
     return refuse_other_than(problem, FIL_BF16);
 }
 
-const char *filk_linear_f32_256x256__onednn_refuse(const void *problem)
+const char *filk_linear_f32_tile__onednn_refuse(const void *problem)
 {
     return refuse_other_than(problem, FIL_F32);
 }
 
-const filk_plan_ops filk_linear_bf16_256x256__onednn_plan = {.create       = create,
-                                                             .destroy      = destroy,
-                                                             .workspace    = workspace_bytes,
-                                                             .packed_bytes = packed_bytes,
-                                                             .pack         = pack,
-                                                             .run          = run};
+const filk_plan_ops filk_linear_bf16_tile__onednn_plan = {.create       = create,
+                                                          .destroy      = destroy,
+                                                          .workspace    = workspace_bytes,
+                                                          .packed_bytes = packed_bytes,
+                                                          .pack         = pack,
+                                                          .run          = run};
 
-const filk_plan_ops filk_linear_f32_256x256__onednn_plan = {.create       = create,
-                                                            .destroy      = destroy,
-                                                            .workspace    = workspace_bytes,
-                                                            .packed_bytes = packed_bytes,
-                                                            .pack         = pack,
-                                                            .run          = run};
+const filk_plan_ops filk_linear_f32_tile__onednn_plan = {.create       = create,
+                                                         .destroy      = destroy,
+                                                         .workspace    = workspace_bytes,
+                                                         .packed_bytes = packed_bytes,
+                                                         .pack         = pack,
+                                                         .run          = run};

@@ -15,7 +15,7 @@ static double element(fil_dtype dtype, const void *data, int64_t at)
 {
     double         v;
     const char    *p    = data;
-    const uint32_t size = fil_dtype_bits((int)dtype) / 8;
+    const uint32_t size = fil_dtype_bits(dtype) / 8;
     fili_convert_row(fili_convert_select(FILI_ISA_REF), FIL_F64, &v, dtype, p + at * (int64_t)size,
                      1);
     return v;
@@ -100,7 +100,7 @@ static size_t packed_bytes(const void *plan)
 {
     const filk_conv3d_problem *p = plan;
     return (size_t)p->c_out * (size_t)p->c_in * (size_t)p->t.kernel * (size_t)p->h.kernel *
-           (size_t)p->w.kernel * (fil_dtype_bits((int)p->dtype) / 8);
+           (size_t)p->w.kernel * (fil_dtype_bits(p->dtype) / 8);
 }
 
 static fil_status pack(fil_ctx *ctx, const void *plan, const void *weight, void *packed,
@@ -124,7 +124,7 @@ static fil_status row_task(void *arg, int64_t task, int32_t worker)
     const filk_conv3d_problem *p     = s->p;
     const int32_t              rows  = filk_conv3d_out(&p->h);
     const int32_t              width = filk_conv3d_out(&p->w);
-    const int64_t              size  = (int64_t)fil_dtype_bits((int)p->out_dtype) / 8;
+    const int64_t              size  = (int64_t)fil_dtype_bits(p->out_dtype) / 8;
     filk_conv3d_at             at    = {.t = (int32_t)(task / rows), .y = (int32_t)(task % rows)};
     (void)worker;
     for (at.x = 0; at.x < width; at.x++)

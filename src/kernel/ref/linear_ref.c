@@ -15,7 +15,7 @@ static double element(fil_dtype dtype, const void *data, int64_t at)
 {
     double         v;
     const char    *p    = data;
-    const uint32_t size = fil_dtype_bits((int)dtype) / 8;
+    const uint32_t size = fil_dtype_bits(dtype) / 8;
     fili_convert_row(fili_convert_select(FILI_ISA_REF), FIL_F64, &v, dtype, p + at * (int64_t)size,
                      1);
     return v;
@@ -88,7 +88,7 @@ static size_t workspace_bytes(const void *plan)
 static size_t packed_bytes(const void *plan)
 {
     const filk_linear_problem *p = plan;
-    return p->packed ? (size_t)p->n * (size_t)p->k * (fil_dtype_bits((int)p->dtype) / 8) : 0;
+    return p->packed ? (size_t)p->n * (size_t)p->k * (fil_dtype_bits(p->dtype) / 8) : 0;
 }
 
 static fil_status pack(fil_ctx *ctx, const void *plan, const void *weight, void *packed,
@@ -109,7 +109,7 @@ static fil_status row_task(void *arg, int64_t i, int32_t worker)
 {
     const run_state           *s    = arg;
     const filk_linear_problem *p    = s->p;
-    const int64_t              size = (int64_t)fil_dtype_bits((int)p->out_dtype) / 8;
+    const int64_t              size = (int64_t)fil_dtype_bits(p->out_dtype) / 8;
     (void)worker;
     for (int64_t j = 0; j < p->n; j++) {
         double       cond;

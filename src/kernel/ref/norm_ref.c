@@ -11,7 +11,7 @@
 
 static void load_row(const filk_norm_problem *p, const filk_norm_args *a, int64_t i, double *row)
 {
-    const int64_t size = (int64_t)fil_dtype_bits((int)p->dtype) / 8;
+    const int64_t size = (int64_t)fil_dtype_bits(p->dtype) / 8;
     fili_convert_row(fili_convert_select(FILI_ISA_REF), FIL_F64, row, p->dtype,
                      (const char *)a->x + i * a->x_stride * size, (size_t)p->dim);
 }
@@ -28,9 +28,11 @@ static moments moments_of(const filk_norm_problem *p, double eps, const double *
     double       square = 0.0;
     if (p->kind != FILK_NORM_RMS)
         for (int64_t d = 0; d < p->dim; d++) {
-            m.mean += row[d] / n;
-            m.mean_abs += fabs(row[d]) / n;
+            m.mean += row[d];
+            m.mean_abs += fabs(row[d]);
         }
+    m.mean /= n;
+    m.mean_abs /= n;
     for (int64_t d = 0; d < p->dim; d++)
         square += (row[d] - m.mean) * (row[d] - m.mean);
     m.inverse = 1.0 / sqrt(square / n + eps);
@@ -96,7 +98,7 @@ static fil_status row_task(void *arg, int64_t i, int32_t worker)
     const run_state         *s    = arg;
     const filk_norm_problem *p    = s->p;
     double                  *out  = s->workspace + (int64_t)worker * p->dim * 2;
-    const int64_t            size = (int64_t)fil_dtype_bits((int)p->out_dtype) / 8;
+    const int64_t            size = (int64_t)fil_dtype_bits(p->out_dtype) / 8;
     filk_norm_oracle_row(p, s->a, i, out, out + p->dim);
     fili_convert_row(fili_convert_select(FILI_ISA_REF), p->out_dtype,
                      (char *)s->a->out + i * s->a->out_stride * size, FIL_F64, out, (size_t)p->dim);
