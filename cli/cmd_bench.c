@@ -206,10 +206,10 @@ static void table_row(const void *user, size_t i, cli_cell *cells)
 {
     const line *l = &((const lines *)user)->line[i];
     cells[0].text = l->name;
-    if (l->density > 0.0) snprintf(cells[1].own, CLI_CELL, "%.1f %%", 100.0 * l->density);
-    snprintf(cells[2].own, CLI_CELL, "%.3f ms", 1e3 * l->seconds);
-    snprintf(cells[3].own, CLI_CELL, "%.4f", l->tflops);
-    snprintf(cells[4].own, CLI_CELL, "%.1f %%", 100.0 * l->fraction);
+    snprintf(cells[1].own, CLI_CELL, "%.3f ms", 1e3 * l->seconds);
+    snprintf(cells[2].own, CLI_CELL, "%.4f", l->tflops);
+    snprintf(cells[3].own, CLI_CELL, "%.1f %%", 100.0 * l->fraction);
+    if (l->density > 0.0) snprintf(cells[4].own, CLI_CELL, "%.1f %%", 100.0 * l->density);
 }
 
 /* The line of what it is compared with, which did `flops` operations. */
@@ -227,12 +227,12 @@ static line other_line(const fil_bench_result *r, const char *name, double densi
 static void print_text(cli_out *out, bench_what what, const fil_bench_result *r)
 {
     static const cli_column columns[] = {
-        {"", false}, {"density", true}, {"time", true}, {"TFLOP/s", true}, {"of peak", true}};
+        {"", false}, {"time", true}, {"TFLOP/s", true}, {"of peak", true}, {"density", true}};
     const bool sparse = r->sparse_efficiency > 0.0;
     lines      all    = {.n = 1};
     char       bytes[CLI_HUMAN];
-    cli_putf(out, "%s, %d thread%s, %d repetitions\n", r->kernel, (int)r->threads,
-             r->threads == 1 ? "" : "s", (int)r->repetitions);
+    cli_putf(out, "%s, %d thread%s, %d repetition%s\n", r->kernel, (int)r->threads,
+             r->threads == 1 ? "" : "s", (int)r->repetitions, r->repetitions == 1 ? "" : "s");
     cli_putf(out, "peak %.4f TFLOP/s (%s); workspace %s\n\n", r->peak_tflops, r->peak,
              cli_human(bytes, r->workspace_bytes));
     all.line[0] = (line){.name     = sparse              ? "sparse"
@@ -248,7 +248,7 @@ static void print_text(cli_out *out, bench_what what, const fil_bench_result *r)
         all.line[all.n++] = other_line(r, "dense attention", 1.0, r->dense_seconds, 2.0 * r->flops);
     else if (what == LINEAR)
         all.line[all.n++] = other_line(r, "product alone", 0.0, r->plain_seconds, r->flops);
-    cli_table(out, columns, 5, (size_t)all.n, table_row, &all);
+    cli_table(out, columns, what == LINEAR ? 4 : 5, (size_t)all.n, table_row, &all);
     if (sparse)
         cli_putf(out, "\n%.2f times as fast as dense; sparse efficiency %.3f\n",
                  r->dense_seconds / r->seconds, r->sparse_efficiency);
@@ -293,7 +293,7 @@ static const cli_option options[] = {
     NUMBER("n", n, "N", "tokens; of linear: columns of the result; default 4096, linear 1536", 1,
            INT32_MAX),
     NUMBER("heads", heads, "N", "heads of attention and mass; default 2", 1, 4096),
-    NUMBER("head-dim", head_dim, "D", "elements of a head; default 128", 1, 128),
+    NUMBER("head-dim", head_dim, "D", "elements of a head, 64 or 128; default 128", 64, 128),
     {.name = "density",
      .kind = CLI_SHARE,
      .arg  = "P",

@@ -29,24 +29,24 @@ extern "C" {
 
 /* What does not apply to a measurement is 0. */
 typedef struct fil_bench_result {
-    const char *kernel; /* static storage */
-    const char *isa;    /* lowest instruction set that the kernel needs */
-    const char *peak;   /* what the peak loop runs on: "vdpbf16ps zmm" */
-    int32_t     threads;
-    int32_t     repetitions;
-    uint64_t    workspace_bytes; /* of the kernel */
-    uint64_t    memory_bytes;    /* of the whole measurement */
-    double      flops;           /* operations of one call; attention: of the kept pairs alone */
-    double      seconds;         /* of one call; median */
-    double      tflops;          /* flops / seconds / 10^12 */
-    double      peak_tflops;     /* of the register-only loop, on as many threads; median */
-    double      fraction_of_peak;
+    const char *kernel;           /* static storage */
+    const char *isa;              /* lowest instruction set that the kernel needs */
+    const char *peak;             /* what the peak loop runs on: "vdpbf16ps zmm" */
+    int32_t     threads;          /* of the context */
+    int32_t     repetitions;      /* that were made, after one that does not count */
+    uint64_t    workspace_bytes;  /* of the kernel */
+    uint64_t    memory_bytes;     /* of the whole measurement */
+    double      flops;            /* operations of one call; attention: of the kept pairs alone */
+    double      seconds;          /* of one call; median */
+    double      tflops;           /* flops / seconds / 10^12 */
+    double      peak_tflops;      /* of the register-only loop, on as many threads; median */
+    double      fraction_of_peak; /* tflops / peak_tflops */
 
     /* Attention. density: kept (query token, key token) pairs over all, sinks counted; work: the
      * same with each key of the tail counted as one. With a mask, dense is the same kernel without
      * it, and sparse_efficiency is the rate of the kept work over that of dense. Mass: dense is
      * attention over the same tokens. */
-    int64_t     n;
+    int64_t     n; /* of linear: columns of the result */
     int32_t     heads, head_dim;
     double      density, work;
     double      dense_seconds;
@@ -80,9 +80,10 @@ typedef struct fil_bench_attention_desc {
     int32_t        sinks;       /* 0; sinks of each head, up to 64 */
     const char    *kernel;      /* NULL: the best */
     int32_t        repetitions; /* up to 99; 0: what fits into two seconds, 5 at least */
-    uint64_t       seed;
+    uint64_t       seed;        /* 0; of the inputs and of a random mask */
 } fil_bench_attention_desc;
 
+/* Fills *desc with the defaults named above. */
 FIL_API void fil_bench_attention_desc_init(fil_bench_attention_desc *desc);
 
 /* E_ARG: a number out of range; E_UNSUP: no kernel takes it, with each one's reason; E_NOMEM;
@@ -100,11 +101,12 @@ typedef struct fil_bench_mass_desc {
     int32_t     heads;       /* 2 */
     int32_t     head_dim;    /* 128 */
     fil_dtype   dtype;       /* FIL_BF16 */
-    const char *kernel;
-    int32_t     repetitions;
-    uint64_t    seed;
+    const char *kernel;      /* NULL: the best */
+    int32_t     repetitions; /* as above */
+    uint64_t    seed;        /* 0 */
 } fil_bench_mass_desc;
 
+/* Both as for attention; a mask there is none. */
 FIL_API void                     fil_bench_mass_desc_init(fil_bench_mass_desc *desc);
 FIL_API FIL_MUSTCHECK fil_status fil_bench_mass(fil_ctx *ctx, const fil_bench_mass_desc *desc,
                                                 fil_bench_result *result);
@@ -115,8 +117,8 @@ FIL_API FIL_MUSTCHECK fil_status fil_bench_mass(fil_ctx *ctx, const fil_bench_ma
 typedef enum fil_bench_epilogue {
     FIL_BENCH_NONE = 0, /* nothing */
     FIL_BENCH_GELU,     /* GELU in its tanh form */
-    FIL_BENCH_SILU,
-    FIL_BENCH_GATE /* gate * y + residual */
+    FIL_BENCH_SILU,     /* x / (1 + exp(-x)) */
+    FIL_BENCH_GATE      /* gate * y + residual */
 } fil_bench_epilogue;
 
 /* y [m, n] = x [m, k] W^T [k, n], weights packed once. */
@@ -124,12 +126,13 @@ typedef struct fil_bench_linear_desc {
     uint32_t           struct_size; /* set by fil_bench_linear_desc_init */
     int64_t            m, k, n;     /* 2,048, 1,536, 1,536 */
     fil_dtype          dtype;       /* FIL_BF16 */
-    fil_bench_epilogue epilogue;
-    const char        *kernel;
-    int32_t            repetitions;
-    uint64_t           seed;
+    fil_bench_epilogue epilogue;    /* FIL_BENCH_NONE */
+    const char        *kernel;      /* NULL: the best */
+    int32_t            repetitions; /* as above */
+    uint64_t           seed;        /* 0 */
 } fil_bench_linear_desc;
 
+/* Both as for attention. The time of packing is not in the result. */
 FIL_API void                     fil_bench_linear_desc_init(fil_bench_linear_desc *desc);
 FIL_API FIL_MUSTCHECK fil_status fil_bench_linear(fil_ctx *ctx, const fil_bench_linear_desc *desc,
                                                   fil_bench_result *result);
@@ -138,7 +141,7 @@ FIL_API FIL_MUSTCHECK fil_status fil_bench_linear(fil_ctx *ctx, const fil_bench_
 
 /* The usual problems of each family, and which kernel takes them. */
 typedef struct fil_kernel_case {
-    const char *family;
+    const char *family; /* "attention", "mass", ... */
     const char *text;   /* "bf16, head dim 128, tail and sinks"; static storage */
     const char *chosen; /* kernel; NULL if none takes it */
 } fil_kernel_case;

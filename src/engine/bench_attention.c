@@ -57,7 +57,8 @@ static fil_status take(bench *b, const fil_bench_attention_desc *desc)
     FIL_CHECK(ctx, d->dtype == FIL_BF16 || d->dtype == FIL_F32, "dtype is %s; expected BF16 or F32",
               fil_dtype_name(d->dtype));
     FIL_TRY(fili_bench_range(ctx, "heads", d->heads, 1, 4096));
-    FIL_TRY(fili_bench_range(ctx, "head_dim", d->head_dim, 1, 128));
+    FIL_CHECK(ctx, d->head_dim == 64 || d->head_dim == 128, "head_dim is %d; expected 64 or 128",
+              d->head_dim);
     FIL_TRY(fili_bench_range(ctx, "mask", d->mask, FIL_BENCH_RANDOM, FIL_BENCH_FRAMES));
     FIL_TRY(fili_bench_range(ctx, "tail", d->tail, 0, 1));
     FIL_TRY(fili_bench_range(ctx, "sinks", d->sinks, 0, FILK_MAX_SINKS));

@@ -40,7 +40,8 @@ static fil_status take_mass(bench *b, const fil_bench_mass_desc *desc)
     if (d->head_dim == 0) d->head_dim = 128;
     FIL_TRY(fili_bench_range(ctx, "n", d->n, 1, INT32_MAX));
     FIL_TRY(fili_bench_range(ctx, "heads", d->heads, 1, 4096));
-    FIL_TRY(fili_bench_range(ctx, "head_dim", d->head_dim, 1, 128));
+    FIL_CHECK(ctx, d->head_dim == 64 || d->head_dim == 128, "head_dim is %d; expected 64 or 128",
+              d->head_dim);
     FIL_TRY(fili_bench_range(ctx, "repetitions", d->repetitions, 0, FILI_BENCH_REPETITIONS));
     FIL_CHECK(ctx, d->dtype == FIL_BF16 || d->dtype == FIL_F32, "dtype is %s; expected BF16 or F32",
               fil_dtype_name(d->dtype));

@@ -1,5 +1,6 @@
 fil_add_test(test_attention_api)
 fil_add_test(test_file_api)
+fil_add_test(test_bench)
 fil_add_test(test_folder)
 
 # The demo checkpoint is written once and opened by test_file_api.

@@ -1,0 +1,17 @@
+# Each names the option, what was expected and what was found.
+filigree bench attention --n 0; test $? = 2 || exit 1
+filigree bench attention --n 2147483648; test $? = 2 || exit 1
+filigree bench mass --heads 0; test $? = 2 || exit 1
+filigree bench mass --heads 4097; test $? = 2 || exit 1
+filigree bench attention --head-dim 63; test $? = 2 || exit 1
+filigree bench attention --sinks 65; test $? = 2 || exit 1
+filigree bench linear --m 0; test $? = 2 || exit 1
+filigree bench linear --k x; test $? = 2 || exit 1
+filigree bench linear --repetitions 100; test $? = 2 || exit 1
+filigree bench attention --density 0; test $? = 2 || exit 1
+filigree bench attention --density 1.01; test $? = 2 || exit 1
+filigree bench attention --density nan; test $? = 2 || exit 1
+filigree bench attention --density -0.5; test $? = 2 || exit 1
+filigree bench attention --density 1e-1; test $? = 2 || exit 1
+filigree bench attention --mask diagonal; test $? = 2 || exit 1
+filigree bench linear --epilogue relu; test $? = 2 || exit 1

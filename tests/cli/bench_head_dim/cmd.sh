@@ -1,0 +1,1 @@
+filigree bench attention --head-dim 96

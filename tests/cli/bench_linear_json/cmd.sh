@@ -1,0 +1,8 @@
+for e in none gelu silu gate; do
+    filigree bench linear --m 20 --k 30 --n 10 --epilogue $e --repetitions 1 --json || exit
+done | python3 -c '
+import json, sys
+rows = [json.loads(line) for line in sys.stdin]
+assert [r["epilogue"] for r in rows] == ["none", "gelu", "silu", "gate"]
+assert all((r["m"], r["k"], r["n"]) == (20, 30, 10) and r["plain_seconds"] > 0 for r in rows)
+'

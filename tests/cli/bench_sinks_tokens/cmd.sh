@@ -1,0 +1,1 @@
+filigree bench attention --n 20 --sinks 30

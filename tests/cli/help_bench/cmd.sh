@@ -1,0 +1,1 @@
+filigree help bench | head -n 1

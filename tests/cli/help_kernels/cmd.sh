@@ -1,0 +1,1 @@
+filigree help kernels | head -n 1

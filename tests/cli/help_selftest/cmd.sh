@@ -1,0 +1,1 @@
+filigree help selftest | head -n 1
