@@ -77,7 +77,7 @@ static void measure(fil_ctx *ctx, const filk_norm_problem *p, const filk_norm_ar
 int main(int argc, char **argv)
 {
     static const int64_t dims[]      = {1536, 5120};
-    const int            repetitions = argc > 1 ? atoi(argv[1]) : 15;
+    const int            repetitions = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 15;
     fil_ctx             *ctx         = NULL;
     fil_options          opt;
     const filk_rope_grid grid = {.f = 4, .h = 32, .w = 32, .head_dim = HEAD};

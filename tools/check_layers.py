@@ -36,7 +36,7 @@ OWNED = [
     (r"(dnnl|oneapi/)", ("src/kernel/",), "oneDNN"),
     (r"jansson\.h", ("src/io/",), "JSON"),
     (r"(libav|libsw|png\.h|sentencepiece)", ("src/io/",), "media and tokenizer libraries"),
-    (r"omp\.h", ("src/base/pool_openmp.c",), "OpenMP"),
+    (r"omp\.h", ("src/base/pool_openmp.c", "src/kernel/cpu/onednn.c"), "OpenMP"),
     (r"cpuid\.h", ("src/base/cpu.c",), "CPU detection"),
     (r"(.mmintrin\.h|amx.*intrin\.h|arm_.*\.h)", ("src/kernel/", "src/tensor/"), "vector intrinsics"),
     (r"sanitizer/", ("src/base/",), "sanitizer interface"),

@@ -35,8 +35,10 @@ LIBRARY_RULES = [
     (CALL % "exit|_Exit|_exit|quick_exit|abort|raise|kill|longjmp", (), "ends the process"),
     (CALL % "printf|vprintf|fprintf|vfprintf|puts|fputs|putchar|putc|fputc|perror|fwrite", (),
      "prints; use the log callback"),
-    (CALL % "signal|sigaction|setlocale|fesetround|omp_set_\\w+|setenv|putenv|system|popen", (),
+    (CALL % "signal|sigaction|setlocale|fesetround|setenv|putenv|system|popen", (),
      "changes the process"),
+    # nthreads-var belongs to the calling thread; onednn.c sets it to 1 and back.
+    (CALL % "omp_set_\\w+", ("src/kernel/cpu/onednn.c",), "changes OpenMP settings"),
     (CALL % "malloc|calloc|realloc|free|aligned_alloc|posix_memalign|strdup|strndup",
      ("src/base/ctx.c", "src/base/os_posix.c"), "goes past the context's memory; use fili_alloc"),
     (CALL % "alloca|__builtin_alloca", (), "takes stack without a bound"),

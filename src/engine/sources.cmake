@@ -1,9 +1,9 @@
 list(APPEND FIL_SOURCES
     engine/attention_api.c
-    engine/bench_attention.c
-    engine/bench_linear.c
+    engine/attention_bench.c
+    engine/linear_bench.c
     engine/bench_mask.c
-    engine/bench_mass.c
+    engine/mass_bench.c
     engine/bench_run.c
     engine/file_api.c
     engine/folder_api.c

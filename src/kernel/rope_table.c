@@ -36,10 +36,12 @@ fil_status fili_rope_table(fil_ctx *ctx, const filk_rope_grid *grid, const int32
         const int64_t at = order != NULL ? order[i] : i;
         FIL_CHECK(ctx, at >= 0 && at < tokens, "rope: token %lld lies outside the grid",
                   (long long)at);
-        float *c = cos_table + i * half;
-        float *s = sin_table + i * half;
-        axis((double)(at / ((int64_t)h * w)), time, c, s);
-        axis((double)(at / w % h), space, c + time / 2, s + time / 2);
+        float        *c     = cos_table + i * half;
+        float        *s     = sin_table + i * half;
+        const int64_t frame = at / ((int64_t)h * w);
+        const int64_t row   = at / w % h;
+        axis((double)frame, time, c, s);
+        axis((double)row, space, c + time / 2, s + time / 2);
         axis((double)(at % w), space, c + time / 2 + space / 2, s + time / 2 + space / 2);
     }
     return FIL_OK;

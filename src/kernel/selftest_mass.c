@@ -79,8 +79,8 @@ static void compare_block(filk_st *st, const filk_mass_problem *p, const filk_ma
 {
     double *mass      = sums;
     double *tolerance = sums + p->mk;
-    double *row       = sums + 2 * p->mk;
-    double *cond      = sums + 3 * p->mk;
+    double *row       = sums + 2 * (int64_t)p->mk;
+    double *cond      = sums + 3 * (int64_t)p->mk;
     for (int32_t b = 0; b < p->mk; b++) {
         mass[b]      = 0.0;
         tolerance[b] = TINY;

@@ -273,8 +273,9 @@ static void project(fil_ctx *ctx, const filk_row *row, const char *what, float *
                                     .dim       = DIM,
                                     .dtype     = FIL_F32,
                                     .out_dtype = FIL_F32};
-    const filk_norm_args    args = {
-           .x = x, .x_stride = DIM, .out = a, .out_stride = DIM, .a = e0 + DIM, .b = e0, .eps = 1e-6f};
+    filk_norm_args          args = {.x = x, .out = a, .a = e0 + DIM, .b = e0, .eps = 1e-6f};
+    args.x_stride                = DIM;
+    args.out_stride              = DIM;
     run_norm(row, &p, &args, 2);
     snprintf(name, sizeof name, "blocks.0.attn1.to_%s.weight", what);
     float *weight = fixture_f32(ctx, WEIGHTS, name, &n);

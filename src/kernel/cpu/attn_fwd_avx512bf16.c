@@ -44,14 +44,17 @@ static size_t scratch_bytes(int32_t head_dim)
     return sizeof(scratch);
 }
 
+/* Elements 0 to 15 of two rows by turns; 16 more gives those from 16 to 31. */
+static const _Alignas(64) uint16_t interleave[32] = {0,  32, 1,  33, 2,  34, 3,  35, 4,  36, 5,
+                                                     37, 6,  38, 7,  39, 8,  40, 9,  41, 10, 42,
+                                                     11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
+
 static void pack(const void *const k[FILK_PANEL], const void *const v[FILK_PANEL], int32_t head_dim,
                  void *k_panel, void *v_panel)
 {
     char *vp = v_panel;
     pack_keys(k, head_dim, k_panel);
-    const __m512i low =
-        _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6,
-                         37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    const __m512i low  = _mm512_load_si512(interleave);
     const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
     for (int i = 0; i < FILK_PANEL; i += 2)
         for (int32_t d = 0; d < head_dim; d += 32) {

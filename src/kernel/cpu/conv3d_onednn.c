@@ -68,10 +68,11 @@ static row_block block_of(const conv_plan *plan, int32_t first)
     const int32_t              rows = left < plan->grain ? left : plan->grain;
     const int32_t              from = input_row(p, first);
     const int32_t              to   = input_row(p, first + rows - 1) + p->h.kernel;
-    const row_block            b    = {.rows = rows,
-                                       .in_rows = (to < p->h.size ? to : p->h.size) - (from > 0 ? from : 0),
-                                       .before = from < 0 ? -from : 0,
-                                       .after  = to > p->h.size ? to - p->h.size : 0};
+    const int32_t              end  = to < p->h.size ? to : p->h.size;
+    const row_block            b    = {.rows    = rows,
+                                       .in_rows = end - (from > 0 ? from : 0),
+                                       .before  = from < 0 ? -from : 0,
+                                       .after   = to > p->h.size ? to - p->h.size : 0};
     return b;
 }
 

@@ -246,6 +246,7 @@ static void finish_tile(const linear_plan *l, const filk_linear_args *a, const f
     float         widened[MAX_TILE_N];
     const int64_t columns  = n.end - n.begin;
     const int64_t out_size = l->p.out_dtype == FIL_BF16 ? 2 : 4;
+    char         *out      = (char *)a->out + (m.begin * a->out_stride + n.begin) * out_size;
     filk_tile     t        = {.acc             = acc,
                               .acc_stride      = columns,
                               .rows            = m.end - m.begin,
@@ -254,9 +255,9 @@ static void finish_tile(const linear_plan *l, const filk_linear_args *a, const f
                               .bias            = bias_of(l, a->bias, n.begin, columns, widened),
                               .residual_dtype  = FIL_F32,
                               .residual_stride = a->residual_stride,
-                              .out       = (char *)a->out + (m.begin * a->out_stride + n.begin) * out_size,
-                              .out_dtype = l->p.out_dtype,
-                              .out_stride = a->out_stride};
+                              .out             = out,
+                              .out_dtype       = l->p.out_dtype,
+                              .out_stride      = a->out_stride};
     if (a->gate != NULL) t.gate = a->gate + n.begin;
     if (a->residual != NULL) t.residual = a->residual + m.begin * a->residual_stride + n.begin;
     l->tile(&t);

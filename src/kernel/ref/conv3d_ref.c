@@ -115,6 +115,7 @@ static fil_status pack(fil_ctx *ctx, const void *plan, const void *weight, void 
 typedef struct run_state {
     const filk_conv3d_problem *p;
     const filk_conv3d_args    *a;
+    int32_t                    rows; /* of an output frame, at least 1 */
 } run_state;
 
 /* One row of one output frame. */
@@ -122,10 +123,9 @@ static fil_status row_task(void *arg, int64_t task, int32_t worker)
 {
     const run_state           *s     = arg;
     const filk_conv3d_problem *p     = s->p;
-    const int32_t              rows  = filk_conv3d_out(&p->h);
     const int32_t              width = filk_conv3d_out(&p->w);
     const int64_t              size  = (int64_t)fil_dtype_bits(p->out_dtype) / 8;
-    filk_conv3d_at             at    = {.t = (int32_t)(task / rows), .y = (int32_t)(task % rows)};
+    filk_conv3d_at at = {.t = (int32_t)(task / s->rows), .y = (int32_t)(task % s->rows)};
     (void)worker;
     for (at.x = 0; at.x < width; at.x++)
         for (at.o = 0; at.o < p->c_out; at.o++) {
@@ -140,10 +140,12 @@ static fil_status row_task(void *arg, int64_t task, int32_t worker)
 
 static fil_status run(fil_ctx *ctx, const void *plan, const void *args, void *workspace)
 {
-    run_state s = {.p = plan, .a = args};
+    run_state     s      = {.p = plan, .a = args};
+    const int32_t frames = filk_conv3d_out(&s.p->t);
     (void)workspace;
-    return fili_pool_run(
-        ctx, "conv3d", (int64_t)filk_conv3d_out(&s.p->t) * filk_conv3d_out(&s.p->h), row_task, &s);
+    s.rows = filk_conv3d_out(&s.p->h);
+    if (s.rows < 1) return FIL_OK; /* the kernel is larger than the image: nothing comes out */
+    return fili_pool_run(ctx, "conv3d", (int64_t)frames * s.rows, row_task, &s);
 }
 
 const filk_plan_ops filk_conv3d_any_pixel__ref_plan = {.create       = create,

@@ -1,4 +1,4 @@
-/* engine/bench_linear.c: fil_bench_linear: a product with its epilogue against the product alone.
+/* engine/linear_bench.c: fil_bench_linear: a product with its epilogue against the product alone.
  *
  * Linear is measured against the same row without bias and epilogue into f32, which is the product
  * alone: the difference is what the epilogue costs.

@@ -1,4 +1,4 @@
-/* engine/bench_mass.c: fil_bench_mass: block mass against dense attention over the same tokens,
+/* engine/mass_bench.c: fil_bench_mass: block mass against dense attention over the same tokens,
  * which is what a calibration would run anyway, and against the peak.
  */
 #include <math.h>
