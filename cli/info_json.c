@@ -88,7 +88,7 @@ void info_json_total(cli_out *out, const info_sum *sum)
     for (int d = 0; d < INFO_DTYPES; d++) {
         if (sum->dtype[d].tensors == 0) continue;
         cli_json_open(out, "dtype");
-        cli_json_text(out, "dtype", fil_dtype_name(d));
+        cli_json_text(out, "dtype", fil_dtype_name((fil_dtype)d));
         counts(out, &sum->dtype[d]);
         cli_json_close(out);
     }

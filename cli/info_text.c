@@ -103,7 +103,7 @@ static void sum_row(const void *user, size_t i, cli_cell *cells)
     const sum_rows   *rows  = user;
     const bool        last  = i == rows->n;
     const info_count *count = last ? &rows->sum->all : &rows->sum->dtype[rows->dtype[i]];
-    cells[0].text           = last ? "total" : fil_dtype_name(rows->dtype[i]);
+    cells[0].text           = last ? "total" : fil_dtype_name((fil_dtype)rows->dtype[i]);
     cell_number(&cells[1], count->tensors);
     cell_number(&cells[2], count->parameters);
     cell_number(&cells[3], count->bytes);
@@ -145,8 +145,8 @@ static void dtype_list(char *text, size_t size, const info_sum *sum)
     size_t n = 0;
     for (int d = 0; d < INFO_DTYPES && n < size; d++)
         if (sum->dtype[d].tensors != 0)
-            n +=
-                (size_t)snprintf(text + n, size - n, "%s%s", n != 0 ? ", " : "", fil_dtype_name(d));
+            n += (size_t)snprintf(text + n, size - n, "%s%s", n != 0 ? ", " : "",
+                                  fil_dtype_name((fil_dtype)d));
 }
 
 static void file_row(const void *user, size_t i, cli_cell *cells)

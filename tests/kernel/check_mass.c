@@ -80,7 +80,7 @@ static void fill(row_tensor *t, check_rng *rng, int64_t n, int32_t heads, int32_
         for (int32_t h = 0; h < heads; h++)
             check_fill_normal(rng, t->dtype,
                               t->buffer.data +
-                                  row_tensor_at(t, i, h, 0) * (fil_dtype_bits((int)t->dtype) / 8),
+                                  row_tensor_at(t, i, h, 0) * (fil_dtype_bits(t->dtype) / 8),
                               D, sigma);
 }
 

@@ -55,7 +55,7 @@ typedef struct row_tensor {
 static inline void row_tensor_make(row_tensor *t, check_rng *rng, fil_dtype dtype, int64_t n,
                                    int32_t heads, int32_t D)
 {
-    const size_t element = fil_dtype_bits((int)dtype) / 8;
+    const size_t element = fil_dtype_bits(dtype) / 8;
     t->dtype             = dtype;
     if (check_chance(rng, 30)) { /* heads outermost */
         t->view.stride_n = D + check_between(rng, 0, 1) * check_between(rng, 1, 40);

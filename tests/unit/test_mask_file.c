@@ -409,7 +409,7 @@ static size_t drop(part *parts, size_t n, const char *name)
 
 static uint64_t bytes_of(const fil_tensor_desc *t)
 {
-    uint64_t n = fil_dtype_bits((int)t->dtype) / 8;
+    uint64_t n = fil_dtype_bits(t->dtype) / 8;
     for (uint32_t i = 0; i < t->rank; i++)
         n *= (uint64_t)t->shape[i];
     return n;
@@ -549,7 +549,7 @@ static void a_broken_file_is_refused_with_a_sentence(void **state)
         put_broken(ctx, path, &table[i]);
         const fil_status status = open_and_read(ctx, path);
         if (status != table[i].status)
-            fail_msg("file %zu: %s, %s", i, fil_status_name((int)status),
+            fail_msg("file %zu: %s, %s", i, fil_status_name(status),
                      fil_ctx_error(ctx)->message);
         if (status != FIL_OK) says(ctx, table[i].text);
         assert_int_equal(fil_ctx_error(ctx)->status, status);

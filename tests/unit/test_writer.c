@@ -68,7 +68,7 @@ static void draw_desc(fil_tensor_desc *t)
     t->rank  = (uint32_t)below(FIL_MAX_RANK + 1);
     for (uint32_t d = 0; d < t->rank; d++)
         t->shape[d] = below(16) == 0 ? 0 : (int64_t)below(4) + 1;
-    if (fil_dtype_bits((int)t->dtype) >= 8) return;
+    if (fil_dtype_bits(t->dtype) >= 8) return;
     if (t->rank == 0) t->rank = 1; /* below a byte: whole bytes by the last dimension */
     t->shape[t->rank - 1] = (int64_t)below(3) * 8;
 }
@@ -232,7 +232,7 @@ static void check_content(fil_ctx *ctx, const char *path, const model *m)
         assert_int_equal(e->rank, m->descs[i].rank);
         assert_memory_equal(e->shape, m->descs[i].shape, e->rank * sizeof e->shape[0]);
         assert_int_equal(e->bytes, m->bytes[i]);
-        const uint32_t bits = fil_dtype_bits((int)e->dtype);
+        const uint32_t bits = fil_dtype_bits(e->dtype);
         assert_int_equal(e->offset % (bits < 8 ? 1 : bits / 8), 0);
         unsigned char *copy = malloc((size_t)e->bytes + 1);
         assert_int_equal(fili_tensors_read(&set, e, 0, copy, e->bytes), FIL_OK);

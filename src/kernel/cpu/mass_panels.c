@@ -66,7 +66,7 @@ static void lay_out(run_state *s, char *at, int32_t n_threads)
 /* 16 keys from `token` on, of which `lanes` are there. */
 static void pack_panel(const run_state *s, int32_t slot, int32_t panel, int32_t token)
 {
-    const size_t element = fil_dtype_bits((int)s->p->dtype) / 8;
+    const size_t element = fil_dtype_bits(s->p->dtype) / 8;
     const void  *rows[FILK_PANEL];
     for (int32_t i = 0; i < FILK_PANEL; i++)
         rows[i] = i < s->lanes[panel]
