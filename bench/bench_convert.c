@@ -26,7 +26,7 @@ typedef struct buffers {
 
 static size_t size_of(fil_dtype dtype)
 {
-    return fil_dtype_bits((int)dtype) / 8;
+    return fil_dtype_bits(dtype) / 8;
 }
 
 static int by_value(const void *a, const void *b)

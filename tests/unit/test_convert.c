@@ -216,8 +216,8 @@ static void check_base(int source)
             const uint64_t want = reference(to, from->f, code);
             if (code_at(to, got, j) != want)
                 fail_msg("%s 0x%llx to %s gives 0x%llx; expected 0x%llx",
-                         fil_dtype_name((int)from->f->dtype), (unsigned long long)code,
-                         fil_dtype_name((int)to->dtype), (unsigned long long)code_at(to, got, j),
+                         fil_dtype_name(from->f->dtype), (unsigned long long)code,
+                         fil_dtype_name(to->dtype), (unsigned long long)code_at(to, got, j),
                          (unsigned long long)want);
         }
         free(got);

@@ -67,9 +67,9 @@ static fil_status run_nothing(fil_ctx *c, const void *problem, const void *args,
 #endif
 
 static const filk_row rows[] = {
-    {"filk_op_a__foreign", NO_CPU, 90, takes_all, no_workspace, run_nothing},
-    {"filk_op_b__ref", FILI_ISA_REF, 50, refuses_negative, no_workspace, run_nothing},
-    {"filk_op_c__ref", FILI_ISA_REF, 10, refuses_negative, no_workspace, run_nothing}};
+    {"filk_op_a__foreign", NO_CPU, 90, takes_all, no_workspace, run_nothing, NULL},
+    {"filk_op_b__ref", FILI_ISA_REF, 50, refuses_negative, no_workspace, run_nothing, NULL},
+    {"filk_op_c__ref", FILI_ISA_REF, 10, refuses_negative, no_workspace, run_nothing, NULL}};
 static const filk_family family  = {.name = "op", .rows = rows, .n_rows = 3};
 static const int         plain   = 1;
 static const int         unloved = -1;
@@ -98,7 +98,7 @@ static void a_reference_row_that_runs_anywhere_stands_last(void **state)
     }
 }
 
-static void names_are_unique_and_end_in_their_instruction_set(void **state)
+static void names_are_unique_and_end_in_their_instruction_set_or_library(void **state)
 {
     (void)state;
     FOR_FAMILIES(f)
@@ -107,7 +107,7 @@ static void names_are_unique_and_end_in_their_instruction_set(void **state)
         const char     *mark = strstr(row->name, "__");
         assert_int_equal(strncmp(row->name, "filk_", 5), 0);
         assert_non_null(mark);
-        assert_string_equal(mark + 2, fili_isa_name(row->isa));
+        if (strcmp(mark + 2, "onednn") != 0) assert_string_equal(mark + 2, fili_isa_name(row->isa));
         for (int32_t j = 0; j < i; j++)
             assert_string_not_equal(row->name, filk_families[f]->rows[j].name);
     }
@@ -270,7 +270,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(priority_falls_down_each_list, enter_ctx),
         cmocka_unit_test_setup(a_reference_row_that_runs_anywhere_stands_last, enter_ctx),
-        cmocka_unit_test_setup(names_are_unique_and_end_in_their_instruction_set, enter_ctx),
+        cmocka_unit_test_setup(names_are_unique_and_end_in_their_instruction_set_or_library,
+                               enter_ctx),
         cmocka_unit_test_setup(disabled_rows_of_every_family_fit_their_bits, enter_ctx),
         cmocka_unit_test_setup(a_refusal_has_a_reason_and_an_acceptance_none, enter_ctx),
         cmocka_unit_test_setup(every_attention_row_says_why_it_refuses_head_dim_129, enter_ctx),
