@@ -1,11 +1,11 @@
 list(APPEND FIL_SOURCES
     engine/attention_api.c
-    engine/bench_attention.c
-    engine/bench_linear.c
-    engine/bench_mask.c
-    engine/bench_mass.c
-    engine/bench_run.c
     engine/file_api.c
     engine/folder_api.c
     engine/kernels_api.c
+    engine/measure_attention.c
+    engine/measure_linear.c
+    engine/measure_mask.c
+    engine/measure_mass.c
+    engine/measure_run.c
     engine/order_api.c)

@@ -1,4 +1,4 @@
-/* engine/bench_linear.c: fil_bench_linear: a product with its epilogue against the product alone.
+/* engine/measure_linear.c: fil_bench_linear: a product with its epilogue against the product alone.
  *
  * Linear is measured against the same row without bias and epilogue into f32, which is the product
  * alone: the difference is what the epilogue costs.
@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/bench_run.h"
+#include "engine/measure_run.h"
 #include "kernel/linear.h"
 
 typedef struct bench {
