@@ -549,8 +549,7 @@ static void a_broken_file_is_refused_with_a_sentence(void **state)
         put_broken(ctx, path, &table[i]);
         const fil_status status = open_and_read(ctx, path);
         if (status != table[i].status)
-            fail_msg("file %zu: %s, %s", i, fil_status_name(status),
-                     fil_ctx_error(ctx)->message);
+            fail_msg("file %zu: %s, %s", i, fil_status_name(status), fil_ctx_error(ctx)->message);
         if (status != FIL_OK) says(ctx, table[i].text);
         assert_int_equal(fil_ctx_error(ctx)->status, status);
         assert_int_equal(fil_ctx_memory(ctx).used, 0);
