@@ -1,11 +1,11 @@
 list(APPEND FIL_SOURCES
     engine/attention_api.c
-    engine/attention_bench.c
-    engine/linear_bench.c
-    engine/bench_mask.c
-    engine/mass_bench.c
-    engine/bench_run.c
     engine/file_api.c
     engine/folder_api.c
     engine/kernels_api.c
+    engine/measure_attention.c
+    engine/measure_linear.c
+    engine/measure_mask.c
+    engine/measure_mass.c
+    engine/measure_run.c
     engine/order_api.c)

@@ -1,4 +1,4 @@
-/* tests/unit/test_bench.c: measurements (filigree/bench.h, engine/bench_*.c, kernel/cpu/peak.h).
+/* tests/unit/test_bench.c: measurements (filigree/bench.h, engine/measure_*.c, kernel/cpu/peak.h).
  * What is measured cannot be foreseen; that figures fit each other, that masks keep what was asked
  * for, and that bad requests and missing memory are refused, can.
  */
@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "engine/bench_mask.h"
-#include "engine/bench_run.h"
+#include "engine/measure_mask.h"
+#include "engine/measure_run.h"
 #include "sparse/mask_file.h"
 #include "support/cmocka_all.h"
 #include "support/fault.h"

@@ -22,7 +22,9 @@
 
 /* ---- the broken row ------------------------------------------------------------------------- */
 
-static enum { WHOLE, OFF, NAN_OUT, BAD_LSE, REFUSES, UNWRITTEN } damage;
+typedef enum broken { WHOLE, OFF, NAN_OUT, BAD_LSE, REFUSES, UNWRITTEN } broken;
+
+static broken damage;
 
 #if defined(__x86_64__)
 fil_status __real_filk_attn_fwd_bf16_p16__avx512bf16_run(fil_ctx *c, const void *problem,
@@ -109,7 +111,7 @@ static const filk_row *broken_row(void)
 }
 
 /* Breaks the row and checks that it alone is found. */
-static told_of find_damage(int how)
+static told_of find_damage(broken how)
 {
     told_of t        = {.rows = 0};
     int32_t n_failed = 0;

@@ -1,12 +1,12 @@
-/* engine/bench_run.h: what the measurements of filigree/bench.h share: repetitions in turn,
+/* engine/measure_run.h: what the measurements of filigree/bench.h share: repetitions in turn,
  * medians, inputs, options.
  *
  * A measurement lists what is to be run; the peak loop is one more entry. Every repetition runs all
  * of them once, so that a slow second of the machine falls on each alike; one round before counts
  * for nothing but the number of repetitions.
  */
-#ifndef FILI_ENGINE_BENCH_RUN_H
-#define FILI_ENGINE_BENCH_RUN_H
+#ifndef FILI_ENGINE_MEASURE_RUN_H
+#define FILI_ENGINE_MEASURE_RUN_H
 
 #include "base/arena.h"
 #include "filigree/bench.h"

@@ -1,10 +1,10 @@
-/* engine/bench_mask.c: making and counting the masks of measurements (bench_mask.h).
+/* engine/measure_mask.c: making and counting the masks of measurements (measure_mask.h).
  *
  * A random row is a sample without replacement (Floyd's: n draws for n blocks, Bentley and Floyd
  * 1987), drawn by Philox from (seed, head, row): the same for any order of making.
  */
 #include "base/rng.h"
-#include "engine/bench_mask.h"
+#include "engine/measure_mask.h"
 
 #define STREAM 0x6d61736bu /* apart from the streams of tensors */
 

@@ -1,12 +1,16 @@
+<<<<<<<< HEAD:src/engine/mass_bench.c
 /* engine/mass_bench.c: fil_bench_mass: block mass against dense attention over the same tokens,
+========
+/* engine/measure_mass.c: fil_bench_mass: block mass against dense attention over the same tokens,
+>>>>>>>> wt-bench:src/engine/measure_mass.c
  * which is what a calibration would run anyway, and against the peak.
  */
 #include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "engine/bench_mask.h"
-#include "engine/bench_run.h"
+#include "engine/measure_mask.h"
+#include "engine/measure_run.h"
 #include "kernel/mass.h"
 
 typedef struct bench {

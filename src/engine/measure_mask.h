@@ -1,10 +1,10 @@
-/* engine/bench_mask.h: blocks and masks for measurements: random, window, frames, or from a file.
+/* engine/measure_mask.h: blocks and masks for measurements: random, window, frames, or from a file.
  *
  * Every row of a made mask keeps the same number of blocks, so that density is what was asked for
  * up to the rounding to whole blocks.
  */
-#ifndef FILI_ENGINE_BENCH_MASK_H
-#define FILI_ENGINE_BENCH_MASK_H
+#ifndef FILI_ENGINE_MEASURE_MASK_H
+#define FILI_ENGINE_MEASURE_MASK_H
 
 #include "filigree/bench.h"
 #include "sparse/mask.h"

@@ -1,12 +1,12 @@
-/* engine/bench_run.c: rounds, medians and inputs of measurements (bench_run.h). The median of an
- * even number of values is the mean of the middle two.
+/* engine/measure_run.c: rounds, medians and inputs of measurements (measure_run.h). The median of
+ * an even number of values is the mean of the middle two.
  */
 #include <stddef.h>
 #include <string.h>
 
 #include "base/checked.h"
 #include "base/rng.h"
-#include "engine/bench_run.h"
+#include "engine/measure_run.h"
 #include "tensor/convert.h"
 
 #define BUDGET 2.0 /* seconds */

@@ -1,4 +1,8 @@
+<<<<<<<< HEAD:src/engine/attention_bench.c
 /* engine/attention_bench.c: fil_bench_attention: sparse against dense attention against the peak.
+========
+/* engine/measure_attention.c: fil_bench_attention: sparse against dense attention against the peak.
+>>>>>>>> wt-bench:src/engine/measure_attention.c
  *
  * All heads have sinks of one list, spread evenly. The tail's keys and values are normal with the
  * deviation of a mean of 64: pooling them is another kernel and is not timed here. Logits are those
@@ -9,8 +13,8 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "engine/bench_mask.h"
-#include "engine/bench_run.h"
+#include "engine/measure_mask.h"
+#include "engine/measure_run.h"
 #include "kernel/attention.h"
 #include "sparse/mask_file.h"
 
