@@ -1,8 +1,4 @@
-<<<<<<<< HEAD:src/engine/attention_bench.c
-/* engine/attention_bench.c: fil_bench_attention: sparse against dense attention against the peak.
-========
 /* engine/measure_attention.c: fil_bench_attention: sparse against dense attention against the peak.
->>>>>>>> wt-bench:src/engine/measure_attention.c
  *
  * All heads have sinks of one list, spread evenly. The tail's keys and values are normal with the
  * deviation of a mean of 64: pooling them is another kernel and is not timed here. Logits are those

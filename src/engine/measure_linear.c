@@ -1,8 +1,4 @@
-<<<<<<<< HEAD:src/engine/linear_bench.c
-/* engine/linear_bench.c: fil_bench_linear: a product with its epilogue against the product alone.
-========
 /* engine/measure_linear.c: fil_bench_linear: a product with its epilogue against the product alone.
->>>>>>>> wt-bench:src/engine/measure_linear.c
  *
  * Linear is measured against the same row without bias and epilogue into f32, which is the product
  * alone: the difference is what the epilogue costs.

@@ -1,8 +1,4 @@
-<<<<<<<< HEAD:src/engine/mass_bench.c
-/* engine/mass_bench.c: fil_bench_mass: block mass against dense attention over the same tokens,
-========
 /* engine/measure_mass.c: fil_bench_mass: block mass against dense attention over the same tokens,
->>>>>>>> wt-bench:src/engine/measure_mass.c
  * which is what a calibration would run anyway, and against the peak.
  */
 #include <math.h>
