@@ -7,4 +7,5 @@ list(APPEND FIL_SOURCES
     sparse/mask_shape.c
     sparse/order.c
     sparse/order_cubes.c
-    sparse/order_hilbert.c)
+    sparse/order_hilbert.c
+    sparse/recall.c)
