@@ -93,7 +93,7 @@ FIL_API void                     fil_mask_clear(fil_mask *mask);
 FIL_API void                     fil_mask_fill(fil_mask *mask);
 FIL_API FIL_MUSTCHECK fil_status fil_mask_set(fil_mask *mask, int32_t head, int32_t q_block,
                                               int32_t k_block, int keep);
-/* The bit, or 0 outside the mask. */
+/* The bit, or 0 outside the mask; of a mask for all heads alike, any head from 0 on. */
 FIL_API int fil_mask_get(const fil_mask *mask, int32_t head, int32_t q_block, int32_t k_block);
 
 /* *density = kept (query token, key token) pairs over all pairs, over all heads; blocks have these
@@ -103,8 +103,9 @@ FIL_API FIL_MUSTCHECK fil_status fil_mask_density(const fil_mask *mask, const in
                                                   const int32_t *k_offsets, double *density);
 
 /* Reads mask number `index` of a mask file (format filigree.mask.1), whose blocks must be those of
- * the offsets given [M+1] on both sides (the same for queries and keys). E_MISMATCH: another grid,
- * order or number of blocks; E_FORMAT, E_IO, E_NOMEM. */
+ * the offsets given [M+1] on both sides (the same for queries and keys). E_MISMATCH: other blocks;
+ * grid and order are not compared, and two orders may be cut alike. E_ARG: no such mask, or NULL;
+ * E_FORMAT, E_LIMIT, E_IO, E_NOMEM. */
 FIL_API FIL_MUSTCHECK fil_status fil_mask_read(fil_ctx *ctx, const char *path, int32_t index,
                                                const int32_t *offsets, int32_t n_blocks,
                                                fil_mask **out);
@@ -150,8 +151,8 @@ FIL_API const char *fil_attn_plan_kernel(const fil_attn_plan *plan);
 /* ---- run ------------------------------------------------------------------------------------ */
 
 /* A tensor [tokens, heads, head_dim]: element (token, head, d) lies at
- * data + (token * stride_token + head * stride_head + d) elements. Strides are >= 0; data need only
- * the alignment of an element. */
+ * data + (token * stride_token + head * stride_head + d) elements. Strides are >= 0, and those of
+ * out such that no two rows overlap; data need only the alignment of an element. */
 typedef struct fil_attn_view {
     const void *data;
     int64_t     stride_token, stride_head;
@@ -188,10 +189,12 @@ typedef struct fil_attn_io {
 FIL_API void fil_attn_io_init(fil_attn_io *io);
 
 /* out_i = sum_j p_ij v_j / sum_j p_ij with p_ij = exp(scale q_i.k_j), j over the keys that i keeps.
- * A row that keeps nothing gives 0, and lse -inf. A NaN or infinity in a token that a row does not
- * keep has no effect on it. The same bits for any number of threads. workspace: see
+ * A row that keeps nothing gives 0, and lse -inf. Without a tail, a NaN or infinity in a token that
+ * a row does not keep has no effect on it; one in a pooled key or value that counts may reach every
+ * row, also those that keep its block. The same bits for any number of threads. workspace: see
  * fil_attn_plan_workspace; not read by anybody else during the call.
- * E_ARG: NULL, a negative stride, unaligned workspace, sinks that do not rise or lie outside, a
+ * E_ARG: NULL, a negative stride or one beyond the address space, rows of out that overlap,
+ * unaligned workspace, sinks that do not rise or lie outside, a
  * factor that is not above 0; E_SHAPE: a mask of another size; E_CANCELLED. Inputs are checked
  * before anything is written; out is undefined after E_CANCELLED alone. */
 FIL_API FIL_MUSTCHECK fil_status fil_attn_run(fil_attn_plan *plan, const fil_attn_io *io,
@@ -209,7 +212,7 @@ typedef struct fil_kernel_info {
 } fil_kernel_info;
 
 /* Number of implementations, and the i-th: families one after the other, best first. i out of range
- * gives zeros. */
+ * or a NULL context gives zeros. */
 FIL_API int32_t fil_kernels(const fil_ctx *ctx);
 FIL_API void    fil_kernel_get(const fil_ctx *ctx, int32_t i, fil_kernel_info *info);
 

@@ -146,7 +146,7 @@ typedef struct fil_kernel_case {
     const char *chosen; /* kernel; NULL if none takes it */
 } fil_kernel_case;
 
-/* Number of cases, and the i-th; i out of range gives zeros. */
+/* Number of cases, and the i-th; i out of range or a NULL context gives zeros. */
 FIL_API int32_t fil_kernel_cases(const fil_ctx *ctx);
 FIL_API void    fil_kernel_case_get(const fil_ctx *ctx, int32_t i, fil_kernel_case *out);
 

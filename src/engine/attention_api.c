@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/mem.h"
 #include "engine/handles.h"
 #include "kernel/attention.h"
@@ -142,13 +143,44 @@ void fil_attn_io_init(fil_attn_io *io)
     io->struct_size = (uint32_t)sizeof *io;
 }
 
-static fil_status check_view(fil_ctx *ctx, const char *name, const void *data, int64_t stride_token,
-                             int64_t stride_head)
+/* `tokens` rows and `heads` lists of head_dim elements: all of them must have an offset. */
+static fil_status check_view(const fil_attn_plan *plan, const char *name, fil_attn_view view,
+                             int64_t tokens, int32_t heads)
 {
-    FIL_CHECK(ctx, data != NULL, "%s is NULL", name);
-    FIL_CHECK(ctx, stride_token >= 0 && stride_head >= 0,
-              "%s has strides %lld and %lld; expected 0 or more", name, (long long)stride_token,
-              (long long)stride_head);
+    fil_ctx      *ctx  = plan->ctx;
+    const int64_t size = (int64_t)fil_dtype_bits(plan->problem.dtype) / 8;
+    int64_t       token, head, end;
+    FIL_CHECK(ctx, view.data != NULL, "%s is NULL", name);
+    FIL_CHECK(ctx, view.stride_token >= 0 && view.stride_head >= 0,
+              "%s has strides %lld and %lld; expected 0 or more", name,
+              (long long)view.stride_token, (long long)view.stride_head);
+    FIL_CHECK(ctx,
+              fili_mul_i64(tokens - 1, view.stride_token, &token) &&
+                  fili_mul_i64(heads - 1, view.stride_head, &head) &&
+                  fili_add_i64(token, head, &end) &&
+                  fili_add_i64(end, plan->problem.head_dim, &end) && end <= PTRDIFF_MAX / size,
+              "%s has strides %lld and %lld; its last element lies outside the address space", name,
+              (long long)view.stride_token, (long long)view.stride_head);
+    return FIL_OK;
+}
+
+/* Threads write rows of out at the same time: no two may share an element. So the smaller stride
+ * that is used spans a row, and the larger one all that lies within the smaller. */
+static fil_status check_out(const fil_attn_plan *plan, const fil_attn_io *io)
+{
+    const filk_attn_problem *p    = &plan->problem;
+    const fil_attn_view      view = {io->out, io->out_stride_token, io->out_stride_head};
+    FIL_TRY(check_view(plan, "out", view, p->nq, p->heads));
+    const int64_t token = p->nq > 1 ? view.stride_token : INT64_MAX;
+    const int64_t head  = p->heads > 1 ? view.stride_head : INT64_MAX;
+    const int64_t inner = token < head ? token : head;
+    const int64_t outer = token < head ? head : token;
+    const int64_t count = token < head ? p->nq : p->heads;
+    /* (count - 1) * inner is below what check_view has computed. */
+    const int64_t span = inner == INT64_MAX ? 0 : (count - 1) * inner + p->head_dim;
+    FIL_CHECK(plan->ctx, inner >= p->head_dim && outer >= span,
+              "out has strides %lld and %lld; its rows of %d elements overlap",
+              (long long)view.stride_token, (long long)view.stride_head, p->head_dim);
     return FIL_OK;
 }
 
@@ -180,14 +212,14 @@ static fil_status check_sinks(fil_ctx *ctx, const filk_attn_problem *p, const fi
     return FIL_OK;
 }
 
-static fil_status check_tail(fil_ctx *ctx, const filk_attn_problem *p, const fil_attn_io *io)
+static fil_status check_tail(const fil_attn_plan *plan, const fil_attn_io *io)
 {
+    fil_ctx                 *ctx = plan->ctx;
+    const filk_attn_problem *p   = &plan->problem;
     if (io->tail_k.data == NULL && io->tail_v.data == NULL) return FIL_OK;
     FIL_CHECK(ctx, p->has_tail, "a tail is given, but the plan was made without");
-    FIL_TRY(check_view(ctx, "tail_k", io->tail_k.data, io->tail_k.stride_token,
-                       io->tail_k.stride_head));
-    FIL_TRY(check_view(ctx, "tail_v", io->tail_v.data, io->tail_v.stride_token,
-                       io->tail_v.stride_head));
+    FIL_TRY(check_view(plan, "tail_k", io->tail_k, p->mk, p->kv_heads));
+    FIL_TRY(check_view(plan, "tail_v", io->tail_v, p->mk, p->kv_heads));
     FIL_CHECK(ctx, io->tail_count != NULL && io->tail_count_stride_head >= 0,
               "a tail is given, but tail_count is NULL or its stride negative");
     const int32_t lists = io->tail_count_stride_head == 0 ? 1 : p->kv_heads;
@@ -212,13 +244,13 @@ static fil_status check_io(const fil_attn_plan *plan, const fil_attn_io *io, con
     FIL_CHECK(ctx, io->struct_size == sizeof *io,
               "fil_attn_io.struct_size is %u; fil_attn_io_init sets it to %zu", io->struct_size,
               sizeof *io);
-    FIL_TRY(check_view(ctx, "q", io->q.data, io->q.stride_token, io->q.stride_head));
-    FIL_TRY(check_view(ctx, "k", io->k.data, io->k.stride_token, io->k.stride_head));
-    FIL_TRY(check_view(ctx, "v", io->v.data, io->v.stride_token, io->v.stride_head));
-    FIL_TRY(check_view(ctx, "out", io->out, io->out_stride_token, io->out_stride_head));
+    FIL_TRY(check_view(plan, "q", io->q, p->nq, p->heads));
+    FIL_TRY(check_view(plan, "k", io->k, p->nk, p->kv_heads));
+    FIL_TRY(check_view(plan, "v", io->v, p->nk, p->kv_heads));
+    FIL_TRY(check_out(plan, io));
     FIL_TRY(check_mask(ctx, p, io->mask));
     FIL_TRY(check_sinks(ctx, p, io));
-    FIL_TRY(check_tail(ctx, p, io));
+    FIL_TRY(check_tail(plan, io));
     FIL_CHECK(ctx, plan->workspace == 0 || (workspace != NULL && (uintptr_t)workspace % 64 == 0),
               "workspace is %s; expected %zu bytes aligned to 64",
               workspace == NULL ? "NULL" : "not aligned", plan->workspace);

@@ -38,7 +38,7 @@ static void describe(const fil_ctx *ctx, const filk_family *family, const filk_r
 void fil_kernel_get(const fil_ctx *ctx, int32_t i, fil_kernel_info *info)
 {
     *info = (fil_kernel_info){.family = NULL};
-    for (int32_t f = 0; f < filk_n_families && i >= 0; f++) {
+    for (int32_t f = 0; ctx != NULL && f < filk_n_families && i >= 0; f++) {
         if (i < filk_families[f]->n_rows) {
             describe(ctx, filk_families[f], &filk_families[f]->rows[i], info);
             return;
@@ -159,7 +159,7 @@ void fil_kernel_case_get(const fil_ctx *ctx, int32_t i, fil_kernel_case *out)
 {
     char reason[FILK_REASON];
     *out = (fil_kernel_case){.family = NULL};
-    if (i < 0 || i >= N_CASES) return;
+    if (ctx == NULL || i < 0 || i >= N_CASES) return;
     const filk_family *family = cases[i].family;
     out->family               = family->name;
     out->text                 = cases[i].text;
@@ -171,7 +171,7 @@ void fil_kernel_case_get(const fil_ctx *ctx, int32_t i, fil_kernel_case *out)
 int fil_kernel_case_takes(const fil_ctx *ctx, int32_t i, const char *kernel, char reason[96])
 {
     snprintf(reason, FILK_REASON, "no such kernel or case");
-    if (i < 0 || i >= N_CASES || kernel == NULL) return 0;
+    if (ctx == NULL || i < 0 || i >= N_CASES || kernel == NULL) return 0;
     const filk_family *family = cases[i].family;
     for (int32_t r = 0; r < family->n_rows; r++)
         if (strcmp(family->rows[r].name, kernel) == 0)

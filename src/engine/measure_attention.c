@@ -123,7 +123,7 @@ static fil_status choose(bench *b)
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
-/* Offsets are set late, and workspace does not depend on their values but on their number. */
+/* Both problems have their offsets by now: workspace depends on the length of every run. */
 static size_t workspace_bytes(const bench *b)
 {
     size_t most = 1;

@@ -13,6 +13,8 @@
 const filk_family *const filk_families[] = {&filk_attention, &filk_mass, &filk_pooling,
                                             &filk_linear,    &filk_norm, &filk_conv3d};
 const int32_t            filk_n_families = sizeof filk_families / sizeof filk_families[0];
+_Static_assert(sizeof filk_families / sizeof filk_families[0] <= FILI_MAX_FAMILIES,
+               "a context has a word for each family");
 
 static int32_t family_index(const filk_family *family)
 {

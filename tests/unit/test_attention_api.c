@@ -291,6 +291,12 @@ static void a_bad_run_is_refused_with_a_sentence(void **state)
     REFUSE_RUN(io.out = NULL, FIL_E_ARG, "out is NULL");
     REFUSE_RUN(io.k.stride_token = -1, FIL_E_ARG, "k has strides -1");
     REFUSE_RUN(io.out_stride_head = -64, FIL_E_ARG, "out has strides");
+    REFUSE_RUN(io.k.stride_token = INT64_MAX / 2, FIL_E_ARG, "k has strides");
+    REFUSE_RUN(io.v.stride_head = INT64_MAX / 2, FIL_E_ARG, "outside the address space");
+    REFUSE_RUN(io.out_stride_token = 0, FIL_E_ARG, "overlap");
+    REFUSE_RUN(io.out_stride_head = 0, FIL_E_ARG, "overlap");
+    REFUSE_RUN(io.out_stride_head = D - 1, FIL_E_ARG, "overlap");
+    REFUSE_RUN(io.out_stride_token = HEADS * D - 1, FIL_E_ARG, "overlap");
     REFUSE_RUN(io.mask = other, FIL_E_SHAPE, "the mask has");
     REFUSE_RUN(io.n_sinks = 5; io.sinks = fine, FIL_E_ARG, "n_sinks is 5");
     REFUSE_RUN(io.n_sinks = 2; io.sinks = down, FIL_E_ARG, "sink 1 of head 0 is 3");

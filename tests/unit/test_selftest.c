@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "filigree/attention.h"
+#include "filigree/bench.h"
 #include "kernel/attention.h"
 #include "kernel/selftest.h"
 #include "support/cmocka_all.h"
@@ -316,6 +317,20 @@ static void a_kernel_out_of_range_gives_zeros(void **state)
     assert_null(info.name);
 }
 
+static void without_a_context_there_are_no_kernels_and_no_cases(void **state)
+{
+    (void)state;
+    fil_kernel_info info;
+    fil_kernel_case c;
+    char            reason[96];
+    fil_kernel_get(NULL, 0, &info);
+    assert_null(info.name);
+    fil_kernel_case_get(NULL, 0, &c);
+    assert_null(c.family);
+    fil_kernel_get(ctx, 0, &info);
+    assert_int_equal(fil_kernel_case_takes(NULL, 0, info.name, reason), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_ctx, close_ctx)
 
 int main(void)
@@ -335,6 +350,7 @@ int main(void)
         TEST(classes_come_before_distances),
         TEST(kernels_are_listed_family_by_family_best_first),
         TEST(a_kernel_out_of_range_gives_zeros),
+        TEST(without_a_context_there_are_no_kernels_and_no_cases),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
