@@ -3,7 +3,8 @@
  * One JSON object per line, one thread, bf16, M = 4096: our row with packed weights and with
  * weights in place; oneDNN alone for the whole product with a bias and nothing else; and oneDNN
  * alone with the epilogue as post-ops. The four alternate; medians. `slower` is our time over that
- * of oneDNN alone without an epilogue, minus 1. gate: residual f32, updated in place.
+ * of oneDNN alone without an epilogue, minus 1; slower_than_post_ops: over oneDNN alone that does
+ * the same. gate: residual f32, updated in place.
  * Usage: bench_linear [repetitions]
  */
 #define _POSIX_C_SOURCE 200809L
@@ -177,9 +178,10 @@ static void measure(fil_ctx *ctx, const data *d, const shape *s, epilogue e, int
     printf("{\"bench\":\"linear\",\"m\":%d,\"n\":%lld,\"k\":%lld,\"epilogue\":\"%s\","
            "\"threads\":1,\"seconds\":%.6f,\"in_place_seconds\":%.6f,\"alone_seconds\":%.6f,"
            "\"post_ops_seconds\":%.6f,\"tflops\":%.4f,\"alone_tflops\":%.4f,\"slower\":%.4f,"
-           "\"in_place_slower\":%.4f,\"post_ops_slower\":%.4f}\n",
+           "\"in_place_slower\":%.4f,\"post_ops_slower\":%.4f,\"slower_than_post_ops\":%.4f}\n",
            (int)M, (long long)s->n, (long long)s->k, epilogue_names[e], m[1], m[0], m[2], m[3],
-           tflop / m[1], tflop / m[2], m[1] / m[2] - 1, m[0] / m[2] - 1, m[3] / m[2] - 1);
+           tflop / m[1], tflop / m[2], m[1] / m[2] - 1, m[0] / m[2] - 1, m[3] / m[2] - 1,
+           m[1] / m[3] - 1);
     fflush(stdout);
     for (int i = 0; i < 2; i++) {
         close_ours(&o[i]);

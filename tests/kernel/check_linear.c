@@ -194,15 +194,19 @@ static void nan_and_inf_reach_their_own_row_alone(const filk_row *row)
     }
 }
 
-/* A case of several tiles along both axes. */
-static void make_large(linear_case *c, const filk_row *row, int32_t packed, uint64_t seed)
+/* Cases of several tiles along both axes, whole ones and what is left over, packed and in place;
+ * tiles of linear_onednn.c depend on K. */
+enum { LARGE_CASES = 4 };
+
+static void make_large(linear_case *c, const filk_row *row, int32_t which, uint64_t seed)
 {
-    *c = (linear_case){.rng = {.seed = seed, .stream = 78}};
+    const int is_long = which / 2;
+    *c                = (linear_case){.rng = {.seed = seed, .stream = 78}};
     random_problem(c, row);
     c->p.m      = is_slow(row) ? 37 : 700;
-    c->p.n      = is_slow(row) ? 11 : 600;
-    c->p.k      = 160;
-    c->p.packed = packed;
+    c->p.n      = is_slow(row) ? 11 : is_long ? 800 : 1600;
+    c->p.k      = is_slow(row) || !is_long ? 160 : 2080;
+    c->p.packed = which % 2;
     if (c->p.x_stride < c->p.k) c->p.x_stride = c->p.k;
     fill_args(c);
 }
@@ -210,10 +214,10 @@ static void make_large(linear_case *c, const filk_row *row, int32_t packed, uint
 static void any_number_of_threads_gives_the_same_bits(const filk_row *row)
 {
     static const int32_t threads[] = {2, 3, 7};
-    for (int32_t packed = 0; packed < 2; packed++) {
+    for (int32_t which = 0; which < LARGE_CASES; which++) {
         linear_case c;
         check_case(row->name, __func__, check_opt.seed);
-        make_large(&c, row, packed, check_opt.seed);
+        make_large(&c, row, which, check_opt.seed);
         unsigned char *start = malloc(c.out.bytes);
         unsigned char *first = malloc(c.out.bytes);
         assert_non_null(start);
@@ -235,10 +239,10 @@ static void any_number_of_threads_gives_the_same_bits(const filk_row *row)
 /* Both ways add the same products, not always in the same order: each is held to the tolerance. */
 static void packed_weights_and_weights_in_place_agree(const filk_row *row)
 {
-    for (int32_t packed = 0; packed < 2; packed++) {
+    for (int32_t which = 0; which < LARGE_CASES; which++) {
         linear_case c;
         check_case(row->name, __func__, check_opt.seed + 5);
-        make_large(&c, row, packed, check_opt.seed + 5);
+        make_large(&c, row, which, check_opt.seed + 5);
         run_case(&c, row, 2);
         check_against_oracle(&c);
         free_case(&c);

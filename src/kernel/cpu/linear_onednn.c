@@ -4,10 +4,10 @@
  * that stays in the L2 cache, then one pass of our own (tile.h) for bias, activation, gate,
  * residual and conversion. Measured in docs/design/linear.md. A plan holds at most four primitives:
  * whole and remaining rows by whole and remaining columns. Packed weights: a piece for each tile's
- * columns, in the layout that oneDNN asks for; tiles are wide and flat, so that rows of out are
- * written in long runs. In place: the primitive copies its piece of the weights again for every
- * task, which many rows pay for, so tiles are tall. oneDNN 2.6 has its fast path for dense x only:
- * rows of a strided x are copied first.
+ * columns, in the layout that oneDNN asks for; tiles are wide, so that rows of out are written in
+ * long runs, and taller where a piece is large, so that it is read less often. In place: the
+ * primitive copies its piece of the weights again for every task, which many rows pay for, so tiles
+ * are tall. oneDNN 2.6 has its fast path for dense x only: rows of a strided x are copied first.
  */
 #include <string.h>
 
@@ -19,13 +19,14 @@
 #include "tensor/convert.h"
 
 enum {
-    PACKED_M   = 128, /* rows of a tile */
-    SHORT_M    = 64,  /* where a column of the weights has at most SHORT_K elements */
+    LONG_M     = 256, /* packed weights */
+    LONG_N     = 768,
+    SHORT_M    = 64, /* packed, where a column of the weights has at most SHORT_K elements */
+    SHORT_N    = 1536,
     SHORT_K    = 2048,
-    PACKED_N   = 1024,
     IN_PLACE_M = 512,
     IN_PLACE_N = 256,
-    MAX_TILE_N = 1024,
+    MAX_TILE_N = SHORT_N,
     LINE       = 64
 };
 
@@ -150,6 +151,15 @@ static void destroy(fil_ctx *ctx, void **plan)
     *plan = NULL;
 }
 
+/* By the problem alone: the same bits for any number of threads. */
+static void choose_tile(linear_plan *l)
+{
+    const int in_place = !l->p.packed;
+    const int is_short = l->p.k <= SHORT_K;
+    l->tile_m          = in_place ? IN_PLACE_M : is_short ? SHORT_M : LONG_M;
+    l->tile_n          = in_place ? IN_PLACE_N : is_short ? SHORT_N : LONG_N;
+}
+
 static fil_status create(fil_ctx *ctx, const void *problem, void **plan)
 {
     fil_status status;
@@ -157,8 +167,7 @@ static fil_status create(fil_ctx *ctx, const void *problem, void **plan)
     FIL_TRY(fili_calloc(ctx, 1, sizeof(linear_plan), "linear plan", plan));
     linear_plan *l = *plan;
     memcpy(&l->p, problem, sizeof l->p);
-    l->tile_m  = !l->p.packed ? IN_PLACE_M : l->p.k <= SHORT_K ? SHORT_M : PACKED_M;
-    l->tile_n  = l->p.packed ? PACKED_N : IN_PLACE_N;
+    choose_tile(l);
     l->m_tiles = fili_task_count(l->p.m, l->tile_m);
     l->n_tiles = fili_task_count(l->p.n, l->tile_n);
     l->tile    = fili_isa_has(ctx->isa, FILI_ISA_AVX512) ? filk_tile_avx512 : filk_tile_avx2;
