@@ -102,13 +102,11 @@ FIL_API int fil_mask_get(const fil_mask *mask, int32_t head, int32_t q_block, in
 FIL_API FIL_MUSTCHECK fil_status fil_mask_density(const fil_mask *mask, const int32_t *q_offsets,
                                                   const int32_t *k_offsets, double *density);
 
-/* Reads mask number `index` of a mask file (format filigree.mask.1), whose blocks must be those of
- * the offsets given [M+1] on both sides (the same for queries and keys). E_MISMATCH: other blocks;
- * grid and order are not compared, and two orders may be cut alike. E_ARG: no such mask, or NULL;
- * E_FORMAT, E_LIMIT, E_IO, E_NOMEM. */
+/* Reads mask number `index` of a mask file (format filigree.mask.1) that was made for this order:
+ * the same permutation and the same blocks for queries and keys. E_MISMATCH: another grid, order or
+ * blocks; E_ARG: no such mask; E_FORMAT, E_LIMIT, E_IO, E_NOMEM. On failure *out is NULL. */
 FIL_API FIL_MUSTCHECK fil_status fil_mask_read(fil_ctx *ctx, const char *path, int32_t index,
-                                               const int32_t *offsets, int32_t n_blocks,
-                                               fil_mask **out);
+                                               const fil_order *order, fil_mask **out);
 
 /* ---- plan ----------------------------------------------------------------------------------- */
 

@@ -248,6 +248,8 @@ static fil_status check_io(const fil_attn_plan *plan, const fil_attn_io *io, con
     FIL_TRY(check_view(plan, "k", io->k, p->nk, p->kv_heads));
     FIL_TRY(check_view(plan, "v", io->v, p->nk, p->kv_heads));
     FIL_TRY(check_out(plan, io));
+    FIL_CHECK(ctx, io->out != io->q.data && io->out != io->k.data && io->out != io->v.data,
+              "out is one of the inputs; expected memory of its own");
     FIL_TRY(check_mask(ctx, p, io->mask));
     FIL_TRY(check_sinks(ctx, p, io));
     FIL_TRY(check_tail(plan, io));

@@ -90,7 +90,8 @@ const filk_peak_loop *fili_bench_loop(const fil_ctx *ctx, const filk_row *row, f
 {
     const char *mark    = strstr(row->name, "__");
     const int   library = mark == NULL || fili_isa_from_name(mark + 2) < 0;
-    return filk_peak_find(library ? ctx->isa : row->isa, dtype);
+    /* A library chooses by the CPU, whatever FIL_ISA says. */
+    return filk_peak_find(library ? fili_cpu_isa(ctx->os) : row->isa, dtype);
 }
 
 static double quotient(double a, double b)

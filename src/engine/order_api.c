@@ -164,42 +164,51 @@ fil_status fil_mask_density(const fil_mask *mask, const int32_t *q_offsets,
     return fili_mask_density(&mask->mask, &q, &k, density);
 }
 
-static int same_blocks(const fili_blocks *blocks, const int32_t *offset, int32_t m)
+static int same_blocks(const fili_blocks *a, const fili_blocks *b)
 {
-    return blocks->m == m && memcmp(blocks->offset, offset, sizeof *offset * ((size_t)m + 1)) == 0;
+    return a->m == b->m &&
+           memcmp(a->offset, b->offset, sizeof *a->offset * ((size_t)a->m + 1)) == 0;
 }
 
-static fil_status read_mask(fili_mask_file *file, int32_t index, const int32_t *offsets, int32_t m,
+/* Equal offsets are not enough: raster and Hilbert order both have runs of 64. */
+static int same_order(const fili_mask_file *file, const fil_order *order)
+{
+    return file->n == order->order.n &&
+           memcmp(file->order, order->order.order, sizeof *file->order * (size_t)file->n) == 0 &&
+           same_blocks(&file->q, &order->blocks) && same_blocks(&file->k, &order->blocks);
+}
+
+static fil_status read_mask(fili_mask_file *file, int32_t index, const fil_order *order,
                             fil_mask **out)
 {
     fil_ctx *ctx = file->ctx;
     FIL_CHECK(ctx, index >= 0 && index < file->n_masks, "mask %d of a file with %d masks", index,
               file->n_masks);
-    if (!same_blocks(&file->q, offsets, m) || !same_blocks(&file->k, offsets, m))
+    if (!same_order(file, order))
         return FIL_FAIL(ctx, FIL_E_MISMATCH,
-                        "the masks are for %d by %d blocks of the order '%.60s'; these %d blocks "
-                        "are others",
-                        file->q.m, file->k.m, file->order_name, m);
-    FIL_TRY(mask_create(ctx, file->heads, m, m, out));
+                        "the masks are for %d tokens in %d by %d blocks of the order '%.60s'; this "
+                        "order has %d tokens in %d blocks, or another sequence",
+                        file->n, file->q.m, file->k.m, file->order_name, order->order.n,
+                        order->blocks.m);
+    FIL_TRY(mask_create(ctx, file->heads, file->q.m, file->k.m, out));
     const fil_status status = fili_mask_file_read(file, index, &(*out)->mask);
     if (status != FIL_OK) fil_mask_destroy(out);
     return status;
 }
 
-fil_status fil_mask_read(fil_ctx *ctx, const char *path, int32_t index, const int32_t *offsets,
-                         int32_t n_blocks, fil_mask **out)
+fil_status fil_mask_read(fil_ctx *ctx, const char *path, int32_t index, const fil_order *order,
+                         fil_mask **out)
 {
     fili_mask_file file;
     if (out != NULL) *out = NULL;
     FIL_CHECK(NULL, ctx != NULL, "fil_mask_read: ctx is NULL");
     fili_ctx_enter(ctx);
-    FIL_CHECK(ctx, path != NULL && offsets != NULL && out != NULL, "fil_mask_read: %s is NULL",
-              path == NULL      ? "path"
-              : offsets == NULL ? "offsets"
-                                : "out");
-    FIL_CHECK(ctx, n_blocks >= 1, "fil_mask_read: n_blocks is %d; expected 1 or more", n_blocks);
+    FIL_CHECK(ctx, path != NULL && order != NULL && out != NULL, "fil_mask_read: %s is NULL",
+              path == NULL    ? "path"
+              : order == NULL ? "order"
+                              : "out");
     FIL_TRY(fili_mask_file_open(&file, ctx, path));
-    const fil_status status = read_mask(&file, index, offsets, n_blocks, out);
+    const fil_status status = read_mask(&file, index, order, out);
     fili_mask_file_close(&file);
     return status;
 }

@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "engine/handles.h"
 #include "filigree/attention.h"
 #include "kernel/attention.h"
+#include "sparse/mask_file.h"
 #include "support/cmocka_all.h"
 #include "support/fault.h"
 #include "tensor/convert.h"
@@ -297,6 +299,7 @@ static void a_bad_run_is_refused_with_a_sentence(void **state)
     REFUSE_RUN(io.out_stride_head = 0, FIL_E_ARG, "overlap");
     REFUSE_RUN(io.out_stride_head = D - 1, FIL_E_ARG, "overlap");
     REFUSE_RUN(io.out_stride_token = HEADS * D - 1, FIL_E_ARG, "overlap");
+    REFUSE_RUN(io.out = r->q, FIL_E_ARG, "out is one of the inputs");
     REFUSE_RUN(io.mask = other, FIL_E_SHAPE, "the mask has");
     REFUSE_RUN(io.n_sinks = 5; io.sinks = fine, FIL_E_ARG, "n_sinks is 5");
     REFUSE_RUN(io.n_sinks = 2; io.sinks = down, FIL_E_ARG, "sink 1 of head 0 is 3");
@@ -346,14 +349,55 @@ static void bad_orders_and_masks_are_refused_with_a_sentence(void **state)
     assert_int_equal(fil_mask_get(r->mask, 0, 0, r->m), 0);
     assert_int_equal(fil_mask_density(r->mask, NULL, NULL, &density), FIL_E_ARG);
     assert_int_equal(fil_mask_density(r->mask, bad, NULL, &density), FIL_E_SHAPE);
-    assert_int_equal(
-        fil_mask_read(r->ctx, "/nonexistent", 0, fil_order_offsets(r->order), r->m, &mask),
-        FIL_E_IO);
+    assert_int_equal(fil_mask_read(r->ctx, "/nonexistent", 0, r->order, &mask), FIL_E_IO);
     fil_order_destroy(NULL);
     fil_mask_destroy(NULL);
     fil_attn_plan_destroy(NULL);
     assert_int_equal(fil_order_tokens(NULL), 0);
     assert_null(fil_order_indices(NULL));
+}
+
+static void a_mask_file_is_read_for_its_own_order_alone(void **state)
+{
+    rig                *r = *state;
+    scratch             s;
+    fili_mask_writer    w;
+    fili_mask           bits = {0};
+    fil_mask           *mask = NULL;
+    fil_order          *raster;
+    fil_order          *hilbert;
+    const fil_grid      grid = {8, 8, 8}; /* both orders have eight runs of 64 */
+    const fili_mask_key key  = {FILI_MASK_ANY, FILI_MASK_ANY, FILI_MASK_ANY};
+    scratch_make(&s);
+    assert_int_equal(fil_order_create(r->ctx, grid, "raster", &raster), FIL_OK);
+    assert_int_equal(fil_order_create(r->ctx, grid, "hilbert", &hilbert), FIL_OK);
+    assert_memory_equal(fil_order_offsets(raster), fil_order_offsets(hilbert), 9 * sizeof(int32_t));
+    assert_int_equal(fili_mask_init(&bits, r->ctx, 1, 8, 8), FIL_OK);
+    assert_int_equal(fili_mask_set(&bits, 0, 3, 5, true), FIL_OK);
+    const fili_mask_desc desc = {.order   = &hilbert->order,
+                                 .q       = &hilbert->blocks,
+                                 .k       = &hilbert->blocks,
+                                 .map     = &key,
+                                 .n_masks = 1,
+                                 .heads   = 1};
+    assert_int_equal(fili_mask_writer_open(&w, r->ctx, scratch_path(&s, "m"), &desc, 0), FIL_OK);
+    assert_int_equal(fili_mask_writer_put(&w, &bits), FIL_OK);
+    assert_int_equal(fili_mask_writer_finish(&w), FIL_OK);
+
+    assert_int_equal(fil_mask_read(r->ctx, scratch_path(&s, "m"), 0, hilbert, &mask), FIL_OK);
+    assert_int_equal(fil_mask_get(mask, 0, 3, 5), 1);
+    assert_int_equal(fil_mask_get(mask, 0, 5, 3), 0);
+    fil_mask_destroy(&mask);
+    assert_int_equal(fil_mask_read(r->ctx, scratch_path(&s, "m"), 0, raster, &mask),
+                     FIL_E_MISMATCH);
+    assert_null(mask);
+    says(r, "'hilbert'");
+    assert_int_equal(fil_mask_read(r->ctx, scratch_path(&s, "m"), 1, hilbert, &mask), FIL_E_ARG);
+    assert_int_equal(fil_mask_read(r->ctx, scratch_path(&s, "m"), 0, NULL, &mask), FIL_E_ARG);
+    fili_mask_fini(&bits);
+    fil_order_destroy(&hilbert);
+    fil_order_destroy(&raster);
+    scratch_remove(&s);
 }
 
 static void order_and_inverse_belong_together(void **state)
@@ -396,6 +440,7 @@ int main(void)
         TEST(a_bad_plan_is_refused_with_a_sentence),
         TEST(a_bad_run_is_refused_with_a_sentence),
         TEST(bad_orders_and_masks_are_refused_with_a_sentence),
+        TEST(a_mask_file_is_read_for_its_own_order_alone),
         TEST(order_and_inverse_belong_together),
         TEST(every_allocation_of_a_plan_may_fail),
     };
