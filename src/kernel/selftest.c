@@ -191,9 +191,9 @@ static double error_of(double got, double want, double tolerance)
 {
     if (isnan(want)) return isnan(got) ? 0.0 : (double)INFINITY;
     if (isinf(want) || !isfinite(got)) return got == want ? 0.0 : (double)INFINITY;
-    const double error = fabs(got - want) / tolerance;
     if (got == want && tolerance >= 0.0) return 0.0;
-    return isnan(error) ? (double)INFINITY : error;
+    if (!(tolerance > 0.0)) return (double)INFINITY;
+    return fabs(got - want) / tolerance;
 }
 
 void filk_st_value(filk_st *st, const char *what, const int64_t at[3], double got, double want,
