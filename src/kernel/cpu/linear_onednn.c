@@ -22,11 +22,12 @@ enum {
     LONG_M     = 256, /* packed weights */
     LONG_N     = 768,
     SHORT_M    = 64, /* packed, where a column of the weights has at most SHORT_K elements */
-    SHORT_N    = 1536,
+    SHORT_N    = 1024,
+    WHOLE_N    = 1536, /* as wide a layer is one short tile */
     SHORT_K    = 2048,
     IN_PLACE_M = 512,
     IN_PLACE_N = 256,
-    MAX_TILE_N = SHORT_N,
+    MAX_TILE_N = WHOLE_N,
     LINE       = 64
 };
 
@@ -154,10 +155,11 @@ static void destroy(fil_ctx *ctx, void **plan)
 /* By the problem alone: the same bits for any number of threads. */
 static void choose_tile(linear_plan *l)
 {
-    const int in_place = !l->p.packed;
-    const int is_short = l->p.k <= SHORT_K;
-    l->tile_m          = in_place ? IN_PLACE_M : is_short ? SHORT_M : LONG_M;
-    l->tile_n          = in_place ? IN_PLACE_N : is_short ? SHORT_N : LONG_N;
+    const int     in_place = !l->p.packed;
+    const int     is_short = l->p.k <= SHORT_K;
+    const int64_t wide     = l->p.n <= WHOLE_N ? WHOLE_N : SHORT_N;
+    l->tile_m              = in_place ? IN_PLACE_M : is_short ? SHORT_M : LONG_M;
+    l->tile_n              = in_place ? IN_PLACE_N : is_short ? wide : LONG_N;
 }
 
 static fil_status create(fil_ctx *ctx, const void *problem, void **plan)
