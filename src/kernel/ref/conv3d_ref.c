@@ -9,17 +9,8 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "kernel/conv3d.h"
+#include "kernel/ref/element.h"
 #include "tensor/convert.h"
-
-static double element(fil_dtype dtype, const void *data, int64_t at)
-{
-    double         v;
-    const char    *p    = data;
-    const uint32_t size = fil_dtype_bits(dtype) / 8;
-    fili_convert_row(fili_convert_select(FILI_ISA_REF), FIL_F64, &v, dtype, p + at * (int64_t)size,
-                     1);
-    return v;
-}
 
 typedef struct sum {
     double value, abs;
@@ -37,8 +28,8 @@ static void add_row(const filk_conv3d_problem *p, const void *frame, const void 
         const int64_t from   = ((int64_t)y * p->w.size + x) * p->c_in;
         for (int64_t c = 0; c < p->c_in; c++) {
             const double product =
-                element(p->dtype, frame, from + c) *
-                element(p->dtype, weight, (at->o * (int64_t)p->c_in + c) * plane + tap_at);
+                filk_ref_element(p->dtype, frame, from + c) *
+                filk_ref_element(p->dtype, weight, (at->o * (int64_t)p->c_in + c) * plane + tap_at);
             s->value += product;
             s->abs += fabs(product);
         }
@@ -50,7 +41,8 @@ double filk_conv3d_oracle(const filk_conv3d_problem *problem, const filk_conv3d_
 {
     const filk_conv3d_problem *p = problem;
     sum                        s = {0.0, 0.0};
-    if (p->bias_dtype != FIL_DTYPE_NONE) s.value = element(p->bias_dtype, args->bias, at.o);
+    if (p->bias_dtype != FIL_DTYPE_NONE)
+        s.value = filk_ref_element(p->bias_dtype, args->bias, at.o);
     s.abs = fabs(s.value);
     for (int32_t i = 0; i < p->t.kernel; i++) {
         const int32_t t = at.t * p->t.stride + i - p->t.before;
@@ -64,7 +56,7 @@ double filk_conv3d_oracle(const filk_conv3d_problem *problem, const filk_conv3d_
     double v = p->silu ? s.value / (1.0 + exp(-s.value)) : s.value;
     if (args->residual != NULL) {
         const int64_t pixel = (int64_t)at.y * filk_conv3d_out(&p->w) + at.x;
-        v += element(p->out_dtype, args->residual[at.t], pixel * p->c_out + at.o);
+        v += filk_ref_element(p->out_dtype, args->residual[at.t], pixel * p->c_out + at.o);
     }
     *cond = s.abs;
     return v;

@@ -9,17 +9,8 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "kernel/linear.h"
+#include "kernel/ref/element.h"
 #include "tensor/convert.h"
-
-static double element(fil_dtype dtype, const void *data, int64_t at)
-{
-    double         v;
-    const char    *p    = data;
-    const uint32_t size = fil_dtype_bits(dtype) / 8;
-    fili_convert_row(fili_convert_select(FILI_ISA_REF), FIL_F64, &v, dtype, p + at * (int64_t)size,
-                     1);
-    return v;
-}
 
 static double activated(double x, filk_activation act)
 {
@@ -38,13 +29,13 @@ double filk_linear_oracle(const filk_linear_problem *problem, const filk_linear_
     double                     sum = 0.0;
     double                     abs = 0.0;
     for (int64_t d = 0; d < p->k; d++) {
-        const double product = element(p->dtype, args->x, i * p->x_stride + d) *
-                               element(p->dtype, args->weight, j * p->k + d);
+        const double product = filk_ref_element(p->dtype, args->x, i * p->x_stride + d) *
+                               filk_ref_element(p->dtype, args->weight, j * p->k + d);
         sum += product;
         abs += fabs(product);
     }
     if (p->bias_dtype != FIL_DTYPE_NONE) {
-        const double b = element(p->bias_dtype, args->bias, j);
+        const double b = filk_ref_element(p->bias_dtype, args->bias, j);
         sum += b;
         abs += fabs(b);
     }
