@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/device.h"
 #include "kernel/attention.h"
 #include "kernel/conv3d.h"
 #include "kernel/linear.h"
@@ -35,15 +36,30 @@ static int is_disabled(const fil_ctx *ctx, const filk_family *family, const filk
     return f >= 0 && (ctx->disabled_rows[f] >> (row - family->rows) & 1) != 0;
 }
 
+/* A row's level is one of the CPU, or of the device that the context has opened. */
+static int lacks_level(const fil_ctx *ctx, const filk_row *row, char reason[FILK_REASON])
+{
+    const fili_device *device = ctx->device;
+    const char        *need   = fili_isa_name(row->isa);
+    if (!fili_isa_is_device(row->isa)) {
+        if (fili_isa_has(ctx->isa, row->isa)) return 0;
+        snprintf(reason, FILK_REASON, "needs %s; %s is in use", need, fili_isa_name(ctx->isa));
+        return 1;
+    }
+    if (device != NULL && fili_isa_has(device->isa, row->isa)) return 0;
+    if (device == NULL)
+        snprintf(reason, FILK_REASON, "needs %s; no CUDA device is open", need);
+    else
+        snprintf(reason, FILK_REASON, "needs %s; the device is of compute capability %d.%d", need,
+                 device->info.arch / 10, device->info.arch % 10);
+    return 1;
+}
+
 int filk_explain(const fil_ctx *ctx, const filk_family *family, const filk_row *row,
                  const void *problem, char reason[FILK_REASON])
 {
     reason[0] = '\0';
-    if (!fili_isa_has(ctx->isa, row->isa)) {
-        snprintf(reason, FILK_REASON, "needs %s; %s is in use", fili_isa_name(row->isa),
-                 fili_isa_name(ctx->isa));
-        return 0;
-    }
+    if (lacks_level(ctx, row, reason)) return 0;
     if (is_disabled(ctx, family, row)) {
         snprintf(reason, FILK_REASON, "failed the self-test");
         return 0;
