@@ -19,7 +19,12 @@ static const char *refuse(const void *problem)
 static void stage_tail(filk_stage *s, const filk_attn_problem *p, filk_attn_args *a, int64_t align)
 {
     const int64_t lists = a->tail_count_stride_h != 0 ? p->kv_heads : 1;
-    if (a->tail_k.data == NULL) return;
+    if (a->tail_k.data == NULL) { /* what belongs to a tail is not looked at */
+        a->tail_v.data = NULL;
+        a->tail_count  = NULL;
+        a->tail_factor = NULL;
+        return;
+    }
     a->tail_k = filk_stage_view(s, &a->tail_k, p->mk, p->kv_heads, p->head_dim, 2, align);
     a->tail_v = filk_stage_view(s, &a->tail_v, p->mk, p->kv_heads, p->head_dim, 2, align);
     filk_stage_area counts = filk_stage_area_of(lists, 1, a->tail_count_stride_h, 1, p->mk, 4);

@@ -63,16 +63,15 @@ __device__ inline int32_t next_block(const params &p, const head_of &h, int32_t 
 /* Bits of the rows that are sinks, of tokens base to base + 63. */
 __device__ inline uint64_t sinks_in(const head_of &h, int64_t base)
 {
-    const int lane  = threadIdx.x & 31;
-    uint32_t  low   = 0;
-    uint32_t  high  = 0;
+    const int lane = threadIdx.x & 31;
+    uint32_t  low  = 0;
+    uint32_t  high = 0;
     for (int i = lane; i < h.n_sinks; i += 32) {
         const int64_t row = h.sinks[i] - base;
         if (row >= 0 && row < 32) low |= 1u << row;
         if (row >= 32 && row < 64) high |= 1u << (row - 32);
     }
-    return __reduce_or_sync(0xffffffffu, low) |
-           (uint64_t)__reduce_or_sync(0xffffffffu, high) << 32;
+    return __reduce_or_sync(0xffffffffu, low) | (uint64_t)__reduce_or_sync(0xffffffffu, high) << 32;
 }
 
 __device__ inline bool tail_counts(const params &p, const head_of &h, int32_t block)
@@ -150,8 +149,7 @@ __device__ inline void load_keys(const params &p, const head_of &h, const walk &
     r.stride = v.stride_n;
     load_tile<D, ALIGNED>(s.v[stage], r);
     if (tail && threadIdx.x < FILK_TILE_ROWS && (w.valid >> threadIdx.x & 1))
-        s.bias[stage][threadIdx.x] =
-            log2f((float)h.count[w.base + threadIdx.x]) + log2f(h.factor);
+        s.bias[stage][threadIdx.x] = log2f((float)h.count[w.base + threadIdx.x]) + log2f(h.factor);
 }
 
 /* What a thread holds of its two rows: row g and row g + 8 of the warp's 16. */
@@ -173,10 +171,10 @@ __device__ inline void logits_of(float (&x)[8][4], const uint32_t (&q)[D / 16][4
         for (int n = 2 * t; n < 2 * t + 2; n++)
 #pragma unroll
             for (int i = 0; i < 4; i++) {
-                const int  key   = 8 * n + column + (i & 1);
-                const bool valid = w.valid >> key & 1;
-                const float add  = bias != nullptr && valid ? bias[key] : 0.0f;
-                x[n][i]          = valid ? fmaf(x[n][i], scale, add) : -INFINITY;
+                const int   key   = 8 * n + column + (i & 1);
+                const bool  valid = w.valid >> key & 1;
+                const float add   = bias != nullptr && valid ? bias[key] : 0.0f;
+                x[n][i]           = valid ? fmaf(x[n][i], scale, add) : -INFINITY;
             }
     }
 }
@@ -239,8 +237,8 @@ template <int D>
 __device__ inline void write_rows(const params &p, rows_state<D> &st, int32_t head, int64_t first,
                                   int32_t rows)
 {
-    const int lane = threadIdx.x & 31;
-    half_bits *out = static_cast<half_bits *>(p.a.out) + head * p.a.out_stride_h;
+    const int  lane = threadIdx.x & 31;
+    half_bits *out  = static_cast<half_bits *>(p.a.out) + head * p.a.out_stride_h;
 #pragma unroll
     for (int r = 0; r < 2; r++) {
         const int row = 16 * (threadIdx.x >> 5) + 8 * r + (lane >> 2);
@@ -255,7 +253,7 @@ __device__ inline void write_rows(const params &p, rows_state<D> &st, int32_t he
         for (int n = 0; n < D / 8; n++)
 #pragma unroll
             for (int i = 0; i < 2; i++) {
-                const float y = empty ? 0.0f : st.out[n][2 * r + i] * inverse;
+                const float y                  = empty ? 0.0f : st.out[n][2 * r + i] * inverse;
                 to[8 * n + 2 * (lane & 3) + i] = __bfloat16_as_ushort(__float2bfloat16_rn(y));
             }
         if (p.a.lse != nullptr && (lane & 3) == 0)
@@ -267,14 +265,12 @@ __device__ inline void write_rows(const params &p, rows_state<D> &st, int32_t he
 __device__ inline head_of head_params(const params &p, int32_t head, int32_t kv, int32_t block)
 {
     head_of h;
-    h.mask    = p.a.mask == nullptr
-                    ? nullptr
-                    : p.a.mask + head * p.a.mask_stride_h + (int64_t)block * p.words;
+    h.mask    = p.a.mask == nullptr ? nullptr
+                                    : p.a.mask + head * p.a.mask_stride_h + (int64_t)block * p.words;
     h.n_sinks = p.a.sinks != nullptr ? p.a.n_sinks : 0;
     h.sinks   = p.a.sinks != nullptr ? p.a.sinks + kv * p.a.sinks_stride_h : nullptr;
-    h.count   = p.a.tail_k.data != nullptr ? p.a.tail_count + kv * p.a.tail_count_stride_h
-                                           : nullptr;
-    h.factor  = p.a.tail_factor != nullptr ? p.a.tail_factor[head] : 1.0f;
+    h.count  = p.a.tail_k.data != nullptr ? p.a.tail_count + kv * p.a.tail_count_stride_h : nullptr;
+    h.factor = p.a.tail_factor != nullptr ? p.a.tail_factor[head] : 1.0f;
     return h;
 }
 
@@ -282,16 +278,16 @@ template <int D, bool ALIGNED>
 __global__ void __launch_bounds__(FILK_TILE_THREADS) attn_fwd(const __grid_constant__ params p)
 {
     extern __shared__ __align__(128) unsigned char memory[];
-    shared_tiles<D> &s     = *reinterpret_cast<shared_tiles<D> *>(memory);
-    const int32_t    block = blockIdx.x;
-    const int32_t    head  = blockIdx.y;
-    const int32_t    kv    = head / p.group;
-    const int64_t    first = p.q_offset[block];
-    const int32_t    rows  = p.q_offset[block + 1] - (int32_t)first;
-    const head_of    h     = head_params(p, head, kv, block);
-    const int        mine  = 16 * (threadIdx.x >> 5);
-    const float      scale = p.a.scale * FILK_LOG2E;
-    rows_of          queries;
+    shared_tiles<D>                               &s = *reinterpret_cast<shared_tiles<D> *>(memory);
+    const int32_t                                  block = blockIdx.x;
+    const int32_t                                  head  = blockIdx.y;
+    const int32_t                                  kv    = head / p.group;
+    const int64_t                                  first = p.q_offset[block];
+    const int32_t                                  rows  = p.q_offset[block + 1] - (int32_t)first;
+    const head_of                                  h     = head_params(p, head, kv, block);
+    const int                                      mine  = 16 * (threadIdx.x >> 5);
+    const float                                    scale = p.a.scale * FILK_LOG2E;
+    rows_of                                        queries;
     queries.data   = static_cast<const half_bits *>(p.a.q.data) + head * p.a.q.stride_h;
     queries.stride = p.a.q.stride_n;
     queries.base   = first;
@@ -369,7 +365,7 @@ fil_status filk_cuda_attn_fwd_mma_run(const filk_cuda_stream *s, const filk_attn
 {
     const bool aligned = is_aligned(a->q) && is_aligned(a->k) && is_aligned(a->v) &&
                          is_aligned(a->tail_k) && is_aligned(a->tail_v);
-    params     args;
+    params args;
     args.a        = *a;
     args.q_offset = q_offset;
     args.k_offset = k_offset;

@@ -28,8 +28,8 @@ static void *driver_entry(const char *name)
 {
     void                           *entry = NULL;
     cudaDriverEntryPointQueryResult result;
-    const cudaError_t e = cudaGetDriverEntryPointByVersion(name, &entry, TMA_VERSION,
-                                                           cudaEnableDefault, &result);
+    const cudaError_t               e =
+        cudaGetDriverEntryPointByVersion(name, &entry, TMA_VERSION, cudaEnableDefault, &result);
     if (e != cudaSuccess) (void)cudaGetLastError();
     return e == cudaSuccess && result == cudaDriverEntryPointSuccess ? entry : NULL;
 }
@@ -294,10 +294,10 @@ fil_status filk_cuda_table_of(filk_cuda_device *d, const int32_t *host, size_t n
     if (status == FIL_OK) status = grow_table(d, oldest, n);
     if (status == FIL_OK) {
         memcpy(oldest->host, host, bytes);
-        status = filk_cuda_check(&d->s,
-                                 cudaMemcpyAsync(oldest->device, oldest->host, bytes,
-                                                 cudaMemcpyHostToDevice, d->stream),
-                                 "table");
+        status = filk_cuda_check(
+            &d->s,
+            cudaMemcpyAsync(oldest->device, oldest->host, bytes, cudaMemcpyHostToDevice, d->stream),
+            "table");
     }
     oldest->n    = status == FIL_OK ? n : 0;
     oldest->used = d->clock;
@@ -326,8 +326,8 @@ static fil_status between(void *device, int32_t from, int32_t to, double *second
     if (status == FIL_OK)
         status = filk_cuda_check(&d->s, cudaEventSynchronize(d->mark[to]), "queued work");
     if (status == FIL_OK)
-        status = filk_cuda_check(&d->s, cudaEventElapsedTime(&ms, d->mark[from], d->mark[to]),
-                                 "event");
+        status =
+            filk_cuda_check(&d->s, cudaEventElapsedTime(&ms, d->mark[from], d->mark[to]), "event");
     *seconds = 1e-3 * (double)ms;
     return status;
 }
@@ -395,25 +395,25 @@ static const filk_backend_kernels kernels = {
 
 extern "C" __attribute__((visibility("default"))) const fili_backend fil_backend_v1;
 extern "C" const fili_backend                                        fil_backend_v1 = {
-    FILI_BACKEND_ABI,
-    (uint32_t)sizeof(fili_backend),
-    "cuda",
-    count,
-    open_device,
-    close_device,
-    error_of,
-    stream_of,
-    alloc,
-    free_block,
-    alloc_host,
-    free_host,
-    owns,
-    copy,
-    fill,
-    sync,
-    scratch_take,
-    scratch_reset,
-    mark,
-    between,
-    &kernels,
+                                           FILI_BACKEND_ABI,
+                                           (uint32_t)sizeof(fili_backend),
+                                           "cuda",
+                                           count,
+                                           open_device,
+                                           close_device,
+                                           error_of,
+                                           stream_of,
+                                           alloc,
+                                           free_block,
+                                           alloc_host,
+                                           free_host,
+                                           owns,
+                                           copy,
+                                           fill,
+                                           sync,
+                                           scratch_take,
+                                           scratch_reset,
+                                           mark,
+                                           between,
+                                           &kernels,
 };

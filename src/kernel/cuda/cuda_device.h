@@ -49,7 +49,6 @@ fil_status filk_cuda_table_of(filk_cuda_device *d, const int32_t *host, size_t n
 fil_status filk_cuda_mass_run(void *device, const void *problem, const void *args, void *workspace);
 fil_status filk_cuda_pooling_run(void *device, const void *problem, const void *args,
                                  void *workspace);
-fil_status filk_cuda_norm_run(void *device, const void *problem, const void *args,
-                              void *workspace);
+fil_status filk_cuda_norm_run(void *device, const void *problem, const void *args, void *workspace);
 
 #endif

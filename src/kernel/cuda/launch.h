@@ -31,14 +31,14 @@ inline fil_status filk_cuda_launched(const filk_cuda_stream *s, const char *name
 {
     char what[160];
     if (e == cudaSuccess) return FIL_OK;
-    snprintf(what, sizeof what, "%s, grid %ux%ux%u, block %u, shared %zu", name, g.grid.x,
-             g.grid.y, g.grid.z, g.block.x, g.shared);
+    snprintf(what, sizeof what, "%s, grid %ux%ux%u, block %u, shared %zu", name, g.grid.x, g.grid.y,
+             g.grid.z, g.block.x, g.shared);
     return filk_cuda_check(s, e, what);
 }
 
 /* Launches kernel(args...). `name` is what the error text calls it. */
 template <typename... Params, typename... Args>
-inline fil_status filk_cuda_launch(const filk_cuda_stream *s, const char *name,
+inline fil_status filk_cuda_launch(const filk_cuda_stream *s, const char      *name,
                                    void (*kernel)(Params...), const filk_grid &g, Args... args)
 {
     const size_t plain = 48 * 1024; /* more shared memory is to be asked for */

@@ -35,13 +35,13 @@ template <int D, bool ALIGNED>
 __device__ inline int32_t load_block(const params &p, int32_t kv, int32_t b, half_bits *tile)
 {
     rows_of r;
-    r.base              = p.k_offset[b];
-    const int32_t rows  = p.k_offset[b + 1] - (int32_t)r.base;
-    r.list              = nullptr;
-    r.valid             = first_bits(rows);
-    r.rows              = (rows + 15) & ~15;
-    r.data              = static_cast<const half_bits *>(p.a.k.data) + kv * p.a.k.stride_h;
-    r.stride            = p.a.k.stride_n;
+    r.base             = p.k_offset[b];
+    const int32_t rows = p.k_offset[b + 1] - (int32_t)r.base;
+    r.list             = nullptr;
+    r.valid            = first_bits(rows);
+    r.rows             = (rows + 15) & ~15;
+    r.data             = static_cast<const half_bits *>(p.a.k.data) + kv * p.a.k.stride_h;
+    r.stride           = p.a.k.stride_n;
     load_tile<D, ALIGNED>(tile, r);
     return rows;
 }
@@ -88,9 +88,9 @@ __device__ inline void add_to_sums(const float (&x)[8][4], row_sums &st)
 /* Joins the four lanes of a row: each has a maximum of its own columns. Base 2; -inf: empty. */
 __device__ inline float join(row_sums &st, int r)
 {
-    float top = st.max[r];
-    top       = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 1));
-    top       = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 2));
+    float top        = st.max[r];
+    top              = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 1));
+    top              = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 2));
     const float base = top == -INFINITY ? 0.0f : top;
     float       sum  = st.sum[r] * exp2_fast(st.max[r] - base);
     sum += __shfl_xor_sync(0xffffffffu, sum, 1);
@@ -169,15 +169,15 @@ template <int D, bool ALIGNED>
 __global__ void __launch_bounds__(FILK_TILE_THREADS) mass(const __grid_constant__ params p)
 {
     extern __shared__ __align__(128) unsigned char memory[];
-    shared_tiles<D> &s     = *reinterpret_cast<shared_tiles<D> *>(memory);
-    const int32_t    block = blockIdx.x;
-    const int32_t    head  = blockIdx.y;
-    const int32_t    kv    = head / p.group;
-    const int64_t    first = p.q_offset[block];
-    const int32_t    rows  = p.q_offset[block + 1] - (int32_t)first;
-    const int        lane  = threadIdx.x & 31;
-    const int        warp  = threadIdx.x >> 5;
-    rows_of          queries;
+    shared_tiles<D>                               &s = *reinterpret_cast<shared_tiles<D> *>(memory);
+    const int32_t                                  block = blockIdx.x;
+    const int32_t                                  head  = blockIdx.y;
+    const int32_t                                  kv    = head / p.group;
+    const int64_t                                  first = p.q_offset[block];
+    const int32_t                                  rows  = p.q_offset[block + 1] - (int32_t)first;
+    const int                                      lane  = threadIdx.x & 31;
+    const int                                      warp  = threadIdx.x >> 5;
+    rows_of                                        queries;
     queries.data   = static_cast<const half_bits *>(p.a.q.data) + head * p.a.q.stride_h;
     queries.stride = p.a.q.stride_n;
     queries.base   = first;
@@ -195,7 +195,7 @@ __global__ void __launch_bounds__(FILK_TILE_THREADS) mass(const __grid_constant_
     st.max[0] = st.max[1] = -INFINITY;
     st.sum[0] = st.sum[1] = 0.0f;
     for_blocks<D, ALIGNED>(p, kv, q, s,
-                           [&](const float (&x)[8][4], int32_t) { add_to_sums(x, st); });
+                           [&](const float(&x)[8][4], int32_t) { add_to_sums(x, st); });
 
     float reference[2];
     bool  counts[2];
@@ -212,7 +212,7 @@ __global__ void __launch_bounds__(FILK_TILE_THREADS) mass(const __grid_constant_
     }
 
     float *out = p.a.mass + ((int64_t)head * p.mq + block) * p.mk;
-    for_blocks<D, ALIGNED>(p, kv, q, s, [&](const float (&x)[8][4], int32_t b) {
+    for_blocks<D, ALIGNED>(p, kv, q, s, [&](const float(&x)[8][4], int32_t b) {
         const float sum = warp_sum(mass_of(x, reference, counts));
         if (lane == 0) s.mass[warp][b % BATCH] = sum;
         if ((b + 1) % BATCH == 0) write_masses<D>(s, out, b + 1 - BATCH, BATCH);
@@ -244,11 +244,11 @@ fil_status filk_cuda_mass_run(void *device, const void *problem, const void *arg
     const filk_mass_problem *p = static_cast<const filk_mass_problem *>(problem);
     params                   k;
     (void)workspace;
-    k.a     = *static_cast<const filk_mass_args *>(args);
-    k.nq    = p->nq;
-    k.mq    = p->mq;
-    k.mk    = p->mk;
-    k.group = p->heads / p->kv_heads;
+    k.a               = *static_cast<const filk_mass_args *>(args);
+    k.nq              = p->nq;
+    k.mq              = p->mq;
+    k.mk              = p->mk;
+    k.group           = p->heads / p->kv_heads;
     fil_status status = filk_cuda_table_of(d, p->q_offset, (size_t)p->mq + 1, &k.q_offset);
     if (status == FIL_OK)
         status = filk_cuda_table_of(d, p->k_offset, (size_t)p->mk + 1, &k.k_offset);

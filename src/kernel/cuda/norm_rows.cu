@@ -64,7 +64,8 @@ __device__ inline float inverse_root(float squares, int32_t n, float eps)
     return 1.0f / sqrtf(squares / (float)n + eps);
 }
 
-template <typename T> struct __align__(16) pieces_of {
+template <typename T> struct __align__(16) pieces_of
+{
     T x[VEC];
 };
 
@@ -263,8 +264,7 @@ fil_status launch_types(const filk_cuda_stream *s, const filk_norm_problem *p, c
 
 } // namespace
 
-fil_status filk_cuda_norm_run(void *device, const void *problem, const void *args,
-                              void *workspace)
+fil_status filk_cuda_norm_run(void *device, const void *problem, const void *args, void *workspace)
 {
     const filk_cuda_device  *d = static_cast<const filk_cuda_device *>(device);
     const filk_norm_problem *p = static_cast<const filk_norm_problem *>(problem);

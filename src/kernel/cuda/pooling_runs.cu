@@ -31,7 +31,8 @@ __device__ inline float widen(__nv_bfloat16 x)
     return __bfloat162float(x);
 }
 
-template <typename T, int VEC> struct __align__(sizeof(T) * VEC) piece {
+template <typename T, int VEC> struct __align__(sizeof(T) * VEC) piece
+{
     T x[VEC];
 };
 
@@ -67,11 +68,11 @@ __global__ void __launch_bounds__(THREADS) pool(const __grid_constant__ params p
     const int64_t end    = p.offset[run + 1];
     const int     pieces = p.head_dim / VEC;
     for (int i = threadIdx.x; i < p.heads * pieces; i += THREADS) {
-        const int      h       = i / pieces;
-        const int      d       = i % pieces * VEC;
-        const T       *x       = static_cast<const T *>(p.a.x.data) + h * p.a.x.stride_h + d;
-        const int32_t *sink    = p.a.sinks + h * p.a.sinks_stride_h;
-        const int      n_sinks = p.a.sinks != nullptr ? p.a.n_sinks : 0;
+        const int      h        = i / pieces;
+        const int      d        = i % pieces * VEC;
+        const T       *x        = static_cast<const T *>(p.a.x.data) + h * p.a.x.stride_h + d;
+        const int32_t *sink     = p.a.sinks + h * p.a.sinks_stride_h;
+        const int      n_sinks  = p.a.sinks != nullptr ? p.a.n_sinks : 0;
         float          sum[VEC] = {};
         int32_t        count    = (int32_t)(end - begin);
         int64_t        at       = begin;
@@ -95,14 +96,14 @@ __global__ void __launch_bounds__(THREADS) pool(const __grid_constant__ params p
     }
 }
 
-template <typename T> fil_status launch(filk_cuda_device *d, const filk_pooling_problem *p,
-                                        const params &k)
+template <typename T>
+fil_status launch(filk_cuda_device *d, const filk_pooling_problem *p, const params &k)
 {
     constexpr int        VEC  = 16 / sizeof(T);
     const filk_attn_view x    = k.a.x;
     const uintptr_t      bits = (uintptr_t)x.data | (uintptr_t)(x.stride_n * (int64_t)sizeof(T)) |
                            (uintptr_t)(x.stride_h * (int64_t)sizeof(T));
-    filk_grid            g;
+    filk_grid g;
     g.grid   = dim3((unsigned)p->m);
     g.block  = dim3(THREADS);
     g.shared = 0;
@@ -120,9 +121,9 @@ fil_status filk_cuda_pooling_run(void *device, const void *problem, const void *
     const filk_pooling_problem *p = static_cast<const filk_pooling_problem *>(problem);
     params                      k;
     (void)workspace;
-    k.a        = *static_cast<const filk_pooling_args *>(args);
-    k.heads    = p->heads;
-    k.head_dim = p->head_dim;
+    k.a                     = *static_cast<const filk_pooling_args *>(args);
+    k.heads                 = p->heads;
+    k.head_dim              = p->head_dim;
     const fil_status status = filk_cuda_table_of(d, p->offset, (size_t)p->m + 1, &k.offset);
     if (status != FIL_OK) return status;
     return p->dtype == FIL_BF16 ? launch<__nv_bfloat16>(d, p, k) : launch<float>(d, p, k);
