@@ -32,15 +32,15 @@ typedef struct filk_device_plan {
 } filk_device_plan;
 
 typedef struct filk_backend_kernels {
-    uint32_t        struct_size;
-    filk_device_row attn_fwd_bf16_sm90; /* views on 16 bytes: base and strides */
-    filk_device_row attn_fwd_bf16_mma;  /* views of any alignment */
-    filk_device_row mass_bf16_mma;
-    filk_device_row pooling;
-    filk_device_row norm;
-    /* The arrays of frames are the host's, and a frame may lie on either side. */
-    filk_device_plan conv3d;
-    filk_device_plan linear;
+    uint32_t                struct_size;
+    filk_device_row         attn_fwd_bf16_sm90; /* views on 16 bytes: base and strides */
+    filk_device_row         attn_fwd_bf16_mma;  /* views of any alignment */
+    filk_device_row         mass_bf16_mma;
+    filk_device_row         pooling;
+    filk_device_row         norm;
+    const filk_device_plan *linear;
+    const filk_device_plan *linear_gelu; /* the vendor's GELU in its epilogue */
+    const filk_device_plan *conv3d;
 } filk_backend_kernels;
 
 /* Of the loaded backend; NULL while none is loaded. */

@@ -79,6 +79,9 @@ static fil_status none_taken(fil_ctx *ctx, const filk_family *family, const void
     for (int32_t i = 0; i < family->n_rows && at < sizeof text; i++) {
         char reason[FILK_REASON];
         if (name != NULL && strcmp(name, family->rows[i].name) != 0) continue;
+        /* The message has room for the rows that were in question. */
+        if (name == NULL && ctx->device == NULL && fili_isa_is_device(family->rows[i].isa))
+            continue;
         filk_explain(ctx, family, &family->rows[i], problem, reason);
         const int n =
             snprintf(text + at, sizeof text - at, "; %s %s", family->rows[i].name, reason);

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 
 #include "kernel/device_rows.h"
+#include "kernel/linear.h"
 #include "kernel/mass.h"
 #include "kernel/norm.h"
 #include "kernel/pooling.h"
@@ -293,6 +294,87 @@ static fil_status norm(void *device, const void *problem, const void *args, void
     return run_row(device, &filk_norm, problem, args);
 }
 
+/* ---- plans: those of this machine's row ----------------------------------------------------- */
+
+typedef struct fake_plan {
+    fake           *f;
+    const filk_row *row;
+    void           *inner;
+} fake_plan;
+
+static fil_status told(fake *f, fil_status status)
+{
+    if (status != FIL_OK)
+        snprintf(f->error, sizeof f->error, "%.200s", fil_ctx_error(f->ctx)->message);
+    return status;
+}
+
+static void plan_destroy(void *device, void *plan)
+{
+    fake      *f = device;
+    fake_plan *p = plan;
+    if (p->row != NULL) p->row->plan->destroy(f->ctx, &p->inner);
+    free(p);
+}
+
+static fil_status plan_create(fake *f, const filk_family *family, const void *problem, void **plan)
+{
+    fake_plan *p = calloc(1, sizeof *p);
+    *plan        = NULL;
+    if (p == NULL) return FIL_E_NOMEM;
+    p->f = f;
+    fili_ctx_enter(f->ctx);
+    fil_status status = filk_select(f->ctx, family, problem, NULL, &p->row);
+    if (status == FIL_OK) status = p->row->plan->create(f->ctx, problem, &p->inner);
+    if (status != FIL_OK)
+        plan_destroy(f, p);
+    else
+        *plan = p;
+    return told(f, status);
+}
+
+static fil_status linear_create(void *device, const void *problem, void **plan)
+{
+    return plan_create(device, &filk_linear, problem, plan);
+}
+
+static size_t plan_workspace(const void *plan)
+{
+    const fake_plan *p = plan;
+    return p->row->plan->workspace(p->inner) + 64;
+}
+
+static size_t plan_packed(const void *plan)
+{
+    const fake_plan *p = plan;
+    return p->row->plan->packed_bytes(p->inner);
+}
+
+static fil_status plan_pack(void *device, const void *plan, const void *weight, void *packed,
+                            void *workspace)
+{
+    const fake_plan *p = plan;
+    if (!OWNED(device, weight, packed, workspace))
+        return complain(device, "pack was handed memory of the host");
+    return told(device, p->row->plan->pack(p->f->ctx, p->inner, weight, packed, workspace));
+}
+
+static fil_status linear_run(void *device, const void *plan, const void *args, void *workspace)
+{
+    const fake_plan        *p = plan;
+    const filk_linear_args *a = args;
+    if (!OWNED(device, a->x, a->weight, a->bias, a->gate, a->residual, a->out, workspace))
+        return complain(device, "linear was handed memory of the host");
+    return told(device, p->row->plan->run(p->f->ctx, p->inner, args, workspace));
+}
+
+static const filk_device_plan linear = {.create       = linear_create,
+                                        .destroy      = plan_destroy,
+                                        .workspace    = plan_workspace,
+                                        .packed_bytes = plan_packed,
+                                        .pack         = plan_pack,
+                                        .run          = linear_run};
+
 static const filk_backend_kernels kernels = {
     .struct_size        = sizeof kernels,
     .attn_fwd_bf16_sm90 = {some_workspace, attention_tma},
@@ -300,6 +382,8 @@ static const filk_backend_kernels kernels = {
     .mass_bf16_mma      = {some_workspace, mass},
     .pooling            = {some_workspace, pooling},
     .norm               = {some_workspace, norm},
+    .linear             = &linear,
+    .linear_gelu        = &linear,
 };
 
 extern const fili_backend                                 fil_backend_v1;

@@ -70,6 +70,7 @@ static void close_device(void *device)
     filk_cuda_device *d = device_of(device);
     if (d == NULL) return;
     if (enter(d) == FIL_OK && d->stream != NULL) (void)cudaStreamSynchronize(d->stream);
+    filk_cuda_blas_close(d);
     for (int32_t i = 0; i < FILK_CUDA_MARKS; i++)
         if (d->mark[i] != NULL) (void)cudaEventDestroy(d->mark[i]);
     for (int32_t i = 0; i < d->n_chunks; i++)
@@ -389,8 +390,9 @@ static const filk_backend_kernels kernels = {
     {no_workspace, filk_cuda_mass_run},
     {no_workspace, filk_cuda_pooling_run},
     {no_workspace, filk_cuda_norm_run},
-    {},
-    {},
+    &filk_cuda_linear,
+    &filk_cuda_linear_gelu,
+    NULL,
 };
 
 extern "C" __attribute__((visibility("default"))) const fili_backend fil_backend_v1;

@@ -51,4 +51,9 @@ fil_status filk_cuda_pooling_run(void *device, const void *problem, const void *
                                  void *workspace);
 fil_status filk_cuda_norm_run(void *device, const void *problem, const void *args, void *workspace);
 
+extern const filk_device_plan filk_cuda_linear, filk_cuda_linear_gelu;
+
+/* Gives back what the vendor's libraries hold for the device. */
+void filk_cuda_blas_close(filk_cuda_device *d);
+
 #endif
