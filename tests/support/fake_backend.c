@@ -17,6 +17,7 @@
 #include "kernel/mass.h"
 #include "kernel/norm.h"
 #include "kernel/pooling.h"
+#include "kernel/select.h"
 
 #define PAGE       ((size_t)4096)
 #define LINE       ((size_t)256)
@@ -294,6 +295,14 @@ static fil_status norm(void *device, const void *problem, const void *args, void
     return run_row(device, &filk_norm, problem, args);
 }
 
+static fil_status selection(void *device, const void *problem, const void *args, void *workspace)
+{
+    const filk_select_args *a = args;
+    if (!OWNED(device, a->q, a->k, a->count, a->mask, a->score, workspace))
+        return complain(device, "select was handed memory of the host");
+    return run_row(device, &filk_selection, problem, args);
+}
+
 /* ---- plans: those of this machine's row ----------------------------------------------------- */
 
 typedef struct fake_plan {
@@ -382,6 +391,7 @@ static const filk_backend_kernels kernels = {
     .mass_bf16_mma      = {some_workspace, mass},
     .pooling            = {some_workspace, pooling},
     .norm               = {some_workspace, norm},
+    .select             = {some_workspace, selection},
     .linear             = &linear,
     .linear_gelu        = &linear,
 };

@@ -390,6 +390,7 @@ static const filk_backend_kernels kernels = {
     {no_workspace, filk_cuda_mass_run},
     {no_workspace, filk_cuda_pooling_run},
     {no_workspace, filk_cuda_norm_run},
+    {filk_cuda_select_workspace, filk_cuda_select_run},
     &filk_cuda_linear,
     &filk_cuda_linear_gelu,
     NULL,

@@ -51,6 +51,10 @@ fil_status filk_cuda_pooling_run(void *device, const void *problem, const void *
                                  void *workspace);
 fil_status filk_cuda_norm_run(void *device, const void *problem, const void *args, void *workspace);
 
+size_t     filk_cuda_select_workspace(const void *problem);
+fil_status filk_cuda_select_run(void *device, const void *problem, const void *args,
+                                void *workspace);
+
 extern const filk_device_plan filk_cuda_linear, filk_cuda_linear_gelu;
 
 /* Gives back what the vendor's libraries hold for the device. */
