@@ -39,6 +39,8 @@ OWNED = [
     (r"omp\.h", ("src/base/pool_openmp.c", "src/kernel/cpu/onednn.c"), "OpenMP"),
     (r"cpuid\.h", ("src/base/cpu.c",), "CPU detection"),
     (r"(.mmintrin\.h|amx.*intrin\.h|arm_.*\.h)", ("src/kernel/", "src/tensor/"), "vector intrinsics"),
+    (r"dlfcn\.h", ("src/base/os_posix.c", "src/kernel/cuda/"), "loading libraries"),
+    (r"pthread\.h", ("src/base/os_posix.c", "src/kernel/cuda/"), "locks of the vendor's libraries"),
     (r"sanitizer/", ("src/base/",), "sanitizer interface"),
 ]
 

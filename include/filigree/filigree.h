@@ -211,15 +211,21 @@ typedef struct fil_options {
     fil_cancel_fn   cancel;         /* NULL = never cancelled */
     fil_preview_fn  preview;        /* NULL = no pictures are made */
     void           *user;           /* given to the four callbacks */
+    /* Where kernels run: "cpu", "cuda" (the first GPU), "cuda:1", ... NULL = what the environment
+     * variable FIL_DEVICE says, else the CPU. Read by fil_ctx_open alone. */
+    const char *device;
 } fil_options;
 
 /* Fills *opt with the defaults named above. Cannot fail; opt is not NULL. */
 FIL_API void fil_options_init(fil_options *opt);
 
-/* Opens a context. `opt` is copied (NULL = defaults); its callbacks must outlive the context.
- * The environment variable FIL_ISA (ref, avx2, avx512, avx512bf16, amx, neon) caps the instruction
- * set. E_ARG: bad option or an FIL_ISA that does not exist; E_UNSUP: FIL_ISA names what this CPU
- * lacks; E_NOMEM. On failure *out is NULL and the detail is in fil_ctx_error(NULL). */
+/* Opens a context. A device that was asked for and is not there is E_UNSUP; without one nothing of
+ * CUDA is loaded. Calls take memory of the host and of the device alike: what lies on the host is
+ * copied to the device and back inside the call. `opt` is copied (NULL = defaults); its callbacks
+ * must outlive the context. The environment variable FIL_ISA (ref, avx2, avx512, avx512bf16, amx,
+ * neon) caps the instruction set. E_ARG: bad option or an FIL_ISA that does not exist; E_UNSUP:
+ * FIL_ISA names what this CPU lacks; E_NOMEM. On failure *out is NULL and the detail is in
+ * fil_ctx_error(NULL). */
 FIL_API FIL_MUSTCHECK fil_status fil_ctx_open(fil_ctx **out, const fil_options *opt);
 
 /* Closes and sets *ctx to NULL. NULL and a NULL handle are accepted. Everything made with the
@@ -234,6 +240,9 @@ FIL_API const fil_error *fil_ctx_error(const fil_ctx *ctx);
 /* Threads that this context uses, and the instruction set level in use ("avx512bf16"; static). */
 FIL_API int32_t     fil_ctx_threads(const fil_ctx *ctx);
 FIL_API const char *fil_ctx_isa(const fil_ctx *ctx);
+
+/* "cpu", or the device and its name: "cuda:0 NVIDIA H100 80GB HBM3". Borrowed from the context. */
+FIL_API const char *fil_ctx_device(const fil_ctx *ctx);
 
 /* Host memory of a context, in bytes. */
 typedef struct fil_memory {

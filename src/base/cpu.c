@@ -9,8 +9,8 @@
 
 #include "base/cpu.h"
 
-static const char *const isa_names[FILI_ISA_COUNT] = {"ref",    "neon",       "avx2",
-                                                      "avx512", "avx512bf16", "amx"};
+static const char *const isa_names[FILI_ISA_COUNT] = {"ref",        "neon", "avx2", "avx512",
+                                                      "avx512bf16", "amx",  "sm80", "sm90"};
 
 const char *fili_isa_name(fili_isa isa)
 {
@@ -24,9 +24,15 @@ int fili_isa_from_name(const char *name)
     return -1;
 }
 
+int fili_isa_is_device(fili_isa isa)
+{
+    return isa == FILI_ISA_SM80 || isa == FILI_ISA_SM90;
+}
+
 int fili_isa_has(fili_isa have, fili_isa need)
 {
     if (need == FILI_ISA_REF) return 1;
+    if (fili_isa_is_device(have) != fili_isa_is_device(need)) return 0;
     if (need == FILI_ISA_NEON || have == FILI_ISA_NEON) return have == need;
     return have >= need;
 }

@@ -15,12 +15,14 @@ typedef enum fili_isa {
     FILI_ISA_AVX2,       /* AVX2, FMA, F16C */
     FILI_ISA_AVX512,     /* + AVX-512 F, BW, DQ, VL, CD */
     FILI_ISA_AVX512BF16, /* + AVX512_BF16 */
-    FILI_ISA_AMX         /* + AMX-TILE, AMX-BF16, and the kernel's permission to use it */
+    FILI_ISA_AMX,        /* + AMX-TILE, AMX-BF16, and the kernel's permission to use it */
+    FILI_ISA_SM80,       /* a CUDA device from Ampere on: a ladder of the device, not of the CPU */
+    FILI_ISA_SM90        /* Hopper: + TMA, wgmma */
 } fili_isa;
 
-#define FILI_ISA_COUNT 6
+#define FILI_ISA_COUNT 8
 
-/* "ref", "neon", "avx2", "avx512", "avx512bf16", "amx". Static storage. */
+/* "ref", "neon", "avx2", "avx512", "avx512bf16", "amx", "sm80", "sm90". Static storage. */
 const char *fili_isa_name(fili_isa isa);
 
 /* -1 if there is no such name. */
@@ -28,6 +30,9 @@ int fili_isa_from_name(const char *name);
 
 /* The highest level of this CPU and operating system. */
 fili_isa fili_cpu_isa(const fili_os *os);
+
+/* 1 if the level is one of a device: fil_ctx.device has it, not fil_ctx.isa. */
+int fili_isa_is_device(fili_isa isa);
 
 /* 1 if a kernel that needs `need` runs where the level is `have` (ladders do not cross). */
 int fili_isa_has(fili_isa have, fili_isa need);

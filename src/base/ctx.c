@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/ctx.h"
+#include "base/device.h"
 
 #define MAX_THREADS 1024
 
@@ -89,15 +90,31 @@ static fil_status choose_isa(const fili_os *os, fili_isa *out)
     return FIL_OK;
 }
 
+/* FIL_DEVICE holds where the option does not say. -1: the CPU. */
+static fil_status choose_device(const fili_os *os, const fil_options *opt, int32_t *index)
+{
+    const char *want = opt->device;
+    *index           = -1;
+    if (want == NULL) want = os->getenv(os->self, "FIL_DEVICE");
+    if (want == NULL || want[0] == '\0') return FIL_OK;
+    FIL_CHECK(NULL, fili_device_parse(want, index),
+              "%s is '%.40s'; expected cpu, cuda, or cuda:0 and so on",
+              opt->device != NULL ? "device" : "FIL_DEVICE", want);
+    return FIL_OK;
+}
+
 fil_status fili_ctx_open_on(const fili_os *os, fil_ctx **out, const fil_options *opt)
 {
     fil_options options;
     fili_isa    isa;
+    int32_t     device;
     FIL_CHECK(NULL, out != NULL, "fil_ctx_open: out is NULL");
     *out = NULL;
     FIL_TRY(take_options(&options, opt));
     FIL_TRY(check_options(&options));
     FIL_TRY(choose_isa(os, &isa));
+    FIL_TRY(choose_device(os, &options, &device));
+    options.device = NULL; /* borrowed no longer */
     if (options.host.alloc == NULL) {
         options.host.alloc = default_alloc;
         options.host.free  = default_free;
@@ -111,6 +128,12 @@ fil_status fili_ctx_open_on(const fili_os *os, fil_ctx **out, const fil_options 
     ctx->memory.limit = options.max_host_bytes;
     ctx->isa          = isa;
     ctx->n_threads    = options.n_threads > 0 ? options.n_threads : fili_default_threads(os);
+    const fil_status status =
+        device < 0 ? FIL_OK : fili_device_open(os, &options.host, device, &ctx->device);
+    if (status != FIL_OK) {
+        options.host.free(options.host.user, ctx, sizeof *ctx);
+        return status;
+    }
     fili_ctx_enter(ctx);
     *out = ctx;
     return FIL_OK;
@@ -125,6 +148,7 @@ void fil_ctx_close(fil_ctx **ctx)
 {
     if (ctx == NULL || *ctx == NULL) return;
     const fil_allocator host = (*ctx)->opt.host;
+    fili_device_close(&host, &(*ctx)->device);
     host.free(host.user, *ctx, sizeof **ctx);
     *ctx = NULL;
 }
@@ -152,6 +176,10 @@ int32_t fil_ctx_threads(const fil_ctx *ctx)
 const char *fil_ctx_isa(const fil_ctx *ctx)
 {
     return fili_isa_name(ctx->isa);
+}
+const char *fil_ctx_device(const fil_ctx *ctx)
+{
+    return ctx->device != NULL ? ctx->device->label : "cpu";
 }
 fil_memory fil_ctx_memory(const fil_ctx *ctx)
 {

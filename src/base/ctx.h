@@ -16,14 +16,17 @@
 
 #define FILI_MAX_FAMILIES 16
 
+struct fili_device; /* base/device.h */
+
 struct fil_ctx {
-    const fili_os *os;
-    fil_options    opt; /* as given, defaults filled in */
-    fil_memory     memory;
-    fil_error      error;
-    int32_t        n_threads;
-    fili_isa       isa;
-    uint64_t       disabled_rows[FILI_MAX_FAMILIES]; /* of kernel/registry.h, a bit per row */
+    const fili_os      *os;
+    fil_options         opt; /* as given, defaults filled in */
+    fil_memory          memory;
+    fil_error           error;
+    int32_t             n_threads;
+    fili_isa            isa;
+    struct fili_device *device;                           /* NULL: the CPU alone */
+    uint64_t            disabled_rows[FILI_MAX_FAMILIES]; /* of kernel/registry.h, a bit per row */
 };
 
 /* fil_ctx_open over another OS layer (tests); `os` must outlive the context. */

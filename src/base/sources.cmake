@@ -3,6 +3,7 @@ list(APPEND FIL_SOURCES
     base/atomic_file.c
     base/cpu.c
     base/ctx.c
+    base/device.c
     base/error.c
     base/file.c
     base/mem.c

@@ -12,6 +12,7 @@
 #include "kernel/mass.h"
 #include "kernel/norm.h"
 #include "kernel/pooling.h"
+#include "kernel/select.h"
 #include "kernel/selftest.h"
 
 _Static_assert(sizeof((fil_kernel_info *)NULL)->reason == FILK_REASON, "one size of reasons");
@@ -139,6 +140,16 @@ static const struct {
     {&filk_pooling, "bf16, head dim 128",
      &(const filk_pooling_problem){
          .n = 4096, .heads = 12, .m = 64, .head_dim = 128, .dtype = FIL_BF16}},
+    {&filk_selection, "votes of tiles of 16 tokens",
+     &(const filk_select_problem){.kind     = FILK_SELECT_SOFTMAX,
+                                  .heads    = 12,
+                                  .kv_heads = 12,
+                                  .head_dim = 128,
+                                  .tq       = 256,
+                                  .tk       = 256,
+                                  .mq       = 64,
+                                  .mk       = 64,
+                                  .keep     = 6}},
     {&filk_linear, "bf16, GELU, packed weights", LINEAR(FIL_BF16, FILK_ACT_GELU_TANH)},
     {&filk_linear, "f32, packed weights", LINEAR(FIL_F32, FILK_ACT_NONE)},
     {&filk_norm, "bf16, LayerNorm with modulation", NORM(FILK_NORM_MODULATED, 0)},

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/device.h"
 #include "kernel/attention.h"
 #include "kernel/conv3d.h"
 #include "kernel/linear.h"
@@ -9,9 +10,11 @@
 #include "kernel/norm.h"
 #include "kernel/pooling.h"
 #include "kernel/registry.h"
+#include "kernel/select.h"
 
-const filk_family *const filk_families[] = {&filk_attention, &filk_mass, &filk_pooling,
-                                            &filk_linear,    &filk_norm, &filk_conv3d};
+const filk_family *const filk_families[] = {&filk_attention, &filk_mass,   &filk_pooling,
+                                            &filk_selection, &filk_linear, &filk_norm,
+                                            &filk_conv3d};
 const int32_t            filk_n_families = sizeof filk_families / sizeof filk_families[0];
 _Static_assert(sizeof filk_families / sizeof filk_families[0] <= FILI_MAX_FAMILIES,
                "a context has a word for each family");
@@ -35,15 +38,30 @@ static int is_disabled(const fil_ctx *ctx, const filk_family *family, const filk
     return f >= 0 && (ctx->disabled_rows[f] >> (row - family->rows) & 1) != 0;
 }
 
+/* A row's level is one of the CPU, or of the device that the context has opened. */
+static int lacks_level(const fil_ctx *ctx, const filk_row *row, char reason[FILK_REASON])
+{
+    const fili_device *device = ctx->device;
+    const char        *need   = fili_isa_name(row->isa);
+    if (!fili_isa_is_device(row->isa)) {
+        if (fili_isa_has(ctx->isa, row->isa)) return 0;
+        snprintf(reason, FILK_REASON, "needs %s; %s is in use", need, fili_isa_name(ctx->isa));
+        return 1;
+    }
+    if (device != NULL && fili_isa_has(device->isa, row->isa)) return 0;
+    if (device == NULL)
+        snprintf(reason, FILK_REASON, "needs %s; no CUDA device is open", need);
+    else
+        snprintf(reason, FILK_REASON, "needs %s; the device is of compute capability %d.%d", need,
+                 device->info.arch / 10, device->info.arch % 10);
+    return 1;
+}
+
 int filk_explain(const fil_ctx *ctx, const filk_family *family, const filk_row *row,
                  const void *problem, char reason[FILK_REASON])
 {
     reason[0] = '\0';
-    if (!fili_isa_has(ctx->isa, row->isa)) {
-        snprintf(reason, FILK_REASON, "needs %s; %s is in use", fili_isa_name(row->isa),
-                 fili_isa_name(ctx->isa));
-        return 0;
-    }
+    if (lacks_level(ctx, row, reason)) return 0;
     if (is_disabled(ctx, family, row)) {
         snprintf(reason, FILK_REASON, "failed the self-test");
         return 0;
@@ -63,6 +81,9 @@ static fil_status none_taken(fil_ctx *ctx, const filk_family *family, const void
     for (int32_t i = 0; i < family->n_rows && at < sizeof text; i++) {
         char reason[FILK_REASON];
         if (name != NULL && strcmp(name, family->rows[i].name) != 0) continue;
+        /* The message has room for the rows that were in question. */
+        if (name == NULL && ctx->device == NULL && fili_isa_is_device(family->rows[i].isa))
+            continue;
         filk_explain(ctx, family, &family->rows[i], problem, reason);
         const int n =
             snprintf(text + at, sizeof text - at, "; %s %s", family->rows[i].name, reason);

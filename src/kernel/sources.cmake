@@ -2,17 +2,24 @@
 list(APPEND FIL_SOURCES
     kernel/attention.c
     kernel/conv3d.c
+    kernel/device_attention.c
+    kernel/device_linear.c
+    kernel/device_memory.c
+    kernel/device_select.c
+    kernel/device_stage.c
     kernel/linear.c
     kernel/mass.c
     kernel/norm.c
     kernel/pooling.c
     kernel/registry.c
     kernel/rope_table.c
+    kernel/select.c
     kernel/selftest.c
     kernel/selftest_attention.c
     kernel/selftest_conv3d.c
     kernel/selftest_linear.c
     kernel/selftest_mass.c
+    kernel/selftest_select.c
     kernel/cpu/peak.c
     kernel/cpu/peak_base.c
     kernel/ref/attn_fwd_ref.c
@@ -20,7 +27,8 @@ list(APPEND FIL_SOURCES
     kernel/ref/linear_ref.c
     kernel/ref/mass_ref.c
     kernel/ref/norm_ref.c
-    kernel/ref/pooling_ref.c)
+    kernel/ref/pooling_ref.c
+    kernel/ref/select_ref.c)
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     list(APPEND FIL_SOURCES

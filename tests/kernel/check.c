@@ -170,7 +170,11 @@ int check_run(const filk_family *family, const check_test *tests, size_t n_tests
     fil_ctx     *ctx = NULL;
     const size_t max = (size_t)family->n_rows * (n_tests + 1);
     size_t       n   = 0;
-    if (fil_ctx_open(&ctx, NULL) != FIL_OK) return 1;
+    if (fil_ctx_open(&ctx, NULL) != FIL_OK) {
+        fprintf(stderr, "%s\n", fil_ctx_error(NULL)->message);
+        return 1;
+    }
+    printf("%s: device %s\n", family->name, fil_ctx_device(ctx));
     row_test          *list   = calloc(max, sizeof *list);
     struct CMUnitTest *cmocka = calloc(max, sizeof *cmocka);
     if (list == NULL || cmocka == NULL) abort();

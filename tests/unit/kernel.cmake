@@ -6,3 +6,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     target_link_options(test_selftest PRIVATE
         -Wl,--wrap=filk_attn_fwd_bf16_p16__avx512bf16_run)
 endif()
+
+fil_add_test(test_device)
+target_compile_definitions(test_device PRIVATE
+    FAKE_BACKEND="$<TARGET_FILE:fil_fake_backend>")
+add_dependencies(test_device fil_fake_backend)

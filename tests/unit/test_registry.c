@@ -108,7 +108,9 @@ static void names_are_unique_and_end_in_their_instruction_set_or_library(void **
         assert_int_equal(strncmp(row->name, "filk_", 5), 0);
         assert_non_null(mark);
         /* A library is a row like any other; it finds its instruction set itself. */
-        if (strcmp(mark + 2, "onednn") != 0) assert_string_equal(mark + 2, fili_isa_name(row->isa));
+        const int library = strcmp(mark + 2, "onednn") == 0 || strcmp(mark + 2, "cudnn") == 0 ||
+                            strcmp(mark + 2, "cublaslt") == 0;
+        if (!library) assert_string_equal(mark + 2, fili_isa_name(row->isa));
         for (int32_t j = 0; j < i; j++)
             assert_string_not_equal(row->name, filk_families[f]->rows[j].name);
     }
@@ -262,7 +264,8 @@ static void with_every_row_disabled_nothing_is_selected(void **state)
     assert_int_equal(filk_select(other, &filk_attention, &p, NULL, &row), FIL_E_UNSUP);
     assert_null(row);
     for (int32_t i = 0; i < filk_attention.n_rows; i++)
-        assert_non_null(strstr(fil_ctx_error(other)->message, filk_attention.rows[i].name));
+        if (!fili_isa_is_device(filk_attention.rows[i].isa))
+            assert_non_null(strstr(fil_ctx_error(other)->message, filk_attention.rows[i].name));
     fil_ctx_close(&other);
 }
 

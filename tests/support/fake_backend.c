@@ -1,0 +1,422 @@
+/* tests/support/fake_backend.c: a backend (base/device.h) whose device is this CPU, as a shared
+ * object that a test loads in place of the real one (FIL_CUDA_BACKEND).
+ *
+ * Its memory is its own: each block ends at a page that faults, `owns` knows every block, and a row
+ * that is handed a pointer to the host's memory fails. Rows compute with this machine's rows. So
+ * all that lies between the registry and the kernels of a device runs, and is judged by the same
+ * checkers, without a GPU. It says nothing about the kernels themselves.
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "kernel/device_rows.h"
+#include "kernel/linear.h"
+#include "kernel/mass.h"
+#include "kernel/norm.h"
+#include "kernel/pooling.h"
+#include "kernel/select.h"
+
+#define PAGE       ((size_t)4096)
+#define LINE       ((size_t)256)
+#define MAX_BLOCKS 4096
+
+typedef struct block {
+    char  *data, *map;
+    size_t bytes, map_bytes;
+    int    scratch;
+} block;
+
+typedef struct fake {
+    fil_ctx *ctx; /* of the rows that compute */
+    block    block[MAX_BLOCKS];
+    int      n_blocks;
+    double   mark[16];
+    char     error[FILI_DEVICE_TEXT];
+} fake;
+
+static fil_status complain(fake *f, const char *text)
+{
+    snprintf(f->error, sizeof f->error, "%s", text);
+    return FIL_E_DEVICE;
+}
+
+/* ---- devices -------------------------------------------------------------------------------- */
+
+static int32_t count(char text[FILI_DEVICE_TEXT])
+{
+    text[0] = '\0';
+    return 1;
+}
+
+static fil_status open_device(int32_t index, void **device, fili_device_info *info,
+                              char text[FILI_DEVICE_TEXT])
+{
+    fake       *f = calloc(1, sizeof *f);
+    fil_options opt;
+    fil_options_init(&opt);
+    opt.device    = "cpu";
+    opt.n_threads = 1;
+    *device       = f;
+    if (f == NULL) return FIL_E_NOMEM;
+    *info = (fili_device_info){.name = "a CPU in disguise", .index = index, .arch = 90, .sms = 1};
+    if (fil_ctx_open(&f->ctx, &opt) == FIL_OK) return FIL_OK;
+    snprintf(text, FILI_DEVICE_TEXT, "%s", fil_ctx_error(NULL)->message);
+    free(f);
+    *device = NULL;
+    return FIL_E_DEVICE;
+}
+
+static void drop(fake *f, int i)
+{
+    munmap(f->block[i].map, f->block[i].map_bytes);
+    f->block[i] = f->block[--f->n_blocks];
+}
+
+static void close_device(void *device)
+{
+    fake *f = device;
+    while (f->n_blocks > 0)
+        drop(f, 0);
+    fil_ctx_close(&f->ctx);
+    free(f);
+}
+
+static const char *error_of(const void *device)
+{
+    return ((const fake *)device)->error;
+}
+
+static void *stream_of(const void *device)
+{
+    (void)device;
+    return NULL;
+}
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+static fil_status take(fake *f, size_t bytes, int scratch, void **out)
+{
+    const size_t whole = (bytes + LINE - 1) / LINE * LINE;
+    const size_t pages = (whole + PAGE - 1) / PAGE * PAGE;
+    *out               = NULL;
+    if (bytes == 0) return FIL_OK;
+    if (f->n_blocks == MAX_BLOCKS) return FIL_E_NOMEM_DEV;
+    char *map =
+        mmap(NULL, pages + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED) return FIL_E_NOMEM_DEV;
+    mprotect(map + pages, PAGE, PROT_NONE);
+    f->block[f->n_blocks++] = (block){.data      = map + pages - whole,
+                                      .map       = map,
+                                      .bytes     = whole,
+                                      .map_bytes = pages + PAGE,
+                                      .scratch   = scratch};
+    *out                    = map + pages - whole;
+    return FIL_OK;
+}
+
+static fil_status alloc(void *device, size_t bytes, void **out)
+{
+    return take(device, bytes, 0, out);
+}
+
+static void free_block(void *device, void *p)
+{
+    fake *f = device;
+    for (int i = f->n_blocks - 1; i >= 0; i--)
+        if (f->block[i].data == p) drop(f, i);
+}
+
+static fil_status alloc_host(void *device, size_t bytes, void **out)
+{
+    (void)device;
+    *out = malloc(bytes);
+    return *out != NULL ? FIL_OK : FIL_E_NOMEM;
+}
+
+static void free_host(void *device, void *p)
+{
+    (void)device;
+    free(p);
+}
+
+static int owns(void *device, const void *p)
+{
+    const fake *f = device;
+    for (int i = 0; i < f->n_blocks; i++)
+        if ((const char *)p >= f->block[i].data &&
+            (const char *)p < f->block[i].data + f->block[i].bytes)
+            return 1;
+    return 0;
+}
+
+static fil_status copy(void *device, const fili_copy_rect *r)
+{
+    fake *f = device;
+    if (r->rows == 0 || r->row_bytes == 0) return FIL_OK;
+    if (owns(f, r->dst) != (r->way != FILI_COPY_TO_HOST) ||
+        owns(f, r->src) != (r->way != FILI_COPY_TO_DEVICE))
+        return complain(f, "a copy goes another way than it says");
+    if (r->rows > 1 && (r->dst_pitch < r->row_bytes || r->src_pitch < r->row_bytes))
+        return complain(f, "the rows of a copy overlap");
+    for (size_t i = 0; i < r->rows; i++)
+        memcpy((char *)r->dst + i * r->dst_pitch, (const char *)r->src + i * r->src_pitch,
+               r->row_bytes);
+    return FIL_OK;
+}
+
+static fil_status fill(void *device, void *dst, int byte, size_t bytes)
+{
+    if (bytes > 0 && !owns(device, dst)) return complain(device, "fill of the host's memory");
+    if (bytes > 0) memset(dst, byte, bytes);
+    return FIL_OK;
+}
+
+static fil_status sync_device(void *device)
+{
+    (void)device;
+    return FIL_OK;
+}
+
+static fil_status scratch_take(void *device, size_t bytes, void **out)
+{
+    return take(device, bytes, 1, out);
+}
+
+static void scratch_reset(void *device)
+{
+    fake *f = device;
+    for (int i = f->n_blocks - 1; i >= 0; i--)
+        if (f->block[i].scratch) drop(f, i);
+}
+
+static fil_status mark(void *device, int32_t n)
+{
+    fake *f    = device;
+    f->mark[n] = 1e-9 * (double)f->ctx->os->clock_ns(f->ctx->os->self);
+    return FIL_OK;
+}
+
+static fil_status between(void *device, int32_t from, int32_t to, double *seconds)
+{
+    const fake *f = device;
+    *seconds      = f->mark[to] - f->mark[from];
+    return FIL_OK;
+}
+
+/* ---- rows ----------------------------------------------------------------------------------- */
+
+/* Every pointer that a row gets is the device's. */
+static int all_owned(fake *f, const void *const *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (list[i] != NULL && !owns(f, list[i])) return 0;
+    return 1;
+}
+
+#define OWNED(f, ...)                                                                              \
+    all_owned(f, (const void *const[]){__VA_ARGS__},                                               \
+              sizeof((const void *const[]){__VA_ARGS__}) / sizeof(void *))
+
+static fil_status run_row(fake *f, const filk_family *family, const void *problem, const void *args)
+{
+    const filk_row *row;
+    fili_ctx_enter(f->ctx);
+    fil_status status = filk_select(f->ctx, family, problem, NULL, &row);
+    if (status == FIL_OK) {
+        const size_t bytes = row->workspace(problem, 1);
+        void        *space = aligned_alloc(64, (bytes + 127) / 64 * 64);
+        status             = row->run(f->ctx, problem, args, space);
+        free(space);
+    }
+    if (status != FIL_OK)
+        snprintf(f->error, sizeof f->error, "%.200s", fil_ctx_error(f->ctx)->message);
+    return status;
+}
+
+/* Asked for so that a workspace is staged; nobody uses it. */
+static size_t some_workspace(const void *problem)
+{
+    (void)problem;
+    return 1000;
+}
+
+static fil_status attention(void *device, const void *problem, const void *args, void *workspace)
+{
+    const filk_attn_args *a = args;
+    if (!OWNED(device, a->q.data, a->k.data, a->v.data, a->out, a->lse, a->mask, a->tail_k.data,
+               a->tail_v.data, a->tail_count, a->tail_factor, workspace,
+               a->n_sinks > 0 ? a->sinks : NULL))
+        return complain(device, "attention was handed memory of the host");
+    return run_row(device, &filk_attention, problem, args);
+}
+
+static int on_16_bytes(const void *data, int64_t stride_n, int64_t stride_h)
+{
+    return ((uintptr_t)data | (uintptr_t)(stride_n * 2) | (uintptr_t)(stride_h * 2)) % 16 == 0;
+}
+
+static fil_status attention_tma(void *device, const void *problem, const void *args,
+                                void *workspace)
+{
+    const filk_attn_args *a = args;
+    if (!on_16_bytes(a->q.data, a->q.stride_n, a->q.stride_h) ||
+        !on_16_bytes(a->k.data, a->k.stride_n, a->k.stride_h) ||
+        !on_16_bytes(a->v.data, a->v.stride_n, a->v.stride_h) ||
+        !on_16_bytes(a->out, a->out_stride_n, a->out_stride_h))
+        return complain(device, "a view is not on 16 bytes");
+    return attention(device, problem, args, workspace);
+}
+
+static fil_status mass(void *device, const void *problem, const void *args, void *workspace)
+{
+    const filk_mass_args *a = args;
+    if (!OWNED(device, a->q.data, a->k.data, a->lse_in, a->lse_out, a->mass, workspace))
+        return complain(device, "mass was handed memory of the host");
+    return run_row(device, &filk_mass, problem, args);
+}
+
+static fil_status pooling(void *device, const void *problem, const void *args, void *workspace)
+{
+    const filk_pooling_args *a = args;
+    if (!OWNED(device, a->x.data, a->out_f32, a->out_bf16, a->count, workspace,
+               a->n_sinks > 0 ? a->sinks : NULL))
+        return complain(device, "pooling was handed memory of the host");
+    return run_row(device, &filk_pooling, problem, args);
+}
+
+static fil_status norm(void *device, const void *problem, const void *args, void *workspace)
+{
+    const filk_norm_args *a = args;
+    if (!OWNED(device, a->x, a->out, a->a, a->b, a->cos, a->sin, workspace))
+        return complain(device, "norm was handed memory of the host");
+    return run_row(device, &filk_norm, problem, args);
+}
+
+static fil_status selection(void *device, const void *problem, const void *args, void *workspace)
+{
+    const filk_select_args *a = args;
+    if (!OWNED(device, a->q, a->k, a->count, a->mask, a->score, workspace))
+        return complain(device, "select was handed memory of the host");
+    return run_row(device, &filk_selection, problem, args);
+}
+
+/* ---- plans: those of this machine's row ----------------------------------------------------- */
+
+typedef struct fake_plan {
+    fake           *f;
+    const filk_row *row;
+    void           *inner;
+} fake_plan;
+
+static fil_status told(fake *f, fil_status status)
+{
+    if (status != FIL_OK)
+        snprintf(f->error, sizeof f->error, "%.200s", fil_ctx_error(f->ctx)->message);
+    return status;
+}
+
+static void plan_destroy(void *device, void *plan)
+{
+    fake      *f = device;
+    fake_plan *p = plan;
+    if (p->row != NULL) p->row->plan->destroy(f->ctx, &p->inner);
+    free(p);
+}
+
+static fil_status plan_create(fake *f, const filk_family *family, const void *problem, void **plan)
+{
+    fake_plan *p = calloc(1, sizeof *p);
+    *plan        = NULL;
+    if (p == NULL) return FIL_E_NOMEM;
+    p->f = f;
+    fili_ctx_enter(f->ctx);
+    fil_status status = filk_select(f->ctx, family, problem, NULL, &p->row);
+    if (status == FIL_OK) status = p->row->plan->create(f->ctx, problem, &p->inner);
+    if (status != FIL_OK)
+        plan_destroy(f, p);
+    else
+        *plan = p;
+    return told(f, status);
+}
+
+static fil_status linear_create(void *device, const void *problem, void **plan)
+{
+    return plan_create(device, &filk_linear, problem, plan);
+}
+
+static size_t plan_workspace(const void *plan)
+{
+    const fake_plan *p = plan;
+    return p->row->plan->workspace(p->inner) + 64;
+}
+
+static size_t plan_packed(const void *plan)
+{
+    const fake_plan *p = plan;
+    return p->row->plan->packed_bytes(p->inner);
+}
+
+static fil_status plan_pack(void *device, const void *plan, const void *weight, void *packed,
+                            void *workspace)
+{
+    const fake_plan *p = plan;
+    if (!OWNED(device, weight, packed, workspace))
+        return complain(device, "pack was handed memory of the host");
+    return told(device, p->row->plan->pack(p->f->ctx, p->inner, weight, packed, workspace));
+}
+
+static fil_status linear_run(void *device, const void *plan, const void *args, void *workspace)
+{
+    const fake_plan        *p = plan;
+    const filk_linear_args *a = args;
+    if (!OWNED(device, a->x, a->weight, a->bias, a->gate, a->residual, a->out, workspace))
+        return complain(device, "linear was handed memory of the host");
+    return told(device, p->row->plan->run(p->f->ctx, p->inner, args, workspace));
+}
+
+static const filk_device_plan linear = {.create       = linear_create,
+                                        .destroy      = plan_destroy,
+                                        .workspace    = plan_workspace,
+                                        .packed_bytes = plan_packed,
+                                        .pack         = plan_pack,
+                                        .run          = linear_run};
+
+static const filk_backend_kernels kernels = {
+    .struct_size        = sizeof kernels,
+    .attn_fwd_bf16_sm90 = {some_workspace, attention_tma},
+    .attn_fwd_bf16_mma  = {some_workspace, attention},
+    .mass_bf16_mma      = {some_workspace, mass},
+    .pooling            = {some_workspace, pooling},
+    .norm               = {some_workspace, norm},
+    .select             = {some_workspace, selection},
+    .linear             = &linear,
+    .linear_gelu        = &linear,
+};
+
+extern const fili_backend                                 fil_backend_v1;
+__attribute__((visibility("default"))) const fili_backend fil_backend_v1 = {
+    .abi           = FILI_BACKEND_ABI,
+    .struct_size   = sizeof(fili_backend),
+    .name          = "fake",
+    .count         = count,
+    .open          = open_device,
+    .close         = close_device,
+    .error         = error_of,
+    .stream        = stream_of,
+    .alloc         = alloc,
+    .free          = free_block,
+    .alloc_host    = alloc_host,
+    .free_host     = free_host,
+    .owns          = owns,
+    .copy          = copy,
+    .fill          = fill,
+    .sync          = sync_device,
+    .scratch_take  = scratch_take,
+    .scratch_reset = scratch_reset,
+    .mark          = mark,
+    .between       = between,
+    .kernels       = &kernels,
+};
