@@ -136,18 +136,23 @@ __global__ void __launch_bounds__(256)
     float best = 0.0f;
 #pragma unroll
     for (int i = 0; i < kAtOnce; i++) {
-        const uint32_t w[4] = {x[i].x, x[i].y, x[i].z, x[i].w};
-        float          sum  = 0.0f;
+        const uint32_t w[4]    = {x[i].x, x[i].y, x[i].z, x[i].w};
+        float          sum     = 0.0f;
+        uint32_t       strange = 0; /* an exponent of all ones: NaN or inf */
 #pragma unroll
         for (int j = 0; j < 4; j++) {
+            strange |= ((w[j] & 0x7F80u) + 0x80u) & 0x8000u;
+            strange |= ((w[j] & 0x7F800000u) + 0x800000u) & 0x80000000u;
             const float low  = __uint_as_float(w[j] << 16),
                         high = __uint_as_float(w[j] & 0xFFFF0000u);
             sum              = fmaf(low, low, fmaf(high, high, sum));
         }
 #pragma unroll
-        for (int bit = 1; bit < kThreadsPerKey; bit <<= 1)
+        for (int bit = 1; bit < kThreadsPerKey; bit <<= 1) {
             sum += __shfl_xor_sync(~0u, sum, bit);
-        if (sum < INFINITY) best = fmaxf(best, sum);
+            strange |= __shfl_xor_sync(~0u, strange, bit);
+        }
+        if (strange == 0) best = fmaxf(best, sum); /* inf where finite keys are too large */
     }
 #pragma unroll
     for (int bit = kThreadsPerKey; bit < 32; bit <<= 1)
@@ -260,9 +265,6 @@ fil_status prepare(const filk_cuda_stream *s, const filk_attn_problem *p, const 
     if (x.n_sinks > 0) gather_sinks<<<per_sink, p->head_dim, 0, stream>>>(x);
     if (a->tail_k.data != nullptr) gather_tail<<<per_pool, p->head_dim, 0, stream>>>(x);
     launch_measure(p->head_dim, a->k, p->nk, p->kv_heads, x.norm, stream);
-    if (a->tail_k.data != nullptr)
-        launch_measure(p->head_dim, pooled(x.pool_k, p, x), 64 * x.groups, p->kv_heads, x.norm,
-                       stream);
     return check(s, cudaGetLastError(), "preparing keys");
 }
 

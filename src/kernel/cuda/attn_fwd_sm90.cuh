@@ -33,9 +33,11 @@ constexpr int   kThreads      = 128 * (1 + kGroups);
 constexpr int   kArrivals     = 4; /* of a warpgroup on a barrier: one a warp */
 constexpr int   kProducerRegs = 32;
 constexpr int   kConsumerRegs = 160;
-constexpr float kLazy         = 8.0f;  /* the maximum may lag by 2^8 */
-constexpr float kBoundLimit   = 60.0f; /* of a bound that may stand for the maximum, log2 */
-constexpr float kBoundShift   = 32.0f; /* weights up to 2^32, the largest at least 2^-88 */
+constexpr float kLazy         = 8.0f;   /* the maximum may lag by 2^8 */
+constexpr float kBoundLimit   = 60.0f;  /* of a bound that may stand for the maximum, log2 */
+constexpr float kBoundShift   = 32.0f;  /* weights up to 2^32, the largest at least 2^-88 */
+constexpr float kLeastSquare  = 1e-30f; /* a sum of squares that has lost nothing to underflow */
+constexpr float kBoundLazy    = 80.0f;  /* how far logits of pooled keys may exceed such a `top` */
 constexpr float kLog2e        = 1.4426950408889634f;
 constexpr float kLn2          = 0.6931471805599453f;
 
@@ -56,7 +58,7 @@ struct Params {
     int64_t         lanes_h;
     const float    *tail_bias;   /* [kv_heads, 64 tail_groups] log2(count), -inf = none */
     const float    *tail_factor; /* [heads] or NULL */
-    const float    *k_norm;      /* [kv_heads] largest |k|^2 of finite keys, pooled ones included */
+    const float    *k_norm;      /* [kv_heads] largest |k|^2 of finite keys */
     int32_t        *next;        /* tile counter, 0 at the start */
     int32_t         tail_groups; /* of 64 pooled keys; 0 = no tail */
     int32_t         n_sinks;
@@ -267,14 +269,16 @@ template <int kDim, bool kMasked, bool kLanes> struct Producer {
                   p.n_sinks >= 64 ? ~0ull : (1ull << p.n_sinks) - 1);
 #pragma unroll 1
         for (int word = 0; word < p.words; word++) {
-            uint32_t bits[kGroups], left = 0;
+            const int      rest  = p.mk - 32 * word; /* bits behind the last block mean nothing */
+            const uint32_t valid = rest >= 32 ? ~0u : (1u << rest) - 1;
+            uint32_t       bits[kGroups], left = 0;
 #pragma unroll
             for (int g = 0; g < kGroups; g++) {
                 bits[g] = 0;
                 if (kMasked && g < n) bits[g] = __ldg(row + g * p.words + word);
                 left |= bits[g];
             }
-            if (!kMasked) left = 32 * (word + 1) <= p.mk ? ~0u : (1u << (p.mk & 31)) - 1;
+            left = kMasked ? left & valid : valid;
 #pragma unroll 1
             while (left != 0) {
                 const int bit = __ffs(left) - 1;
@@ -484,11 +488,14 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
             }
         }
         drop(lanes);
+        /* The bound knows keys, not pooled ones with their counts and factors. */
+        if (kMasked && w.kind() == kTail && bounded) raise_top(kBoundLazy);
     }
 
-    /* Where a row's maximum has grown by more than kLazy, O and the sum are brought to the new one.
+    /* Where a row's maximum has grown by more than `lazy`, O and the sum are brought to the new
+     * one.
      */
-    __device__ __forceinline__ void raise_top()
+    __device__ __forceinline__ void raise_top(float lazy)
     {
         float factor[2] = {1.0f, 1.0f};
         bool  moved     = false;
@@ -500,7 +507,7 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
                 best = fmaxf(best, fmaxf(logit[4 * j + 2 * r], logit[4 * j + 2 * r + 1]));
             best = fmaxf(best, __shfl_xor_sync(~0u, best, 1));
             best = fmaxf(best, __shfl_xor_sync(~0u, best, 2)) * p.scale_log2;
-            if (best > top[r] + kLazy) {
+            if (best > top[r] + lazy) {
                 factor[r] = ptx::exp2_fast(top[r] - best);
                 top[r]    = best;
                 moved     = true;
@@ -566,7 +573,7 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
             __syncwarp();
         }
         release(ring.k_free(st));
-        if (!bounded) raise_top();
+        if (!bounded) raise_top(kLazy);
         /* Before the word says so, the barrier's parity speaks of another entry. */
         if constexpr (kMasked) wait_values(ring.v_word(v_stage), v_place);
         ptx::wait(ring.v_full(v_stage), parity_of(v_place));
@@ -592,16 +599,16 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
 
     /* |q| max |k| bounds a row's logits from above and, negated, from below. Where that interval is
      * well inside the exponents of f32, the bound can stand in for the maximum, and nothing needs
-     * to be looked for. A row that is not finite decides nothing for its neighbours. */
+     * to be looked for. Squares that left the range of f32 bound nothing. A row that is not finite
+     * decides nothing for its neighbours. Pooled keys are not in the bound: see finish_logits. */
     __device__ __forceinline__ void bound_top()
     {
-        const float factor = p.tail_factor != nullptr ? log2f(__ldg(p.tail_factor + head())) : 0.0f;
-        const float more   = p.tail_groups > 0 ? 6.0f + fmaxf(factor, 0.0f) : 0.0f;
-        const float k2     = __ldg(p.k_norm + head() / p.group);
-        bool        loose  = false;
+        const float k2    = __ldg(p.k_norm + head() / p.group);
+        bool        loose = !(k2 >= kLeastSquare);
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            float q2 = 0.0f;
+            float    q2      = 0.0f;
+            uint32_t strange = 0; /* an exponent of all ones: NaN or inf */
 #pragma unroll
             for (int i = 0; i < kSteps; i++)
 #pragma unroll
@@ -610,12 +617,16 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
                     const float    low  = __uint_as_float(x << 16);
                     const float    high = __uint_as_float(x & 0xFFFF0000u);
                     q2                  = fmaf(low, low, fmaf(high, high, q2));
+                    strange |= ((x & 0x7F80u) + 0x80u) & 0x8000u;
+                    strange |= ((x & 0x7F800000u) + 0x800000u) & 0x80000000u;
                 }
             q2 += __shfl_xor_sync(~0u, q2, 1);
             q2 += __shfl_xor_sync(~0u, q2, 2);
-            const float bound = sqrtf(q2 * k2) * p.scale_log2 * 1.001f + more;
+            strange |= __shfl_xor_sync(~0u, strange, 1);
+            strange |= __shfl_xor_sync(~0u, strange, 2);
+            const float bound = sqrtf(q2) * sqrtf(k2) * p.scale_log2 * 1.001f;
             top[r]            = bound - kBoundShift;
-            loose |= bound > kBoundLimit && bound < INFINITY;
+            loose |= strange == 0 && !(q2 >= kLeastSquare && bound <= kBoundLimit);
         }
         bounded = !__any_sync(~0u, loose);
         if (!bounded) top[0] = top[1] = -INFINITY;
@@ -658,6 +669,14 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
                 }
     }
 
+    /* Natural log of a row's sum. A sum of inf has met a logit of inf: NaN, as the formula has it.
+     */
+    __device__ __forceinline__ static float log_of(float top, float total)
+    {
+        if (total == 0.0f) return -INFINITY;
+        return (top + log2f(total) + 0.0f * total) * kLn2;
+    }
+
     __device__ __forceinline__ void store()
     {
         const int first = __ldg(p.q_offset + block());
@@ -681,7 +700,7 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
                 store_row(first + row, chunk);
                 if (p.lse != nullptr && (lane & 3) == 0)
                     p.lse[static_cast<int64_t>(head()) * p.nq + first + row] =
-                        total == 0.0f ? -INFINITY : (top[r] + log2f(total)) * kLn2;
+                        log_of(top[r], total);
             }
         }
     }

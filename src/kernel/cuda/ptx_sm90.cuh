@@ -75,31 +75,33 @@ __device__ inline bool test(uint32_t barrier, uint32_t parity)
     return done != 0;
 }
 
-/* ---- shared memory by address -----------------------------------------------------------------
- */
+/* ---- shared memory by address ----------------------------------------------------------------- */
+
+/* Words that one thread writes while others look at them, hence the strong operations of the memory
+ * model. What else they order, barriers do. */
 
 __device__ inline uint32_t load32(uint32_t from)
 {
     uint32_t x;
-    asm volatile("ld.volatile.shared.b32 %0, [%1];" : "=r"(x) : "r"(from) : "memory");
+    asm volatile("ld.relaxed.cta.shared::cta.b32 %0, [%1];" : "=r"(x) : "r"(from) : "memory");
     return x;
 }
 
 __device__ inline uint64_t load64(uint32_t from)
 {
     uint64_t x;
-    asm volatile("ld.volatile.shared.b64 %0, [%1];" : "=l"(x) : "r"(from) : "memory");
+    asm volatile("ld.relaxed.cta.shared::cta.b64 %0, [%1];" : "=l"(x) : "r"(from) : "memory");
     return x;
 }
 
 __device__ inline void store32(uint32_t to, uint32_t x)
 {
-    asm volatile("st.volatile.shared.b32 [%0], %1;" ::"r"(to), "r"(x) : "memory");
+    asm volatile("st.relaxed.cta.shared::cta.b32 [%0], %1;" ::"r"(to), "r"(x) : "memory");
 }
 
 __device__ inline void store64(uint32_t to, uint64_t x)
 {
-    asm volatile("st.volatile.shared.b64 [%0], %1;" ::"r"(to), "l"(x) : "memory");
+    asm volatile("st.relaxed.cta.shared::cta.b64 [%0], %1;" ::"r"(to), "l"(x) : "memory");
 }
 
 /* 16 bytes of zeros */
