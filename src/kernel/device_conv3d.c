@@ -83,8 +83,8 @@ static fil_status run_frame(fil_ctx *ctx, const device_plan *d, const filk_conv3
     const filk_conv3d_problem *p  = &d->p;
     const size_t               in = (size_t)p->h.size * (size_t)p->w.size * (size_t)p->c_in;
     const size_t           pixels = (size_t)filk_conv3d_out(&p->h) * (size_t)filk_conv3d_out(&p->w);
-    filk_stage_area        area   = {.n = {1, 1},
-                                     .bytes = (int64_t)(pixels * (size_t)p->c_out * size_of(p->out_dtype))};
+    const size_t           out    = pixels * (size_t)p->c_out * size_of(p->out_dtype);
+    filk_stage_area        area   = {.n = {1, 1}, .bytes = (int64_t)out};
     filk_device_conv_frame f      = {.packed = NULL};
     const int              alias  = a->residual != NULL && a->residual[t] == a->out[t];
     filk_stage             s;
