@@ -20,6 +20,7 @@
 #include "kernel/mass.h"
 #include "kernel/norm.h"
 #include "kernel/pooling.h"
+#include "kernel/select.h"
 #include "tensor/convert.h"
 
 enum { REPEATS = 15, WARM = 3, SEED_ELEMENTS = 1 << 20, MAX_BLOCKS = 64, D = 128 };
@@ -279,6 +280,38 @@ static void bench_mass(bench *b, int64_t n, int32_t heads)
     free(offset);
 }
 
+/* Scores of 16-token tiles and the tenth of the blocks that is kept: the whole way to mask bits. */
+static void bench_select(bench *b, int64_t n, int32_t heads)
+{
+    int32_t             m, tiles;
+    char                shape[120];
+    int32_t            *runs = runs_of(n, 16, &tiles);
+    int32_t            *of   = runs_of(tiles, 4, &m);
+    filk_select_problem p    = {.kind     = FILK_SELECT_SOFTMAX,
+                                .heads    = heads,
+                                .kv_heads = heads,
+                                .head_dim = D,
+                                .tq       = tiles,
+                                .tk       = tiles,
+                                .mq       = m,
+                                .mk       = m,
+                                .q_tiles  = of,
+                                .k_tiles  = of,
+                                .keep     = m / 10};
+    filk_select_args    a    = {.scale = 1.0f / sqrtf((float)D)};
+    a.q                      = normal(b, FIL_F32, (int64_t)tiles * heads * D);
+    a.k                      = normal(b, FIL_F32, (int64_t)tiles * heads * D);
+    a.mask = take(b, sizeof(uint32_t) * (size_t)heads * (size_t)m * (size_t)((m + 31) / 32));
+    snprintf(shape, sizeof shape, "\"n\": %lld, \"heads\": %d, \"keep\": %d", (long long)n, heads,
+             p.keep);
+    /* the product is made twice */
+    time_rows(b, &filk_selection, "select", shape, &p, &a,
+              4.0 * D * (double)tiles * (double)tiles * heads, 0.0);
+    give_all(b);
+    free(runs);
+    free(of);
+}
+
 /* ---- what memory bounds --------------------------------------------------------------------- */
 
 static void bench_pooling(bench *b, int64_t n, int32_t heads, int32_t run)
@@ -360,15 +393,16 @@ static void bench_linear(bench *b, int64_t m, int64_t n, int64_t k, int epilogue
 {
     static const char  *names[] = {"linear-bias", "linear-gelu", "linear-gate-residual"};
     const int           gated   = epilogue == EPILOGUE_GATE;
+    const int           gelu    = epilogue == EPILOGUE_GELU;
     filk_linear_problem p       = {.m          = m,
                                    .n          = n,
                                    .k          = k,
                                    .dtype      = FIL_BF16,
                                    .out_dtype  = gated ? FIL_F32 : FIL_BF16,
                                    .bias_dtype = FIL_BF16,
-                                   .act = epilogue == EPILOGUE_GELU ? FILK_ACT_GELU_TANH : FILK_ACT_NONE,
-                                   .x_stride = k,
-                                   .packed   = 1};
+                                   .act        = gelu ? FILK_ACT_GELU_TANH : FILK_ACT_NONE,
+                                   .x_stride   = k,
+                                   .packed     = 1};
     filk_linear_args    a       = {.out_stride = n, .residual_stride = n};
     const void         *weight  = normal(b, FIL_BF16, n * k);
     char                shape[120];
@@ -455,6 +489,8 @@ int main(int argc, char **argv)
     all_memory(&b);
     all_attention(&b);
     if (wanted(&b, "mass")) bench_mass(&b, 32760, 12);
+    if (wanted(&b, "select")) bench_select(&b, 32760, 12);
+    if (wanted(&b, "select")) bench_select(&b, 75600, 40);
     free(b.wide);
     free(b.half);
     fil_ctx_close(&b.ctx);

@@ -11,6 +11,7 @@
 #define FILK_DEVICE_ROWS_H
 
 #include "base/device.h"
+#include "kernel/conv3d.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -30,6 +31,15 @@ typedef struct filk_device_plan {
                        void *workspace);
     fil_status (*run)(void *device, const void *plan, const void *args, void *workspace);
 } filk_device_plan;
+
+#define FILK_DEVICE_MAX_TAPS 8 /* of time */
+
+/* Args of conv3d's run: one output frame. */
+typedef struct filk_device_conv_frame {
+    const void *frame[FILK_DEVICE_MAX_TAPS]; /* of the input, for each tap of time; NULL: zeros */
+    const void *packed, *bias, *residual;
+    void       *out;
+} filk_device_conv_frame;
 
 typedef struct filk_backend_kernels {
     uint32_t                struct_size;

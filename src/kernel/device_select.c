@@ -32,16 +32,15 @@ fil_status filk_select_f32_tile__sm80_run(fil_ctx *ctx, const void *problem, con
     const filk_select_problem  *p     = problem;
     const size_t                rows  = (size_t)p->heads * (size_t)p->mq;
     const size_t                words = (size_t)(p->mk + 31) / 32;
+    const size_t                each  = sizeof(float) * (size_t)p->head_dim;
     filk_select_args            a     = *(const filk_select_args *)args;
     const int64_t               lists = a.count_stride_h != 0 ? p->kv_heads : 1;
     filk_stage_area             count = filk_stage_area_of(lists, 1, a.count_stride_h, 1, p->tk, 4);
     filk_stage                  s;
     filk_stage_begin(&s, ctx);
     if (s.status != FIL_OK) return s.status;
-    a.q     = filk_stage_in(&s, a.q,
-                            sizeof(float) * (size_t)p->tq * (size_t)p->heads * (size_t)p->head_dim);
-    a.k     = filk_stage_in(&s, a.k,
-                            sizeof(float) * (size_t)p->tk * (size_t)p->kv_heads * (size_t)p->head_dim);
+    a.q     = filk_stage_in(&s, a.q, each * (size_t)p->tq * (size_t)p->heads);
+    a.k     = filk_stage_in(&s, a.k, each * (size_t)p->tk * (size_t)p->kv_heads);
     a.count = filk_stage_in_area(&s, a.count, &count, 4);
     if (lists > 1) a.count_stride_h = count.stride[0] / 4;
     a.mask    = filk_stage_out(&s, a.mask, sizeof(uint32_t) * rows * words);

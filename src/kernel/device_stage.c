@@ -150,8 +150,10 @@ const void *filk_stage_in_area(filk_stage *s, const void *host, filk_stage_area 
     if (in_place(s, host, area)) return host;
     const filk_stage_area from = *area;
     char                 *copy = take(s, host, area, align);
-    const copy_job        job  = {
-                .s = s, .to = area, .from = &from, .dst = copy, .src = host, .way = FILI_COPY_TO_DEVICE};
+    copy_job              job  = {.s = s, .to = area, .from = &from};
+    job.dst                    = copy;
+    job.src                    = host;
+    job.way                    = FILI_COPY_TO_DEVICE;
     if (s->status == FIL_OK) copy_area(&job);
     return copy;
 }
@@ -188,8 +190,10 @@ void *filk_stage_out_area(filk_stage *s, void *host, filk_stage_area *area, int6
     }
     s->output[s->n_outputs++] =
         (filk_stage_output){.host = host, .device = copy, .on_host = from, .on_device = *area};
-    const copy_job job = {
-        .s = s, .to = area, .from = &from, .dst = copy, .src = host, .way = FILI_COPY_TO_DEVICE};
+    copy_job job = {.s = s, .to = area, .from = &from};
+    job.dst      = copy;
+    job.src      = host;
+    job.way      = FILI_COPY_TO_DEVICE;
     if (with_content) copy_area(&job);
     return copy;
 }

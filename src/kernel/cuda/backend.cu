@@ -393,7 +393,7 @@ static const filk_backend_kernels kernels = {
     {filk_cuda_select_workspace, filk_cuda_select_run},
     &filk_cuda_linear,
     &filk_cuda_linear_gelu,
-    NULL,
+    &filk_cuda_conv3d,
 };
 
 extern "C" __attribute__((visibility("default"))) const fili_backend fil_backend_v1;
