@@ -139,26 +139,10 @@ const char *filk_linear_any_tile__cublaslt_refuse(const void *problem)
     return refuse(problem);
 }
 
-const char *filk_linear_bf16_gelu__cublaslt_refuse(const void *problem)
-{
-    const filk_linear_problem *p = problem;
-    if (p->dtype != FIL_BF16 || p->out_dtype != FIL_BF16) return "takes and writes bf16 only";
-    if (p->act != FILK_ACT_GELU_TANH) return "does GELU only";
-    return p->bias_dtype != FIL_DTYPE_NONE && p->bias_dtype != FIL_BF16
-               ? "takes a bias in bf16 only"
-               : NULL;
-}
-
 static fil_status create_any(fil_ctx *ctx, const void *problem, void **plan)
 {
     const filk_backend_kernels *k = filk_device_kernels();
     return create(ctx, problem, k != NULL ? k->linear : NULL, plan);
-}
-
-static fil_status create_gelu(fil_ctx *ctx, const void *problem, void **plan)
-{
-    const filk_backend_kernels *k = filk_device_kernels();
-    return create(ctx, problem, k != NULL ? k->linear_gelu : NULL, plan);
 }
 
 const filk_plan_ops filk_linear_any_tile__cublaslt_plan = {.create       = create_any,
@@ -167,10 +151,3 @@ const filk_plan_ops filk_linear_any_tile__cublaslt_plan = {.create       = creat
                                                            .packed_bytes = packed_bytes,
                                                            .pack         = pack,
                                                            .run          = run};
-
-const filk_plan_ops filk_linear_bf16_gelu__cublaslt_plan = {.create       = create_gelu,
-                                                            .destroy      = destroy,
-                                                            .workspace    = workspace_bytes,
-                                                            .packed_bytes = packed_bytes,
-                                                            .pack         = pack,
-                                                            .run          = run};

@@ -50,7 +50,6 @@ typedef struct filk_backend_kernels {
     filk_device_row         norm;
     filk_device_row         select;
     const filk_device_plan *linear;
-    const filk_device_plan *linear_gelu; /* the vendor's GELU in its epilogue */
     const filk_device_plan *conv3d;
 } filk_backend_kernels;
 

@@ -423,7 +423,6 @@ static const filk_backend_kernels kernels = {
     .norm               = {some_workspace, norm},
     .select             = {some_workspace, selection},
     .linear             = &linear,
-    .linear_gelu        = &linear,
     .conv3d             = &conv3d,
 };
 

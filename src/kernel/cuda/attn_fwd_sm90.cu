@@ -29,7 +29,7 @@ int32_t tail_groups(const filk_attn_problem *p)
 
 /* Where everything lies in the workspace. */
 struct Layout {
-    size_t next, norm, lanes, sinks, tail, bias, total; /* sinks, tail: K, then V */
+    size_t next, norm, huge, lanes, sinks, tail, bias, total; /* sinks, tail: K, then V */
 };
 
 Layout layout_of(const filk_attn_problem *p)
@@ -42,6 +42,8 @@ Layout layout_of(const filk_attn_problem *p)
     at += kAlign;
     l.norm = at;
     at += padded(kv * sizeof(float));
+    l.huge = at;
+    at += padded(kv * (static_cast<size_t>(p->mk + 31) / 32 + 1) * sizeof(uint32_t));
     l.lanes = at;
     at += padded(kv * p->mk * sizeof(uint64_t));
     l.sinks = at;
@@ -67,7 +69,8 @@ struct Prepare {
     uint64_t      *lanes;
     uint16_t      *sink_k, *sink_v, *pool_k, *pool_v;
     float         *bias;
-    uint32_t      *norm;
+    uint32_t      *norm, *huge;
+    int64_t        nk;
 };
 
 /* A thread per (kv head, run): its keys, without the sinks. */
@@ -114,16 +117,34 @@ __global__ void gather_tail(const Prepare a)
     if (d == 0) a.bias[row] = count > 0 ? log2f(static_cast<float>(count)) : -INFINITY;
 }
 
-/* The largest |k|^2 of a head, over what is finite. A thread takes 8 channels of kAtOnce keys, as
- * many loads being under way; rows are aligned to 16 bytes. Floats above 0 are ordered as their
- * bits are. */
-template <int kDim>
-__global__ void __launch_bounds__(256)
-    measure_keys(const filk_attn_view k, int64_t n, uint32_t *norm)
+/* Marks the block of a huge key, and the sinks if it is one. */
+__device__ void mark_huge(const Prepare &a, int h, int64_t token)
 {
-    constexpr int kAtOnce = 8, kThreadsPerKey = kDim / 8, kKeys = 256 / kThreadsPerKey;
-    const int     h = blockIdx.y, part = threadIdx.x % kThreadsPerKey;
-    const int64_t first =
+    const int words = (a.mk + 31) / 32;
+    uint32_t *huge  = a.huge + static_cast<int64_t>(h) * (words + 1);
+    int       low = 0, high = a.mk; /* the block is in [low, high) */
+    while (high - low > 1) {
+        const int middle = (low + high) / 2;
+        if (a.k_offset[middle] <= token)
+            low = middle;
+        else
+            high = middle;
+    }
+    atomicOr(huge + low / 32, 1u << (low % 32));
+    for (int i = 0; i < a.n_sinks; i++)
+        if (a.sinks[h * a.sinks_h + i] == token) atomicOr(huge + words, 1u);
+}
+
+/* The largest |k|^2 of a head, over keys that are finite and not huge. A thread takes 8 channels of
+ * kAtOnce keys, as many loads being under way; rows are aligned to 16 bytes. Floats above 0 are
+ * ordered as their bits are. */
+template <int kDim> __global__ void __launch_bounds__(256) measure_keys(const Prepare a)
+{
+    const filk_attn_view &k       = a.k;
+    const int64_t         n       = a.nk;
+    constexpr int         kAtOnce = 8, kThreadsPerKey = kDim / 8, kKeys = 256 / kThreadsPerKey;
+    const int             h = blockIdx.y, part = threadIdx.x % kThreadsPerKey;
+    const int64_t         first =
         static_cast<int64_t>(blockIdx.x) * kKeys * kAtOnce + threadIdx.x / kThreadsPerKey;
     uint4 x[kAtOnce];
 #pragma unroll
@@ -152,12 +173,16 @@ __global__ void __launch_bounds__(256)
             sum += __shfl_xor_sync(~0u, sum, bit);
             strange |= __shfl_xor_sync(~0u, strange, bit);
         }
-        if (strange == 0) best = fmaxf(best, sum); /* inf where finite keys are too large */
+        const bool huge =
+            !(sum <= attn90::kHugeSquare); /* also where squares left the range of f32 */
+        if (strange == 0 && !huge) best = fmaxf(best, sum);
+        if (strange == 0 && huge && part == 0 && first + i * kKeys < n)
+            mark_huge(a, h, first + i * kKeys);
     }
 #pragma unroll
     for (int bit = kThreadsPerKey; bit < 32; bit <<= 1)
         best = fmaxf(best, __shfl_xor_sync(~0u, best, bit));
-    if ((threadIdx.x & 31) == 0) atomicMax(norm + h, __float_as_uint(best));
+    if ((threadIdx.x & 31) == 0) atomicMax(a.norm + h, __float_as_uint(best));
 }
 
 /* ---- the host's side ------------------------------------------------------------------------- */
@@ -213,15 +238,15 @@ bool is_uniform(const int32_t *offset, int32_t m)
     return true;
 }
 
-void launch_measure(int32_t dim, const filk_attn_view &k, int64_t n, int32_t heads, uint32_t *norm,
-                    cudaStream_t stream)
+void launch_measure(const Prepare &x, cudaStream_t stream)
 {
-    const int64_t keys = int64_t{8} * 256 * 8 / dim; /* of a block of threads */
-    const dim3    grid(static_cast<unsigned>((n + keys - 1) / keys), static_cast<unsigned>(heads));
-    if (dim == 128)
-        measure_keys<128><<<grid, 256, 0, stream>>>(k, n, norm);
+    const int64_t keys = int64_t{8} * 256 * 8 / x.dim; /* of a block of threads */
+    const dim3    grid(static_cast<unsigned>((x.nk + keys - 1) / keys),
+                       static_cast<unsigned>(x.kv_heads));
+    if (x.dim == 128)
+        measure_keys<128><<<grid, 256, 0, stream>>>(x);
     else
-        measure_keys<64><<<grid, 256, 0, stream>>>(k, n, norm);
+        measure_keys<64><<<grid, 256, 0, stream>>>(x);
 }
 
 /* The pooled rows that gather_tail writes. */
@@ -264,7 +289,7 @@ fil_status prepare(const filk_cuda_stream *s, const filk_attn_problem *p, const 
     if (lanes) count_lanes<<<static_cast<unsigned>((kv * p->mk + 255) / 256), 256, 0, stream>>>(x);
     if (x.n_sinks > 0) gather_sinks<<<per_sink, p->head_dim, 0, stream>>>(x);
     if (a->tail_k.data != nullptr) gather_tail<<<per_pool, p->head_dim, 0, stream>>>(x);
-    launch_measure(p->head_dim, a->k, p->nk, p->kv_heads, x.norm, stream);
+    launch_measure(x, stream);
     return check(s, cudaGetLastError(), "preparing keys");
 }
 
@@ -358,6 +383,7 @@ fil_status filk_cuda_attn_fwd_sm90_run(const filk_cuda_stream *s, const filk_att
     d.lanes_h    = p->mk;
     d.next       = reinterpret_cast<int32_t *>(base + l.next);
     d.k_norm     = reinterpret_cast<const float *>(x.norm);
+    d.huge       = x.huge;
     d.n_sinks    = x.n_sinks;
     d.heads      = p->heads;
     d.group      = p->heads / p->kv_heads;

@@ -37,7 +37,9 @@ constexpr float kLazy         = 8.0f;   /* the maximum may lag by 2^8 */
 constexpr float kBoundLimit   = 60.0f;  /* of a bound that may stand for the maximum, log2 */
 constexpr float kBoundShift   = 32.0f;  /* weights up to 2^32, the largest at least 2^-88 */
 constexpr float kLeastSquare  = 1e-30f; /* a sum of squares that has lost nothing to underflow */
-constexpr float kBoundLazy    = 80.0f;  /* how far logits of pooled keys may exceed such a `top` */
+constexpr float kHugeSquare   = 1e+15f; /* |k|^2 of a huge key: a bound over it would help nobody */
+constexpr float kLarge        = 16384.0f;
+constexpr float kBoundLazy    = 80.0f; /* how far logits of pooled keys may exceed such a `top` */
 constexpr float kLog2e        = 1.4426950408889634f;
 constexpr float kLn2          = 0.6931471805599453f;
 
@@ -58,8 +60,9 @@ struct Params {
     int64_t         lanes_h;
     const float    *tail_bias;   /* [kv_heads, 64 tail_groups] log2(count), -inf = none */
     const float    *tail_factor; /* [heads] or NULL */
-    const float    *k_norm;      /* [kv_heads] largest |k|^2 of finite keys */
-    int32_t        *next;        /* tile counter, 0 at the start */
+    const float    *k_norm; /* [kv_heads] largest |k|^2 of keys that are not huge, nor NaN or inf */
+    const uint32_t *huge;   /* [kv_heads, words + 1] blocks with huge keys; then: is a sink huge? */
+    int32_t        *next;   /* tile counter, 0 at the start */
     int32_t         tail_groups; /* of 64 pooled keys; 0 = no tail */
     int32_t         n_sinks;
     int32_t         heads, group;                 /* group: query heads of a kv head */
@@ -519,7 +522,7 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
     /* exp2(scaled logit - top) and O += P V, 16 keys at a time: the products of one chunk run while
      * the next one's exponentials are computed. S as the accumulator holds it is A as the next
      * product wants it. */
-    __device__ __forceinline__ void add_values(int stage)
+    __device__ __forceinline__ void add_values(int stage, float scale)
     {
         const uint32_t v        = ring.v(stage);
         const float    minus[2] = {top[0] == -INFINITY ? 0.0f : -top[0],
@@ -530,8 +533,8 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
 #pragma unroll
             for (int j = 0; j < 4; j++) {
                 float *x = logit + 8 * i + 2 * j;
-                x[0]     = ptx::exp2_fast(fmaf(x[0], p.scale_log2, minus[j & 1]));
-                x[1]     = ptx::exp2_fast(fmaf(x[1], p.scale_log2, minus[j & 1]));
+                x[0]     = ptx::exp2_fast(fmaf(x[0], scale, minus[j & 1]));
+                x[1]     = ptx::exp2_fast(fmaf(x[1], scale, minus[j & 1]));
                 sum[j & 1] += x[0] + x[1];
                 weight[i][j] = ptx::pack_bf16(x[0], x[1]);
             }
@@ -573,11 +576,22 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
             __syncwarp();
         }
         release(ring.k_free(st));
-        if (!bounded) raise_top(kLazy);
+        float scale = p.scale_log2;
+        if (!bounded) {
+            raise_top(kLazy);
+            if (__any_sync(~0u, fabsf(top[0]) > kLarge || fabsf(top[1]) > kLarge)) {
+                /* The product inside fmaf is exact, `top` is rounded: what is left of logits that
+                 * are this large would be no small number. Rounded alike, the largest leaves 0. */
+#pragma unroll
+                for (int i = 0; i < 32; i++)
+                    logit[i] *= scale;
+                scale = 1.0f;
+            }
+        }
         /* Before the word says so, the barrier's parity speaks of another entry. */
         if constexpr (kMasked) wait_values(ring.v_word(v_stage), v_place);
         ptx::wait(ring.v_full(v_stage), parity_of(v_place));
-        add_values(v_stage);
+        add_values(v_stage, scale);
         ptx::wgmma_wait<0>();
         release(ring.v_free(v_stage));
     }
@@ -597,6 +611,20 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
         bound_top();
     }
 
+    /* Whether a huge key is among those that the rows keep. */
+    __device__ __forceinline__ bool meets_huge() const
+    {
+        const uint32_t *huge = p.huge + static_cast<int64_t>(head() / p.group) * (p.words + 1);
+        const uint32_t *row  = p.mask + head() * p.mask_h + static_cast<int64_t>(block()) * p.words;
+        bool            meets = false;
+        for (int i = lane; i <= p.words; i += 32) {
+            uint32_t blocks = __ldg(huge + i);
+            if (kMasked && i < p.words && blocks != 0) blocks &= __ldg(row + i);
+            meets |= blocks != 0;
+        }
+        return meets;
+    }
+
     /* |q| max |k| bounds a row's logits from above and, negated, from below. Where that interval is
      * well inside the exponents of f32, the bound can stand in for the maximum, and nothing needs
      * to be looked for. Squares that left the range of f32 bound nothing. A row that is not finite
@@ -604,7 +632,7 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
     __device__ __forceinline__ void bound_top()
     {
         const float k2    = __ldg(p.k_norm + head() / p.group);
-        bool        loose = !(k2 >= kLeastSquare);
+        bool        loose = !(k2 >= kLeastSquare) || meets_huge();
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             float    q2      = 0.0f;

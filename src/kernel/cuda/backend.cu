@@ -392,7 +392,6 @@ static const filk_backend_kernels kernels = {
     {no_workspace, filk_cuda_norm_run},
     {filk_cuda_select_workspace, filk_cuda_select_run},
     &filk_cuda_linear,
-    &filk_cuda_linear_gelu,
     &filk_cuda_conv3d,
 };
 

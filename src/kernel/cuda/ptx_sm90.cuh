@@ -75,7 +75,8 @@ __device__ inline bool test(uint32_t barrier, uint32_t parity)
     return done != 0;
 }
 
-/* ---- shared memory by address ----------------------------------------------------------------- */
+/* ---- shared memory by address -----------------------------------------------------------------
+ */
 
 /* Words that one thread writes while others look at them, hence the strong operations of the memory
  * model. What else they order, barriers do. */
