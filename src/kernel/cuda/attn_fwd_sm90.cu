@@ -283,6 +283,8 @@ fil_status prepare(const filk_cuda_stream *s, const filk_attn_problem *p, const 
     x.pool_v = reinterpret_cast<uint16_t *>(base + l.tail + padded(kv * x.groups * 64 * row));
     x.bias   = reinterpret_cast<float *>(base + l.bias);
     x.norm   = reinterpret_cast<uint32_t *>(base + l.norm);
+    x.huge   = reinterpret_cast<uint32_t *>(base + l.huge);
+    x.nk     = p->nk;
     *out     = x;
 
     const dim3 per_sink(64, p->kv_heads), per_pool(64 * x.groups, p->kv_heads);

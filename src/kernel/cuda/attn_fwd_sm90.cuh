@@ -519,10 +519,29 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
         if (__any_sync(~0u, moved)) rescale(factor);
     }
 
+    /* The product inside fmaf is exact, `top` is rounded: what they leave of logits beyond kLarge
+     * would be no small number. Such a row's logits are rounded as its maximum was, so that that
+     * leaves 0. A row decides for itself. */
+    __device__ __forceinline__ void round_large(float (&scale)[2])
+    {
+        const bool large[2] = {fabsf(top[0]) > kLarge, fabsf(top[1]) > kLarge};
+        if (!__any_sync(~0u, large[0] || large[1])) return;
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            if (!large[r]) continue;
+#pragma unroll
+            for (int j = 0; j < 8; j++)
+#pragma unroll
+                for (int k = 0; k < 2; k++)
+                    logit[4 * j + 2 * r + k] *= scale[r];
+            scale[r] = 1.0f;
+        }
+    }
+
     /* exp2(scaled logit - top) and O += P V, 16 keys at a time: the products of one chunk run while
      * the next one's exponentials are computed. S as the accumulator holds it is A as the next
      * product wants it. */
-    __device__ __forceinline__ void add_values(int stage, float scale)
+    __device__ __forceinline__ void add_values(int stage, const float (&scale)[2])
     {
         const uint32_t v        = ring.v(stage);
         const float    minus[2] = {top[0] == -INFINITY ? 0.0f : -top[0],
@@ -533,8 +552,8 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
 #pragma unroll
             for (int j = 0; j < 4; j++) {
                 float *x = logit + 8 * i + 2 * j;
-                x[0]     = ptx::exp2_fast(fmaf(x[0], scale, minus[j & 1]));
-                x[1]     = ptx::exp2_fast(fmaf(x[1], scale, minus[j & 1]));
+                x[0]     = ptx::exp2_fast(fmaf(x[0], scale[j & 1], minus[j & 1]));
+                x[1]     = ptx::exp2_fast(fmaf(x[1], scale[j & 1], minus[j & 1]));
                 sum[j & 1] += x[0] + x[1];
                 weight[i][j] = ptx::pack_bf16(x[0], x[1]);
             }
@@ -576,17 +595,10 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
             __syncwarp();
         }
         release(ring.k_free(st));
-        float scale = p.scale_log2;
+        float scale[2] = {p.scale_log2, p.scale_log2};
         if (!bounded) {
             raise_top(kLazy);
-            if (__any_sync(~0u, fabsf(top[0]) > kLarge || fabsf(top[1]) > kLarge)) {
-                /* The product inside fmaf is exact, `top` is rounded: what is left of logits that
-                 * are this large would be no small number. Rounded alike, the largest leaves 0. */
-#pragma unroll
-                for (int i = 0; i < 32; i++)
-                    logit[i] *= scale;
-                scale = 1.0f;
-            }
+            round_large(scale);
         }
         /* Before the word says so, the barrier's parity speaks of another entry. */
         if constexpr (kMasked) wait_values(ring.v_word(v_stage), v_place);
