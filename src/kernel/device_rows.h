@@ -11,7 +11,6 @@
 #define FILK_DEVICE_ROWS_H
 
 #include "base/device.h"
-#include "kernel/conv3d.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -32,15 +31,6 @@ typedef struct filk_device_plan {
     fil_status (*run)(void *device, const void *plan, const void *args, void *workspace);
 } filk_device_plan;
 
-#define FILK_DEVICE_MAX_TAPS 8 /* of time */
-
-/* Args of conv3d's run: one output frame. */
-typedef struct filk_device_conv_frame {
-    const void *frame[FILK_DEVICE_MAX_TAPS]; /* of the input, for each tap of time; NULL: zeros */
-    const void *packed, *bias, *residual;
-    void       *out;
-} filk_device_conv_frame;
-
 typedef struct filk_backend_kernels {
     uint32_t                struct_size;
     filk_device_row         attn_fwd_bf16_sm90; /* views on 16 bytes: base and strides */
@@ -50,7 +40,6 @@ typedef struct filk_backend_kernels {
     filk_device_row         norm;
     filk_device_row         select;
     const filk_device_plan *linear;
-    const filk_device_plan *conv3d;
 } filk_backend_kernels;
 
 /* Of the loaded backend; NULL while none is loaded. */

@@ -377,36 +377,6 @@ static fil_status linear_run(void *device, const void *plan, const void *args, v
     return told(device, p->row->plan->run(p->f->ctx, p->inner, args, workspace));
 }
 
-/* One output frame: the plan is that of a clip of as many frames as the kernel has. */
-static fil_status conv_create(void *device, const void *problem, void **plan)
-{
-    filk_conv3d_problem p = *(const filk_conv3d_problem *)problem;
-    p.t = (filk_conv3d_axis){.size = p.t.kernel, .kernel = p.t.kernel, .stride = 1};
-    return plan_create(device, &filk_conv3d, &p, plan);
-}
-
-static fil_status conv_run(void *device, const void *plan, const void *args, void *workspace)
-{
-    const fake_plan              *p = plan;
-    const filk_device_conv_frame *f = args;
-    filk_conv3d_args              a = {.frames   = f->frame,
-                                       .packed   = f->packed,
-                                       .bias     = f->bias,
-                                       .residual = f->residual != NULL ? &f->residual : NULL,
-                                       .out      = &f->out};
-    if (!all_owned(device, f->frame, FILK_DEVICE_MAX_TAPS) ||
-        !OWNED(device, f->packed, f->bias, f->residual, f->out, workspace))
-        return complain(device, "conv3d was handed memory of the host");
-    return told(device, p->row->plan->run(p->f->ctx, p->inner, &a, workspace));
-}
-
-static const filk_device_plan conv3d = {.create       = conv_create,
-                                        .destroy      = plan_destroy,
-                                        .workspace    = plan_workspace,
-                                        .packed_bytes = plan_packed,
-                                        .pack         = plan_pack,
-                                        .run          = conv_run};
-
 static const filk_device_plan linear = {.create       = linear_create,
                                         .destroy      = plan_destroy,
                                         .workspace    = plan_workspace,
@@ -423,7 +393,6 @@ static const filk_backend_kernels kernels = {
     .norm               = {some_workspace, norm},
     .select             = {some_workspace, selection},
     .linear             = &linear,
-    .conv3d             = &conv3d,
 };
 
 extern const fili_backend                                 fil_backend_v1;

@@ -3,7 +3,6 @@
  * it are tests/kernel's.
  */
 #define _GNU_SOURCE
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 

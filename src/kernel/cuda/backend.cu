@@ -392,7 +392,6 @@ static const filk_backend_kernels kernels = {
     {no_workspace, filk_cuda_norm_run},
     {filk_cuda_select_workspace, filk_cuda_select_run},
     &filk_cuda_linear,
-    &filk_cuda_conv3d,
 };
 
 extern "C" __attribute__((visibility("default"))) const fili_backend fil_backend_v1;

@@ -55,7 +55,7 @@ size_t     filk_cuda_select_workspace(const void *problem);
 fil_status filk_cuda_select_run(void *device, const void *problem, const void *args,
                                 void *workspace);
 
-extern const filk_device_plan filk_cuda_conv3d, filk_cuda_linear;
+extern const filk_device_plan filk_cuda_linear;
 
 /* Gives back what the vendor's libraries hold for the device. */
 void filk_cuda_blas_close(filk_cuda_device *d);
