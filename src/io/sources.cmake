@@ -11,3 +11,6 @@ list(APPEND FIL_SOURCES
     io/safetensors_writer.c
     io/tensors.c
     io/zip.c)
+list(APPEND FIL_ENGINE_SOURCES
+    io/png_image.c
+    io/video.c)
