@@ -10,20 +10,20 @@
 
 #include "diffusion/sigmas.h"
 
-static const char *const names[FILI_GRIDS] = {
-#define FILI_GRID_NAME(name, id) [FILI_GRID_##id] = (name),
-    FILI_GRID_LIST(FILI_GRID_NAME)
-#undef FILI_GRID_NAME
+static const char *const names[FILI_SIGMA_GRIDS] = {
+#define FILI_SIGMA_GRID_NAME(name, id) [FILI_SIGMA_GRID_##id] = (name),
+    FILI_SIGMA_GRID_LIST(FILI_SIGMA_GRID_NAME)
+#undef FILI_SIGMA_GRID_NAME
 };
 
-const char *fili_grid_name(fili_grid grid)
+const char *fili_sigma_grid_name(fili_sigma_grid grid)
 {
-    return (unsigned)grid < FILI_GRIDS ? names[grid] : "?";
+    return (unsigned)grid < FILI_SIGMA_GRIDS ? names[grid] : "?";
 }
 
-int fili_grid_from_name(const char *name)
+int fili_sigma_grid_from_name(const char *name)
 {
-    for (int i = 0; i < FILI_GRIDS; i++)
+    for (int i = 0; i < FILI_SIGMA_GRIDS; i++)
         if (strcmp(names[i], name) == 0) return i;
     return -1;
 }
@@ -78,22 +78,23 @@ static double comfy_discrete(int32_t n, int32_t i, double shift)
     return shifted((double)at / 1000.0, shift);
 }
 
-fil_status fili_sigmas_of_grid(fil_ctx *ctx, fili_grid grid, int32_t n_steps, double shift,
+fil_status fili_sigmas_of_grid(fil_ctx *ctx, fili_sigma_grid grid, int32_t n_steps, double shift,
                                fili_sigmas *out)
 {
-    static double (*const level[FILI_GRIDS])(int32_t, int32_t, double) = {
-        [FILI_GRID_WAN_UNIPC]       = wan_unipc,
-        [FILI_GRID_WAN_DPM]         = wan_dpm,
-        [FILI_GRID_DIFFUSERS_UNIPC] = diffusers_unipc,
-        [FILI_GRID_DIFFUSERS_EULER] = diffusers_euler,
-        [FILI_GRID_COMFY_DISCRETE]  = comfy_discrete};
+    static double (*const level[FILI_SIGMA_GRIDS])(int32_t, int32_t, double) = {
+        [FILI_SIGMA_GRID_WAN_UNIPC]       = wan_unipc,
+        [FILI_SIGMA_GRID_WAN_DPM]         = wan_dpm,
+        [FILI_SIGMA_GRID_DIFFUSERS_UNIPC] = diffusers_unipc,
+        [FILI_SIGMA_GRID_DIFFUSERS_EULER] = diffusers_euler,
+        [FILI_SIGMA_GRID_COMFY_DISCRETE]  = comfy_discrete};
     FIL_CHECK(ctx, n_steps >= 1 && n_steps <= FILI_MAX_STEPS, "steps: expected 1 to %d, found %d",
               FILI_MAX_STEPS, (int)n_steps);
     FIL_CHECK(ctx, shift > 0.0 && shift <= 100.0,
               "shift: expected a number above 0 and at most 100, found %g", shift);
-    FIL_CHECK(ctx, (unsigned)grid < FILI_GRIDS, "there is no sigma grid of number %d", (int)grid);
-    const bool whole = grid == FILI_GRID_WAN_UNIPC || grid == FILI_GRID_WAN_DPM ||
-                       grid == FILI_GRID_DIFFUSERS_UNIPC;
+    FIL_CHECK(ctx, (unsigned)grid < FILI_SIGMA_GRIDS, "there is no sigma grid of number %d",
+              (int)grid);
+    const bool whole = grid == FILI_SIGMA_GRID_WAN_UNIPC || grid == FILI_SIGMA_GRID_WAN_DPM ||
+                       grid == FILI_SIGMA_GRID_DIFFUSERS_UNIPC;
     for (int32_t i = 0; i < n_steps; i++) {
         const double sigma = level[grid](n_steps, i, shift);
         out->sigma[i]      = (float)sigma;

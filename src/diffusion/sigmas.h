@@ -13,23 +13,23 @@
 #define FILI_MAX_STEPS 1000 /* levels that the models were trained on */
 
 /* X(name in options, ENUM). Where each comes from stands at its function in sigmas.c. */
-#define FILI_GRID_LIST(X)                                                                          \
+#define FILI_SIGMA_GRID_LIST(X)                                                                    \
     X("wan-unipc", WAN_UNIPC)                                                                      \
     X("wan-dpm", WAN_DPM)                                                                          \
     X("diffusers-unipc", DIFFUSERS_UNIPC)                                                          \
     X("diffusers-euler", DIFFUSERS_EULER)                                                          \
     X("comfy-discrete", COMFY_DISCRETE)
 
-typedef enum fili_grid {
-#define FILI_GRID_ENUM(name, id) FILI_GRID_##id,
-    FILI_GRID_LIST(FILI_GRID_ENUM)
-#undef FILI_GRID_ENUM
-        FILI_GRIDS
-} fili_grid;
+typedef enum fili_sigma_grid {
+#define FILI_SIGMA_GRID_ENUM(name, id) FILI_SIGMA_GRID_##id,
+    FILI_SIGMA_GRID_LIST(FILI_SIGMA_GRID_ENUM)
+#undef FILI_SIGMA_GRID_ENUM
+        FILI_SIGMA_GRIDS
+} fili_sigma_grid;
 
 /* "wan-unipc"; static storage. -1 if there is no such name. */
-const char *fili_grid_name(fili_grid grid);
-int         fili_grid_from_name(const char *name);
+const char *fili_sigma_grid_name(fili_sigma_grid grid);
+int         fili_sigma_grid_from_name(const char *name);
 
 /* The levels of a run. sigma[n_steps] is 0; time[i] is what the model is told at sigma[i]. */
 typedef struct fili_sigmas {
@@ -39,7 +39,7 @@ typedef struct fili_sigmas {
 } fili_sigmas;
 
 /* E_ARG: n_steps not 1 to FILI_MAX_STEPS, shift not above 0 and at most 100. */
-FIL_MUSTCHECK fil_status fili_sigmas_of_grid(fil_ctx *ctx, fili_grid grid, int32_t n_steps,
+FIL_MUSTCHECK fil_status fili_sigmas_of_grid(fil_ctx *ctx, fili_sigma_grid grid, int32_t n_steps,
                                              double shift, fili_sigmas *out);
 
 /* From the caller's list of n values: times (sigma = t / 1000) or levels. They must fall strictly

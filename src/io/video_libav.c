@@ -159,9 +159,9 @@ static int open_scaler(media *m, char *why)
 {
     const AVCodecContext *c = m->codec;
     const int *table = sws_getCoefficients(c->height >= HD_LINES ? SWS_CS_ITU709 : SWS_CS_ITU601);
-    m->scale         = sws_getContext(
-                c->width, c->height, AV_PIX_FMT_RGB24, c->width, c->height, AV_PIX_FMT_YUV420P,
-                SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP | SWS_BITEXACT, NULL, NULL, NULL);
+    const int  how   = SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP | SWS_BITEXACT;
+    m->scale         = sws_getContext(c->width, c->height, AV_PIX_FMT_RGB24, c->width, c->height,
+                                      AV_PIX_FMT_YUV420P, how, NULL, NULL, NULL);
     if (m->scale == NULL ||
         sws_setColorspaceDetails(m->scale, table, 1, table, 0, 0, 1 << 16, 1 << 16) < 0)
         return complain(why, "libswscale does not convert RGB", 0);

@@ -28,10 +28,10 @@ static int tear_down(void **state)
 
 static void make(const char *name, int32_t n, double shift)
 {
-    const int g = fili_grid_from_name(name);
+    const int g = fili_sigma_grid_from_name(name);
     assert_true(g >= 0);
-    assert_string_equal(fili_grid_name((fili_grid)g), name);
-    assert_int_equal(fili_sigmas_of_grid(ctx, (fili_grid)g, n, shift, &grid), FIL_OK);
+    assert_string_equal(fili_sigma_grid_name((fili_sigma_grid)g), name);
+    assert_int_equal(fili_sigmas_of_grid(ctx, (fili_sigma_grid)g, n, shift, &grid), FIL_OK);
     assert_int_equal(grid.n_steps, n);
 }
 
@@ -98,9 +98,9 @@ static void the_discrete_grid_takes_entries_of_a_table_of_1000(void **state)
 static void every_grid_falls_from_near_1_to_0_for_any_number_of_steps(void **state)
 {
     (void)state;
-    for (int g = 0; g < FILI_GRIDS; g++)
+    for (int g = 0; g < FILI_SIGMA_GRIDS; g++)
         for (int32_t n = 1; n <= FILI_MAX_STEPS; n = n * 3 / 2 + 1) {
-            make(fili_grid_name((fili_grid)g), n, 5);
+            make(fili_sigma_grid_name((fili_sigma_grid)g), n, 5);
             assert_true(grid.sigma[0] > 0.999f);
             assert_true(grid.sigma[0] <= 1.0f);
             for (int32_t i = 0; i < n; i++)
@@ -193,11 +193,11 @@ static void lists_that_do_not_fall_or_leave_the_range_are_refused(void **state)
 static void no_steps_too_many_and_shifts_that_are_none_are_refused(void **state)
 {
     (void)state;
-    refused(fili_sigmas_of_grid(ctx, FILI_GRID_WAN_UNIPC, 0, 5, &grid), "found 0");
-    refused(fili_sigmas_of_grid(ctx, FILI_GRID_WAN_UNIPC, 1001, 5, &grid), "1001");
-    refused(fili_sigmas_of_grid(ctx, FILI_GRID_WAN_UNIPC, 6, 0, &grid), "shift");
-    refused(fili_sigmas_of_grid(ctx, FILI_GRID_WAN_UNIPC, 6, NAN, &grid), "shift");
-    assert_int_equal(fili_grid_from_name("wan"), -1);
+    refused(fili_sigmas_of_grid(ctx, FILI_SIGMA_GRID_WAN_UNIPC, 0, 5, &grid), "found 0");
+    refused(fili_sigmas_of_grid(ctx, FILI_SIGMA_GRID_WAN_UNIPC, 1001, 5, &grid), "1001");
+    refused(fili_sigmas_of_grid(ctx, FILI_SIGMA_GRID_WAN_UNIPC, 6, 0, &grid), "shift");
+    refused(fili_sigmas_of_grid(ctx, FILI_SIGMA_GRID_WAN_UNIPC, 6, NAN, &grid), "shift");
+    assert_int_equal(fili_sigma_grid_from_name("wan"), -1);
 }
 
 int main(void)

@@ -44,9 +44,9 @@ static void make(fili_solver *s, const char *sampler, const char *grid_name, int
     assert_true(which >= 0);
     assert_string_equal(fili_sampler_name((fili_sampler)which), sampler);
     fili_mt19937_seed(&rng, 3);
-    assert_int_equal(
-        fili_sigmas_of_grid(ctx, (fili_grid)fili_grid_from_name(grid_name), n_steps, shift, &grid),
-        FIL_OK);
+    assert_int_equal(fili_sigmas_of_grid(ctx, (fili_sigma_grid)fili_sigma_grid_from_name(grid_name),
+                                         n_steps, shift, &grid),
+                     FIL_OK);
     assert_int_equal(fili_solver_init(s, ctx, (fili_sampler)which, &grid, N, &rng), FIL_OK);
 }
 
@@ -144,14 +144,14 @@ static void the_end_is_x0_where_the_model_knows_it(void **state)
 {
     static const char *const samplers[] = {"unipc", "dpmpp", "euler", "dmd"};
     (void)state;
-    for (int k = 0; k < 4 * FILI_GRIDS; k++) {
+    for (int k = 0; k < 4 * FILI_SIGMA_GRIDS; k++) {
         fili_solver s;
         float       x[N];
         float       v[N];
         float       x0[N];
         begin(x);
         assert_int_equal(fili_torch_randn(ctx, 2, x0, N), FIL_OK);
-        make(&s, samplers[k % 4], fili_grid_name((fili_grid)(k / 4)), 7, 5);
+        make(&s, samplers[k % 4], fili_sigma_grid_name((fili_sigma_grid)(k / 4)), 7, 5);
         for (int i = 0; i < 7; i++) {
             for (int j = 0; j < N; j++)
                 v[j] = (x[j] - x0[j]) / grid.sigma[i];
@@ -271,7 +271,7 @@ static void dmd_without_a_stream_of_noise_is_refused(void **state)
 {
     fili_solver s;
     (void)state;
-    assert_int_equal(fili_sigmas_of_grid(ctx, FILI_GRID_WAN_UNIPC, 3, 5, &grid), FIL_OK);
+    assert_int_equal(fili_sigmas_of_grid(ctx, FILI_SIGMA_GRID_WAN_UNIPC, 3, 5, &grid), FIL_OK);
     assert_int_equal(fili_solver_init(&s, ctx, FILI_SAMPLER_DMD, &grid, N, NULL), FIL_E_ARG);
 }
 
