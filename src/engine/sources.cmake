@@ -9,3 +9,15 @@ list(APPEND FIL_SOURCES
     engine/measure_mass.c
     engine/measure_run.c
     engine/order_api.c)
+list(APPEND FIL_ENGINE_SOURCES
+    engine/decode_api.c
+    engine/encode_api.c
+    engine/frames_in.c
+    engine/frames_out.c
+    engine/generate_api.c
+    engine/generate_check.c
+    engine/generate_options.c
+    engine/generate_run.c
+    engine/generate_text.c
+    engine/latents_file.c
+    engine/model_api.c)
