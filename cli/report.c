@@ -3,10 +3,12 @@
  * A line is put together in a fixed buffer, so that running out of memory can be said too; what is
  * longer than the buffer is cut.
  */
+#include <math.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "output.h"
@@ -119,6 +121,44 @@ static void show_progress(void *user, const fil_progress *progress)
                 (unsigned long long)progress->total);
 }
 
+/* Seconds by the clock. */
+static double now(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* "sample 3 / 50, 12.3 s each, 9 min 38 s left". The first unit of a phase tells when it began. */
+static void show_run(void *user, const fil_progress *progress)
+{
+    static struct {
+        const char *phase;
+        uint64_t    first;
+        double      begun;
+    } at; /* one run at a time */
+    (void)user;
+    const bool terminal = isatty(STDERR_FILENO) != 0;
+    const bool begins   = at.phase == NULL || strcmp(at.phase, progress->phase) != 0;
+    if (begins) {
+        at.phase = progress->phase;
+        at.first = progress->done;
+        at.begun = now();
+    }
+    fprintf(stderr, "%s%.20s %llu / %llu", terminal ? "\r" : "", progress->phase,
+            (unsigned long long)progress->done, (unsigned long long)progress->total);
+    if (progress->done > at.first) {
+        const double each = (now() - at.begun) / (double)(progress->done - at.first);
+        const double left = each * (double)(progress->total - progress->done);
+        fprintf(stderr, ", %.3g s each", each);
+        if (progress->done < progress->total)
+            fprintf(stderr, ", %.0f min %02.0f s left", floor(left / 60.0), fmod(left, 60.0));
+    }
+    const bool ends = progress->done >= progress->total;
+    fprintf(stderr, "%s%s", terminal ? "\033[K" : "", ends || !terminal ? "\n" : "");
+    if (ends) at.phase = NULL;
+}
+
 static int open_context(cli_common *common, fil_progress_fn progress, fil_ctx **out)
 {
     fil_options opt;
@@ -140,4 +180,9 @@ int cli_open_context(cli_common *common, fil_ctx **out)
 int cli_open_context_with_progress(cli_common *common, fil_ctx **out)
 {
     return open_context(common, isatty(STDERR_FILENO) ? show_progress : NULL, out);
+}
+
+int cli_open_context_for_run(cli_common *common, fil_ctx **out)
+{
+    return open_context(common, show_run, out);
 }
