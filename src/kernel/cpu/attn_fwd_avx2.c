@@ -10,6 +10,7 @@
  * 2^8 (attn_fwd_avx512bf16.c). A partial panel costs its keys in P V, and half a tile in Q K^T
  * where it has no more than 8.
  */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -31,9 +32,11 @@ typedef struct scratch {
     _Alignas(64) float p[ROWS][PITCH];
     _Alignas(64) float q[ROWS * MAX_D + SLACK]; /* [tile][d][6 rows] */
     _Alignas(64) float sum[ROWS][8];
-    float   max[ROWS];   /* log2 units; -inf before the first key */
+    float   max[ROWS];   /* of q.k, not scaled; -inf before the first key */
     float   sub[ROWS];   /* max, 0 where it is -inf */
-    float   bound[ROWS]; /* max + GROWTH */
+    float   bound[ROWS]; /* max and GROWTH */
+    float   scale;       /* from q.k to log2 units */
+    float   inverse;     /* 1 / scale */
     int32_t keys[TRIP];  /* of the trip's panels, 1 to 16 */
 } scratch;
 
@@ -83,10 +86,10 @@ INLINE float *o_row(scratch *t, int row, const int D, int strip)
 static void move_max(scratch *t, int row, int D, int done, float to)
 {
     const float from   = t->max[row];
-    const vf    factor = vf_set1(from == -INFINITY ? 0.0f : exp2f(from - to));
+    const vf    factor = vf_set1(from == -INFINITY ? 0.0f : exp2f((from - to) * t->scale));
     t->max[row]        = to;
     t->sub[row]        = to;
-    t->bound[row]      = to + GROWTH;
+    t->bound[row]      = to + GROWTH * t->inverse;
     for (int strip = 0; strip < D / MM_COLS; strip++) {
         float *o = o_row(t, row, D, strip);
         vf_store(o, vf_load(o) * factor);
@@ -97,63 +100,78 @@ static void move_max(scratch *t, int row, int D, int done, float to)
         vf_store(&t->p[row][i], vf_load(&t->p[row][i]) * factor);
 }
 
-/* Some of these rows have a score, in P from `at` on, that exceeds the lazy maximum. */
-static __attribute__((noinline)) void raise_rows(scratch *t, int row, int rows, int D, int at)
+/* Where the scores of one panel go. */
+typedef struct target {
+    const float *bias; /* [16], log2 units, NULL = none; -inf = no key in this lane */
+    int          at;   /* key within the trip */
+} target;
+
+/* Some of these rows have a score that exceeds the lazy maximum; scores without bias are in P. */
+static __attribute__((noinline)) void raise_rows(scratch *t, int row, int rows, int D, target to)
 {
     for (int r = row; r < row + rows; r++) {
         float top = -INFINITY;
-        for (int i = at; i < at + FILK_PANEL; i++)
-            if (t->p[r][i] > top) top = t->p[r][i];
-        if (top > t->bound[r]) move_max(t, r, D, at, top);
+        for (int i = 0; i < FILK_PANEL; i++) {
+            const float bias = to.bias != NULL ? to.bias[i] : 0.0f;
+            const float s    = t->p[r][to.at + i] + bias * t->inverse;
+            if (bias > -INFINITY && s > top) top = s;
+        }
+        if (top > t->bound[r]) move_max(t, r, D, to.at, top);
     }
 }
 
-/* To log2 units, rounded once: the maximum is one of these values, so that equal scores give
- * exactly 2^0 whatever their size. A fused product would keep the rounding error of the maximum.
- * A lane with bias -inf is -inf whatever it held. */
-INLINE void scale_scores(vf s[2], vf scale, const float *bias)
+/* The larger score of each pair of lanes, bias included. A lane without a key becomes -inf whatever
+ * it held. */
+INLINE vf top_of(const scratch *t, vf s[2], const float *bias)
 {
+    if (bias == NULL) return _mm256_max_ps(s[0], s[1]);
+    vf sum[2];
     for (int j = 0; j < 2; j++) {
-        s[j] = s[j] * scale;
-        if (bias == NULL) continue;
         const vf b    = vf_load(bias + 8 * j);
         const vf none = _mm256_cmp_ps(b, vf_set1(-INFINITY), _CMP_EQ_OQ);
-        s[j]          = _mm256_blendv_ps(s[j] + b, b, none);
+        s[j]          = _mm256_blendv_ps(s[j], b, none);
+        sum[j]        = _mm256_blendv_ps(vf_fma(b, vf_set1(t->inverse), s[j]), b, none);
     }
+    return _mm256_max_ps(sum[0], sum[1]);
 }
 
-/* Scores of a tile become probabilities: P, sums, and where needed maxima. */
-INLINE void softmax_tile(scratch *t, vf s[MM_ROWS][2], const int rows, int row, const int D, int at,
-                         vf scale, const float *bias)
+/* Scores of a tile become probabilities: P, sums, and where needed maxima. The maximum is kept
+ * before scaling: the difference to it is exact where it counts, whatever the size of scores. */
+INLINE void softmax_tile(scratch *t, vf s[MM_ROWS][2], const int rows, int row, const int D,
+                         target to)
 {
-    vf above = _mm256_setzero_ps();
+    const vf scale = vf_set1(t->scale);
+    vf       above = _mm256_setzero_ps();
     for (int r = 0; r < rows; r++) {
-        scale_scores(s[r], scale, bias);
         const vf bound = _mm256_broadcast_ss(&t->bound[row + r]);
-        const vf top   = _mm256_max_ps(s[r][0], s[r][1]);
+        const vf top   = top_of(t, s[r], to.bias);
         above          = _mm256_or_ps(above, _mm256_cmp_ps(top, bound, _CMP_GT_OQ));
-        _mm256_store_ps(&t->p[row + r][at], s[r][0]);
-        _mm256_store_ps(&t->p[row + r][at + 8], s[r][1]);
+        _mm256_store_ps(&t->p[row + r][to.at], s[r][0]);
+        _mm256_store_ps(&t->p[row + r][to.at + 8], s[r][1]);
     }
-    if (__builtin_expect(_mm256_movemask_ps(above) != 0, 0)) raise_rows(t, row, rows, D, at);
+    if (__builtin_expect(_mm256_movemask_ps(above) != 0, 0)) raise_rows(t, row, rows, D, to);
     for (int r = 0; r < rows; r++) {
-        float   *p   = &t->p[row + r][at];
+        float   *p   = &t->p[row + r][to.at];
         const vf sub = _mm256_broadcast_ss(&t->sub[row + r]);
-        const vf p0  = mm_exp2(_mm256_load_ps(p) - sub);
-        const vf p1  = mm_exp2(_mm256_load_ps(p + 8) - sub);
-        _mm256_store_ps(p, p0);
-        _mm256_store_ps(p + 8, p1);
-        _mm256_store_ps(t->sum[row + r], _mm256_load_ps(t->sum[row + r]) + (p0 + p1));
+        vf       sum = _mm256_load_ps(t->sum[row + r]);
+        for (int j = 0; j < 2; j++) {
+            const vf below = _mm256_sub_ps(_mm256_load_ps(p + 8 * j), sub);
+            vf       x     = _mm256_mul_ps(below, scale);
+            if (to.bias != NULL) x = vf_fma(below, scale, vf_load(to.bias + 8 * j));
+            const vf y = mm_exp2(x);
+            _mm256_store_ps(p + 8 * j, y);
+            sum = sum + y;
+        }
+        _mm256_store_ps(t->sum[row + r], sum);
     }
 }
 
-INLINE void score_tile(scratch *t, const int rows, int row, const form f, const char *k, int at,
-                       vf scale, const float *bias)
+INLINE void score_tile(scratch *t, const int rows, int row, const form f, const char *k, target to)
 {
     vf s[MM_ROWS][2];
     mm_clear(s, rows);
     mm_tile(s, rows, t->q + row * f.D, 1, MM_ROWS, k, f.narrow, f.D);
-    softmax_tile(t, s, rows, row, f.D, at, scale, bias);
+    softmax_tile(t, s, rows, row, f.D, to);
 }
 
 /* Rows in tiles of 6, the last of 2, 4 or 6: more would be lost on padding, fewer on latency. */
@@ -170,11 +188,10 @@ INLINE void score_tile(scratch *t, const int rows, int row, const form f, const 
             CALL(2);                                                                               \
     } while (0)
 
-INLINE void score_panel(const filk_attn_block *b, scratch *t, const form f, const char *k, int at,
-                        const float *bias)
+INLINE void score_panel(const filk_attn_block *b, scratch *t, const form f, const char *k,
+                        target to)
 {
-    const vf scale = vf_set1(b->args->scale * 1.4426950408889634f);
-#define CALL(n) score_tile(t, n, row, f, k, at, scale, bias)
+#define CALL(n) score_tile(t, n, row, f, k, to)
     EACH_TILE(b->rows, CALL);
 #undef CALL
 }
@@ -230,6 +247,8 @@ INLINE void take_query(const filk_attn_block *b, scratch *t, const form f, int r
 
 INLINE void start(const filk_attn_block *b, scratch *t, const form f)
 {
+    t->scale   = b->args->scale * 1.4426950408889634f;
+    t->inverse = fminf(1.0f / t->scale, FLT_MAX); /* 0 times it is 0 */
     for (int row = 0; row < b->rows; row += MM_ROWS)
         take_query(b, t, f, row);
     const int rows = (b->rows + MM_ROWS - 1) / MM_ROWS * MM_ROWS;
@@ -259,7 +278,8 @@ INLINE void write_rows(const filk_attn_block *b, scratch *t, const form f)
         }
         if (a->lse != NULL)
             a->lse[b->head * b->problem->nq + token] =
-                sum == 0.0f ? -INFINITY : (t->max[r] + log2f(sum)) * 0.6931471805599453f;
+                sum == 0.0f ? -INFINITY
+                            : (float)((double)t->max[r] * (double)a->scale + log((double)sum));
     }
 }
 
@@ -290,9 +310,9 @@ INLINE void block_of(const filk_attn_block *b, const form f)
         const size_t  from = (size_t)b->list[i] * panel_size(f.D, f.narrow);
         if (keys == 0) continue;
         if (bias == NULL)
-            score_panel(b, t, f, b->k_panels + from, n * FILK_PANEL, NULL);
+            score_panel(b, t, f, b->k_panels + from, (target){NULL, n * FILK_PANEL});
         else
-            score_panel(b, t, f, b->k_panels + from, n * FILK_PANEL, bias);
+            score_panel(b, t, f, b->k_panels + from, (target){bias, n * FILK_PANEL});
         t->keys[n] = keys;
         v[n++]     = b->v_panels + from;
         if (n < TRIP) continue;
