@@ -23,14 +23,13 @@
 #define MAX_D  128
 #define TILES  ((FILK_BLOCK + MM_ROWS - 1) / MM_ROWS)
 #define ROWS   (TILES * MM_ROWS)
-#define SLACK  2 /* f32 written behind a tile of Q by the last of its 8-lane stores */
 
 _Static_assert(FILK_PANEL == MM_COLS, "a panel of keys is one of columns");
 
 typedef struct scratch {
     _Alignas(64) float o[ROWS * MAX_D]; /* [tile][d/16][6 rows][16] */
     _Alignas(64) float p[ROWS][PITCH];
-    _Alignas(64) float q[ROWS * MAX_D + SLACK]; /* [tile][d][6 rows] */
+    _Alignas(64) float q[ROWS * MAX_D + MM_SLACK]; /* [tile][d][6 rows] */
     _Alignas(64) float sum[ROWS][8];
     float   max[ROWS];   /* of q.k, not scaled; -inf before the first key */
     float   sub[ROWS];   /* max, 0 where it is -inf */
@@ -174,25 +173,11 @@ INLINE void score_tile(scratch *t, const int rows, int row, const form f, const 
     softmax_tile(t, s, rows, row, f.D, to);
 }
 
-/* Rows in tiles of 6, the last of 2, 4 or 6: more would be lost on padding, fewer on latency. */
-#define EACH_TILE(rows, CALL)                                                                      \
-    do {                                                                                           \
-        int row = 0;                                                                               \
-        for (; row + MM_ROWS <= (rows); row += MM_ROWS)                                            \
-            CALL(6);                                                                               \
-        if ((rows)-row > 4)                                                                        \
-            CALL(6);                                                                               \
-        else if ((rows)-row > 2)                                                                   \
-            CALL(4);                                                                               \
-        else if ((rows)-row > 0)                                                                   \
-            CALL(2);                                                                               \
-    } while (0)
-
 INLINE void score_panel(const filk_attn_block *b, scratch *t, const form f, const char *k,
                         target to)
 {
 #define CALL(n) score_tile(t, n, row, f, k, to)
-    EACH_TILE(b->rows, CALL);
+    MM_EACH_TILE(b->rows, CALL);
 #undef CALL
 }
 
@@ -203,7 +188,7 @@ INLINE void value_tile(scratch *t, const int rows, int row, const form f, int st
 {
     vf     o[MM_ROWS][2];
     float *at = o_row(t, row, f.D, strip);
-    mm_load(o, rows, at);
+    mm_load(o, rows, at, MM_COLS);
     for (int i = 0; i < n; i++) {
         const float *p = &t->p[row][i * FILK_PANEL];
         const char  *s = v[i] + strip * FILK_PANEL * mm_step_bytes(f.narrow);
@@ -212,7 +197,7 @@ INLINE void value_tile(scratch *t, const int rows, int row, const form f, int st
         else
             mm_tile(o, rows, p, PITCH, 1, s, f.narrow, t->keys[i]);
     }
-    mm_store(o, rows, at);
+    mm_store(o, rows, at, MM_COLS);
 }
 
 INLINE void value_trip(const filk_attn_block *b, scratch *t, const form f,
@@ -220,14 +205,13 @@ INLINE void value_trip(const filk_attn_block *b, scratch *t, const form f,
 {
 #define CALL(n_rows) value_tile(t, n_rows, row, f, strip, v, n)
     for (int strip = 0; strip < f.D / MM_COLS; strip++)
-        EACH_TILE(b->rows, CALL);
+        MM_EACH_TILE(b->rows, CALL);
 #undef CALL
 }
 
 /* ---- a query block -------------------------------------------------------------------------- */
 
-/* Six rows of Q as [d][6]: eight at a time are transposed, and each store of 8 lanes is overwritten
- * from its seventh on by the next. Rows beyond the block repeat its last; they are not written. */
+/* Rows beyond the block repeat its last; they are not written. */
 INLINE void take_query(const filk_attn_block *b, scratch *t, const form f, int row)
 {
     const void *from[8];
@@ -235,14 +219,8 @@ INLINE void take_query(const filk_attn_block *b, scratch *t, const form f, int r
         const int in = row + r < b->rows ? row + r : b->rows - 1;
         from[r]      = filk_row_at(&b->args->q, f.bf16 ? 2 : 4, b->first + in, b->head);
     }
-    for (int d = 0; d < f.D; d += 8) {
-        __m256i x[8];
-        for (int r = 0; r < 8; r++)
-            x[r] = mm_row8(from[r], f.bf16, d);
-        mm_transpose8(x);
-        for (int i = 0; i < 8; i++)
-            vf_store(t->q + row * f.D + (d + i) * MM_ROWS, _mm256_castsi256_ps(x[i]));
-    }
+    for (int d = 0; d < f.D; d += 8)
+        mm_pack_left(from, f.bf16, d, t->q + row * f.D + d * MM_ROWS);
 }
 
 INLINE void start(const filk_attn_block *b, scratch *t, const form f)

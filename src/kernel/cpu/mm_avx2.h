@@ -17,7 +17,8 @@ enum {
     MM_ROWS   = 6,
     MM_COLS   = 16,
     MM_WIDE   = MM_COLS * 4, /* bytes of a step */
-    MM_NARROW = MM_COLS * 2
+    MM_NARROW = MM_COLS * 2,
+    MM_SLACK  = 2
 };
 
 INLINE int32_t mm_step_bytes(int narrow)
@@ -46,22 +47,37 @@ INLINE void mm_clear(vf c[MM_ROWS][2], const int rows)
         c[r][0] = c[r][1] = _mm256_setzero_ps();
 }
 
-/* Rows of sums lie 16 f32 apart. */
-INLINE void mm_load(vf c[MM_ROWS][2], const int rows, const float *from)
+/* Rows of sums in memory lie `pitch` f32 apart. */
+INLINE void mm_load(vf c[MM_ROWS][2], const int rows, const float *from, int64_t pitch)
 {
     for (int r = 0; r < rows; r++) {
-        c[r][0] = _mm256_load_ps(from + r * MM_COLS);
-        c[r][1] = _mm256_load_ps(from + r * MM_COLS + 8);
+        c[r][0] = _mm256_load_ps(from + r * pitch);
+        c[r][1] = _mm256_load_ps(from + r * pitch + 8);
     }
 }
 
-INLINE void mm_store(vf c[MM_ROWS][2], const int rows, float *to)
+INLINE void mm_store(vf c[MM_ROWS][2], const int rows, float *to, int64_t pitch)
 {
     for (int r = 0; r < rows; r++) {
-        _mm256_store_ps(to + r * MM_COLS, c[r][0]);
-        _mm256_store_ps(to + r * MM_COLS + 8, c[r][1]);
+        _mm256_store_ps(to + r * pitch, c[r][0]);
+        _mm256_store_ps(to + r * pitch + 8, c[r][1]);
     }
 }
+
+/* Rows in tiles of 6, the last of 2, 4 or 6: more would be lost on padding, fewer on latency.
+ * CALL(n) sees `row`. */
+#define MM_EACH_TILE(rows, CALL)                                                                   \
+    do {                                                                                           \
+        int row = 0;                                                                               \
+        for (; row + MM_ROWS <= (rows); row += MM_ROWS)                                            \
+            CALL(6);                                                                               \
+        if ((rows)-row > 4)                                                                        \
+            CALL(6);                                                                               \
+        else if ((rows)-row > 2)                                                                   \
+            CALL(4);                                                                               \
+        else if ((rows)-row > 0)                                                                   \
+            CALL(2);                                                                               \
+    } while (0)
 
 /* c += a b over `depth` steps. Element (row, step) of a lies at a + row * row_pitch + step *
  * step_pitch; of row_pitch and step_pitch, both are constants where this is inlined. */
@@ -147,6 +163,19 @@ INLINE void mm_pack_step(const void *row, const int bf16, const int narrow, int3
     }
     _mm256_store_si256((__m256i *)(void *)to, mm_row8(row, bf16, at));
     _mm256_store_si256((__m256i *)(void *)(to + 32), mm_row8(row, bf16, at + 8));
+}
+
+/* Eight steps of six rows of a left factor as [step][6]: eight rows at a time are transposed, and
+ * each store of 8 lanes is overwritten from its seventh on by the next, so `to` needs room for
+ * MM_SLACK f32 more than it gets. */
+INLINE void mm_pack_left(const void *const row[8], const int bf16, int32_t at, float *to)
+{
+    __m256i r[8];
+    for (int i = 0; i < 8; i++)
+        r[i] = mm_row8(row[i], bf16, at);
+    mm_transpose8(r);
+    for (int i = 0; i < 8; i++)
+        vf_store(to + i * MM_ROWS, _mm256_castsi256_ps(r[i]));
 }
 
 /* ---- 2^x ------------------------------------------------------------------------------------ */
