@@ -1,4 +1,4 @@
-list(APPEND FIL_ENGINE_SOURCES
+list(APPEND FIL_SOURCES
     diffusion/guidance.c
     diffusion/noise.c
     diffusion/sigmas.c
