@@ -5,7 +5,8 @@
 
 add_library(fil_flags INTERFACE)
 target_compile_options(fil_flags INTERFACE
-    -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef
+    -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wundef
+    $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes> $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes>
     -Wvla -Wcast-qual -Wwrite-strings -Wformat=2 -Wdouble-promotion -Wimplicit-fallthrough
     -ffp-contract=off -fno-omit-frame-pointer -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=
     $<$<BOOL:${FIL_WERROR}>:-Werror>)

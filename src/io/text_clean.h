@@ -12,7 +12,7 @@
 #include "base/ctx.h"
 
 /* Longest prompt, in bytes: the ids of anything longer are cut off long before its end. */
-#define FILI_TEXT_MAX ((size_t)1 << 20)
+#define FILI_TEXT_MAX ((size_t)1000000)
 
 /* *out: NUL-terminated, to be freed with fili_text_free. text: NUL-terminated UTF-8 (E_ARG if it is
  * broken), at most FILI_TEXT_MAX bytes (E_LIMIT). E_NOMEM. */
