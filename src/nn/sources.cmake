@@ -1,0 +1,3 @@
+list(APPEND FIL_SOURCES
+    nn/biased.c
+    nn/matmul.c)
