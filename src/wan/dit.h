@@ -84,15 +84,17 @@ typedef void (*fili_dit_trace_fn)(void *user, const char *what, int32_t layer, f
 typedef struct fili_dit fili_dit;
 
 typedef struct fili_dit_options {
-    fil_dtype         precision;    /* BF16 or F32 */
-    int32_t           t, h, w;      /* the latent's frames, height, width */
-    fili_order_spec   order;        /* zeroed: raster */
-    int32_t           passes;       /* contexts that are kept: 1 or 2 */
-    int32_t           context_rows; /* most rows of set_context; 0 = text_len */
-    const fili_mask  *mask;         /* for every self-attention; NULL = dense */
-    fili_mask_fn      choose;       /* asked instead if not NULL */
-    fili_dit_trace_fn trace;        /* NULL = none */
-    void             *user;         /* of choose and trace */
+    fil_dtype       precision;    /* BF16 or F32 */
+    int32_t         t, h, w;      /* the latent's frames, height, width */
+    fili_order_spec order;        /* zeroed: raster */
+    int32_t         passes;       /* contexts that are kept: 1 or 2 */
+    int32_t         context_rows; /* most rows of set_context; 0 = text_len */
+    int32_t         packed;       /* 1: linears are packed even where the weights can be used in
+                                     place: faster, and a copy */
+    const fili_mask  *mask;       /* for every self-attention; NULL = dense */
+    fili_mask_fn      choose;     /* asked instead if not NULL */
+    fili_dit_trace_fn trace;      /* NULL = none */
+    void             *user;       /* of choose and trace */
 } fili_dit_options;
 
 /* Dense, bf16, raster, two passes. */
@@ -114,7 +116,8 @@ FIL_MUSTCHECK fil_status fili_dit_bytes(fil_ctx *ctx, const fili_weights *w,
                                         const fili_dit_options *options, fili_dit_memory *out);
 
 /* Checks all tensors (four kinds of E_MISMATCH, see weights.h), then reads them. `w` must outlive
- * the DiT only if it is mapped or made in memory: bf16 linears are then used in place. E_SHAPE: a
+ * the DiT only if it is mapped or made in memory: linears of the precision's type are then used in
+ * place (unless options->packed). E_SHAPE: a
  * latent that the patches do not divide, or a mask that does not fit; E_ARG, E_NOMEM, E_UNSUP,
  * E_IO, E_CANCELLED. On failure *out is NULL. */
 FIL_MUSTCHECK fil_status fili_dit_open(fil_ctx *ctx, fili_weights *w, const fili_dit_config *config,

@@ -46,4 +46,7 @@ void fili_model_paths_close(fili_model_paths *paths);
 FIL_MUSTCHECK fil_status fili_model_part_path(fil_ctx *ctx, fili_arena *arena, const char *dir,
                                               fili_part part, uint32_t flags, const char **out);
 
+/* True if `path` is there and is a folder. */
+bool fili_is_folder(fil_ctx *ctx, const char *path);
+
 #endif

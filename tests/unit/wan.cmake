@@ -1,0 +1,1 @@
+fil_add_test(test_dit)
