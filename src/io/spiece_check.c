@@ -23,7 +23,7 @@ typedef struct message {
 
 typedef struct field {
     uint32_t number, wire;
-    uint64_t value; /* wire 0, 1, 5 */
+    uint64_t value;  /* wire 0, 1, 5 */
     message  inside; /* wire 2 */
 } field;
 
@@ -184,7 +184,7 @@ static bool push_children(trie *t, uint32_t base)
     for (uint32_t byte = 1; byte < 256; byte++) {
         const uint32_t at = base ^ byte;
         if ((unit(t, at) & 0x800000ff) != byte || t->seen[at]) continue;
-        t->seen[at]           = 1;
+        t->seen[at]          = 1;
         t->stack[t->depth++] = at;
     }
     return true;
@@ -259,8 +259,7 @@ static fil_status read_model(check *c, message m)
         if (!read_field(&m, &f)) return broken(c, "it is damaged or cut off");
         if (f.number > 5) continue;
         if (f.wire != 2) return broken(c, "a part of it has the wrong type");
-        if (f.number == 1)
-            FIL_TRY(read_piece(c, f.inside, &c->out->pieces[c->out->n_pieces++]));
+        if (f.number == 1) FIL_TRY(read_piece(c, f.inside, &c->out->pieces[c->out->n_pieces++]));
         if (f.number == 2) FIL_TRY(read_trainer(c, f.inside));
         if (f.number == 3 || f.number == 5) FIL_TRY(read_normalizer(c, f.inside));
     }
@@ -311,8 +310,10 @@ fil_status fili_spiece_check(fil_ctx *ctx, const char *name, const void *model, 
     out->pieces       = pieces;
     fil_status status = read_model(&c, all);
     if (status == FIL_OK && c.model_type != UNIGRAM)
-        status = FIL_FAIL(ctx, FIL_E_UNSUP, "'%s' is a sentencepiece model of type %llu; only "
-                          "unigram (1) is read", c.name.text, (unsigned long long)c.model_type);
+        status = FIL_FAIL(ctx, FIL_E_UNSUP,
+                          "'%s' is a sentencepiece model of type %llu; only "
+                          "unigram (1) is read",
+                          c.name.text, (unsigned long long)c.model_type);
     if (status == FIL_OK) status = find_specials(&c);
     if (status != FIL_OK) {
         fili_free(ctx, out->pieces, (size_t)n * sizeof(fili_piece));

@@ -31,8 +31,8 @@ typedef struct fili_spiece {
     int32_t     unk, eos; /* ids */
 } fili_spiece;
 
-/* `name` is for messages. The pieces borrow `model`. E_FORMAT: not such a model, or broken; E_UNSUP:
- * not a unigram model; E_LIMIT; E_NOMEM. Safe to fini after a failure. */
+/* `name` is for messages. The pieces borrow `model`. E_FORMAT: not such a model, or broken;
+ * E_UNSUP: not a unigram model; E_LIMIT; E_NOMEM. Safe to fini after a failure. */
 FIL_MUSTCHECK fil_status fili_spiece_check(fil_ctx *ctx, const char *name, const void *model,
                                            size_t bytes, fili_spiece *out);
 void                     fili_spiece_fini(fil_ctx *ctx, fili_spiece *s);

@@ -82,8 +82,8 @@ void fili_text_swap(fili_text *a, fili_text *b)
 bool fili_text_is_space(uint32_t code)
 {
     return (code >= 0x09 && code <= 0x0d) || (code >= 0x1c && code <= 0x20) || code == 0x85 ||
-           code == 0xa0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200a) ||
-           code == 0x2028 || code == 0x2029 || code == 0x202f || code == 0x205f || code == 0x3000;
+           code == 0xa0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200a) || code == 0x2028 ||
+           code == 0x2029 || code == 0x202f || code == 0x205f || code == 0x3000;
 }
 
 /* ---- short steps ---------------------------------------------------------------------------- */
@@ -106,8 +106,7 @@ static fil_status replace(const fili_text_replacement *table, size_t n, const fi
                           fili_text *out)
 {
     for (size_t i = 0; i < in->n; i++) {
-        const char *text =
-            in->c[i] < table[0].code ? NULL : replacement_of(table, n, in->c[i]);
+        const char *text = in->c[i] < table[0].code ? NULL : replacement_of(table, n, in->c[i]);
         if (text != NULL)
             FIL_TRY(fili_text_add_utf8(out, text, strlen(text)));
         else
@@ -315,12 +314,12 @@ static fil_status clean(cleaning *w, const char *text, char **out)
 
 fil_status fili_text_clean(fil_ctx *ctx, const char *text, char **out)
 {
-    cleaning w = {.whole  = {.ctx = ctx},
-                  .line   = {.ctx = ctx},
-                  .spare  = {.ctx = ctx},
-                  .before = {.ctx = ctx},
-                  .done   = {.ctx = ctx}};
-    *out       = NULL;
+    cleaning w              = {.whole  = {.ctx = ctx},
+                               .line   = {.ctx = ctx},
+                               .spare  = {.ctx = ctx},
+                               .before = {.ctx = ctx},
+                               .done   = {.ctx = ctx}};
+    *out                    = NULL;
     const fil_status status = clean(&w, text, out);
     fili_text_fini(&w.whole);
     fili_text_fini(&w.line);

@@ -58,10 +58,9 @@ static fil_status add_number(fili_text *out, uint32_t number)
         return fili_text_add(out, fili_text_c1_references[number - 0x80]);
     if ((number >= 0xd800 && number < 0xe000) || number > 0x10ffff)
         return fili_text_add(out, 0xfffd);
-    const int dropped = (number < 0x20 && number != '\t' && number != '\n' && number != '\f' &&
-                         number != '\r') ||
-                        number == 0x7f || (number >= 0xfdd0 && number < 0xfdf0) ||
-                        (number & 0xfffe) == 0xfffe;
+    const int dropped =
+        (number < 0x20 && number != '\t' && number != '\n' && number != '\f' && number != '\r') ||
+        number == 0x7f || (number >= 0xfdd0 && number < 0xfdf0) || (number & 0xfffe) == 0xfffe;
     return dropped ? FIL_OK : fili_text_add(out, number);
 }
 

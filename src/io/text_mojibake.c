@@ -186,8 +186,8 @@ static uint32_t decode_halves(const uint32_t *c, size_t n)
     if (n < 6 || c[0] != 0xed || c[3] != 0xed || !between(c[1], 0xa0, 0xaf) ||
         !between(c[2], 0x80, 0xbf) || !between(c[4], 0xb0, 0xbf) || !between(c[5], 0x80, 0xbf))
         return 0;
-    return 0x10000 + ((c[1] & 0x0f) << 16 | (c[2] & 0x3f) << 10 | (c[4] & 0x0f) << 6 |
-                      (c[5] & 0x3f));
+    return 0x10000 +
+           ((c[1] & 0x0f) << 16 | (c[2] & 0x3f) << 10 | (c[4] & 0x0f) << 6 | (c[5] & 0x3f));
 }
 
 /* Length of the character at c, 0 if there is none. `variants`: also C0 80 for NUL, and halves. */

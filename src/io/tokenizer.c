@@ -21,15 +21,15 @@ enum {
 };
 
 struct fili_tokenizer {
-    fil_ctx      *ctx;
-    fili_arena    arena; /* specials, types */
-    fili_sp      *sp;
-    uint64_t      reserved;
+    fil_ctx       *ctx;
+    fili_arena     arena; /* specials, types */
+    fili_sp       *sp;
+    uint64_t       reserved;
     unsigned char *types; /* [n_pieces] fili_piece_type */
-    int32_t       n_pieces, unk, eos, size;
-    bool          bytes_kept;
-    fili_special *specials;
-    size_t        n_specials;
+    int32_t        n_pieces, unk, eos, size;
+    bool           bytes_kept;
+    fili_special  *specials;
+    size_t         n_specials;
 };
 
 /* ---- opening -------------------------------------------------------------------------------- */
@@ -86,8 +86,7 @@ static fil_status add_special(fili_tokenizer *t, const char *text, size_t bytes,
 {
     char *copy;
     FIL_TRY(fili_arena_text(&t->arena, text, bytes, &copy));
-    t->specials[t->n_specials++] =
-        (fili_special){.text = copy, .bytes = (uint32_t)bytes, .id = id};
+    t->specials[t->n_specials++] = (fili_special){.text = copy, .bytes = (uint32_t)bytes, .id = id};
     return FIL_OK;
 }
 
@@ -207,7 +206,8 @@ fil_status fili_tokenizer_open(fil_ctx *ctx, const char *path, fili_tokenizer **
     int         dir;
     const char *name = "spiece.model";
     *out             = NULL;
-    const int fd = fili_open_retrying(ctx->os, FILI_CWD, path, FILI_OPEN_READ | FILI_OPEN_DIRECTORY);
+    const int fd =
+        fili_open_retrying(ctx->os, FILI_CWD, path, FILI_OPEN_READ | FILI_OPEN_DIRECTORY);
     if (fd >= 0)
         dir = fd;
     else if (fd == -ENOTDIR)
@@ -240,7 +240,7 @@ int32_t fili_tokenizer_size(const fili_tokenizer *t)
 typedef struct output {
     const fili_tokenizer *t;
     int32_t              *ids;
-    int64_t               n; /* all of them; the first FILI_TOKENIZER_MAX - 1 are stored */
+    int64_t               n;       /* all of them; the first FILI_TOKENIZER_MAX - 1 are stored */
     bool                  unknown; /* the last id was part of an unknown run */
 } output;
 
@@ -273,8 +273,7 @@ static fil_status take_stretch(const char *text, size_t bytes, output *o)
     switch (fili_sp_encode(o->t->sp, text, bytes, take_id, o)) {
     case FILI_SP_OK: return FIL_OK;
     case FILI_SP_NOMEM: return FIL_FAIL(ctx, FIL_E_NOMEM, "no memory to tokenize the prompt");
-    default:
-        return FIL_FAIL(ctx, FIL_E_FORMAT, "the sentencepiece model cannot encode the prompt");
+    default: return FIL_FAIL(ctx, FIL_E_FORMAT, "the sentencepiece model cannot encode the prompt");
     }
 }
 

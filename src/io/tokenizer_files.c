@@ -162,8 +162,7 @@ fil_status fili_byte_fallback_read(fil_ctx *ctx, int dir, bool *bytes_kept)
     fil_status     status;
     if (file.size > limit)
         status = FIL_FAIL(ctx, FIL_E_LIMIT, "'%s' has %llu bytes; the limit is %llu (header_bytes)",
-                          tokenizer_name, (unsigned long long)file.size,
-                          (unsigned long long)limit);
+                          tokenizer_name, (unsigned long long)file.size, (unsigned long long)limit);
     else
         status = scan_file(ctx, &file, &s);
     fili_file_close(ctx, &file);

@@ -8,6 +8,8 @@ list(APPEND FIL_SOURCES
     wan/names_dit.c
     wan/names_t5.c
     wan/names_vae.c
+    wan/umt5.c
+    wan/umt5_open.c
     wan/vae.c
     wan/vae_attention.c
     wan/vae_config.c
