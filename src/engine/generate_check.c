@@ -59,22 +59,32 @@ static fil_status check_vae(fili_job *job)
     return FIL_OK;
 }
 
-static fil_status check_text(fili_job *job, fili_weights *weights, int32_t vocabulary)
+/* The larger number of rows: of one prompt, since they are encoded one after the other. */
+static int32_t most_rows(const fili_job *job)
 {
-    fili_umt5 *umt5 = NULL;
-    FIL_TRY(fili_umt5_open(job->ctx, weights, job->o.precision, &umt5));
-    job->umt5 = *fili_umt5_config_of(umt5);
-    fili_umt5_close(&umt5);
-    if (job->umt5.dim != job->dit.text_dim)
+    return job->prompt[0].n > job->prompt[1].n ? job->prompt[0].n : job->prompt[1].n;
+}
+
+static uint64_t rows_bytes(const fili_job *job)
+{
+    return (uint64_t)(job->prompt[0].n + job->prompt[1].n) * (uint64_t)job->dit.text_dim *
+           sizeof(float);
+}
+
+static fil_status check_text(fili_job *job, const fili_umt5 *umt5, int32_t vocabulary)
+{
+    const fili_umt5_config *c = fili_umt5_config_of(umt5);
+    if (c->dim != job->dit.text_dim)
         return FIL_FAIL(job->ctx, FIL_E_MISMATCH,
                         "the text encoder is another model's: its rows have %lld values, the "
                         "transformer takes %d",
-                        (long long)job->umt5.dim, (int)job->dit.text_dim);
-    if (job->umt5.vocab < vocabulary)
+                        (long long)c->dim, (int)job->dit.text_dim);
+    if (c->vocab < vocabulary)
         return FIL_FAIL(job->ctx, FIL_E_MISMATCH,
                         "the tokenizer is another model's: it gives ids up to %d, the text encoder "
                         "has %lld rows",
-                        (int)vocabulary - 1, (long long)job->umt5.vocab);
+                        (int)vocabulary - 1, (long long)c->vocab);
+    job->plan.text_bytes = fili_umt5_bytes(umt5, most_rows(job)) + rows_bytes(job);
     return FIL_OK;
 }
 
@@ -110,23 +120,16 @@ static fil_status take_prompts(fili_job *job, int32_t *vocabulary)
     return status;
 }
 
-static uint64_t rows_bytes(const fili_job *job)
-{
-    return (uint64_t)(job->prompt[0].n + job->prompt[1].n) * (uint64_t)job->dit.text_dim *
-           sizeof(float);
-}
-
 static fil_status check_prompts(fili_job *job)
 {
     fili_weights *weights = NULL;
+    fili_umt5    *umt5    = NULL;
     int32_t       vocabulary;
     FIL_TRY(take_prompts(job, &vocabulary));
     FIL_TRY(open_part(job, FILI_PART_T5, &weights));
-    const fil_status status = check_text(job, weights, vocabulary);
-    const int32_t    n = job->prompt[0].n > job->prompt[1].n ? job->prompt[0].n : job->prompt[1].n;
-    if (status == FIL_OK)
-        job->plan.text_bytes = fili_weights_taken(weights, job->o.precision) +
-                               fili_umt5_bytes(&job->umt5, job->o.precision, n) + rows_bytes(job);
+    fil_status status = fili_umt5_open(job->ctx, weights, job->o.precision, &umt5);
+    if (status == FIL_OK) status = check_text(job, umt5, vocabulary);
+    fili_umt5_close(&umt5);
     fili_weights_close(&weights);
     return status;
 }
@@ -247,7 +250,7 @@ static void choose_dit_options(fili_job *job)
     o->h            = job->plan.latent_height;
     o->w            = job->plan.latent_width;
     o->passes       = job->plan.passes;
-    o->context_rows = job->prompt[0].n > job->prompt[1].n ? job->prompt[0].n : job->prompt[1].n;
+    o->context_rows = most_rows(job);
 }
 
 static fil_status count_memory(fili_job *job)

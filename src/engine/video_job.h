@@ -146,7 +146,6 @@ typedef struct fili_job {
     fili_dit_config  dit;
     fili_dit_options dit_options;
     fili_vae_config  vae;
-    fili_umt5_config umt5;
     fili_mask_file   mask_file;
     fili_mask        mask;   /* the one in use */
     int32_t          mask_i; /* its number in the file; -1 = none yet */
