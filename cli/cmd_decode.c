@@ -1,6 +1,6 @@
 /* cli/cmd_decode.c: `filigree decode -m DIR -i LATENTS -o OUT.mp4`: the end of a run alone. */
 #include "report.h"
-#include "video.h"
+#include "video_run.h"
 
 typedef struct decode_values {
     cli_model   model;

@@ -1,6 +1,6 @@
 /* cli/cmd_encode.c: `filigree encode -m DIR -i VIDEO -o LATENTS`: frames to latents. */
 #include "report.h"
-#include "video.h"
+#include "video_run.h"
 
 typedef struct encode_values {
     cli_model   model;
@@ -64,8 +64,8 @@ const cli_verb cli_verb_encode = {
     .options   = options,
     .n_options = sizeof options / sizeof options[0],
     .notes     = "Needs the VAE alone. The latents are the mean of the encoder's distribution, "
-                 "normalised as the transformer takes them. The sides of the pictures are multiples "
-                 "of 8.\n"
+                 "normalised as the transformer takes them. The sides of the pictures are "
+                 "multiples of 8.\n"
                  "\n"
                  "example:\n"
                  "  filigree encode -m Wan2.1-T2V-1.3B -i fox.mp4 -o fox.safetensors\n",

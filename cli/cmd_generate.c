@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "report.h"
-#include "video.h"
+#include "video_run.h"
 
 typedef struct generate_values {
     cli_model   model;

@@ -129,34 +129,49 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* "sample 3 / 50, 12.3 s each, 9 min 38 s left". The first unit of a phase tells when it began. */
-static void show_run(void *user, const fil_progress *progress)
+#define BETWEEN 2.0 /* seconds from one line to the next, at least */
+
+static struct {
+    const char *phase;
+    uint64_t    first;       /* units done when the phase was met */
+    double      begun, told; /* the phase; the last line of any */
+    bool        shown;       /* a line of the phase */
+} seen;                      /* one run at a time */
+
+static void put_progress(const fil_progress *p, double time)
 {
-    static struct {
-        const char *phase;
-        uint64_t    first;
-        double      begun;
-    } at; /* one run at a time */
-    (void)user;
     const bool terminal = isatty(STDERR_FILENO) != 0;
-    const bool begins   = at.phase == NULL || strcmp(at.phase, progress->phase) != 0;
-    if (begins) {
-        at.phase = progress->phase;
-        at.first = progress->done;
-        at.begun = now();
-    }
-    fprintf(stderr, "%s%.20s %llu / %llu", terminal ? "\r" : "", progress->phase,
-            (unsigned long long)progress->done, (unsigned long long)progress->total);
-    if (progress->done > at.first) {
-        const double each = (now() - at.begun) / (double)(progress->done - at.first);
-        const double left = each * (double)(progress->total - progress->done);
+    const bool ends     = p->done >= p->total;
+    fprintf(stderr, "%s%.20s %llu / %llu", terminal ? "\r" : "", p->phase,
+            (unsigned long long)p->done, (unsigned long long)p->total);
+    if (p->done > seen.first) {
+        const double each = (time - seen.begun) / (double)(p->done - seen.first);
+        const double left = each * (double)(p->total - p->done);
         fprintf(stderr, ", %.3g s each", each);
-        if (progress->done < progress->total)
+        if (!ends)
             fprintf(stderr, ", %.0f min %02.0f s left", floor(left / 60.0), fmod(left, 60.0));
     }
-    const bool ends = progress->done >= progress->total;
     fprintf(stderr, "%s%s", terminal ? "\033[K" : "", ends || !terminal ? "\n" : "");
-    if (ends) at.phase = NULL;
+    (void)fflush(stderr);
+}
+
+/* "sample 3 / 50, 12.3 s each, 9 min 38 s left". Phases that are over at once say nothing. */
+static void show_run(void *user, const fil_progress *progress)
+{
+    const double time = now();
+    (void)user;
+    if (seen.phase == NULL || strcmp(seen.phase, progress->phase) != 0 || progress->done == 0) {
+        if (seen.told == 0.0) seen.told = time;
+        seen.phase = progress->phase;
+        seen.first = progress->done;
+        seen.begun = time;
+        seen.shown = false;
+    }
+    const bool ends = progress->done >= progress->total;
+    if (time - seen.told < BETWEEN && !(ends && seen.shown)) return;
+    put_progress(progress, time);
+    seen.told  = time;
+    seen.shown = true;
 }
 
 static int open_context(cli_common *common, fil_progress_fn progress, fil_ctx **out)

@@ -24,8 +24,9 @@
  * Latents are on disk before the first frame is decoded, so that a failure there costs nothing:
  * fil_decode goes on from them.
  *
- * Progress comes as the phases "text" (2 prompts), "sample" (steps) and "decode" (latent frames);
- * the cancel callback is asked within each step. Same seed, same bits, for any number of threads.
+ * Progress comes as the phases "encode" (layers of the text encoder, once per prompt), "load"
+ * (layers of the transformer), "sample" (steps) and "decode" (latent frames); the cancel callback
+ * is asked within each of them. Same seed, same bits, for any number of threads.
  */
 #ifndef FILIGREE_VIDEO_H
 #define FILIGREE_VIDEO_H

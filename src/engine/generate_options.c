@@ -193,9 +193,9 @@ static fil_status check_outputs(fili_job *job)
                                                      .fps     = o->fps,
                                                      .crf     = o->crf,
                                                      .replace = o->replace,
-                                                     .rounds  = o->preset == FIL_PRESET_DIFFUSERS || o->frames == 1,
                                                      .fn      = o->frame,
                                                      .user    = o->frame_user};
+    job->outputs.rounds             = o->preset == FIL_PRESET_DIFFUSERS || o->frames == 1;
     FIL_CHECK(ctx,
               o->video != NULL || o->save_latents != NULL || o->save_frames != NULL ||
                   o->frame != NULL,

@@ -8,14 +8,12 @@ static fil_status encode(fili_job *job, fili_umt5 *umt5)
     for (int i = 0; i < job->plan.passes; i++) {
         fili_prompt *p = &job->prompt[i];
         void        *rows;
-        fili_progress(job->ctx, "text", (uint64_t)i, (uint64_t)job->plan.passes);
         FIL_TRY(fili_check_cancel(job->ctx));
         FIL_TRY(fili_arena_alloc(&job->arena,
                                  (size_t)p->n * (size_t)job->dit.text_dim * sizeof(float), &rows));
         p->rows = rows;
         FIL_TRY(fili_umt5_encode(umt5, p->ids, p->n, p->rows));
     }
-    fili_progress(job->ctx, "text", (uint64_t)job->plan.passes, (uint64_t)job->plan.passes);
     return FIL_OK;
 }
 

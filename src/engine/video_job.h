@@ -22,7 +22,7 @@
 #include "io/png_image.h"
 #include "io/safetensors_writer.h"
 #include "io/tokenizer.h"
-#include "io/video.h"
+#include "io/video_file.h"
 #include "sparse/mask_file.h"
 #include "wan/dit.h"
 #include "wan/model_paths.h"

@@ -25,7 +25,7 @@ list(APPEND FIL_ENGINE_SOURCES
     io/text_tables_nfc.c
     io/tokenizer.c
     io/tokenizer_files.c
-    io/video.c)
+    io/video_file.c)
 if(NOT FIL_SENTENCEPIECE)
     list(APPEND FIL_ENGINE_SOURCES io/sentencepiece_none.c)
 endif()

@@ -1,8 +1,8 @@
 /* io/video_plugin.h: what the library asks of the plug-in that knows video formats.
  *
  * Debian's libav comes under the GPL with x264, so it is no part of the library: a small shared
- * object, libfiligree-video.so, links it and exports one function; video.c loads that object when a
- * video is to be read or written, and without it everything else works. The plug-in sees no
+ * object, libfiligree-video.so, links it and exports one function; video_file.c loads that object
+ * when a video is to be read or written, and without it everything else works. The plug-in sees no
  * context and opens no file: bytes come and go through callbacks. Functions return 0, or -1 after
  * writing a sentence to why[FILI_VIDEO_WHY]. Behind pictures lie FILI_VIDEO_PAD bytes that vector
  * code may touch.

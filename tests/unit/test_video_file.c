@@ -1,4 +1,4 @@
-/* tests/unit/test_video_file.c: io/video.h: frames come back from an mp4 nearly as they went in,
+/* tests/unit/test_video_file.c: io/video_file.h: frames come back from an mp4 nearly as they went in,
  * equal frames give equal bytes, and what fails leaves nothing behind.
  */
 #include <errno.h>
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/video.h"
+#include "io/video_file.h"
 #include "support/cmocka_all.h"
 #include "support/fault.h"
 

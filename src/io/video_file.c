@@ -1,10 +1,11 @@
-/* io/video.c: loads the plug-in and lends it our files (io/video.h). The plug-in's failures become
- * statuses here; where a callback of ours failed, that failure is the one that is told.
+/* io/video_file.c: loads the plug-in and lends it our files (io/video_file.h). The plug-in's
+ * failures become statuses here; where a callback of ours failed, that failure is the one that is
+ * told.
  */
 #include <string.h>
 
 #include "base/mem.h"
-#include "io/video.h"
+#include "io/video_file.h"
 
 fil_status fili_video_load(fil_ctx *ctx, const fili_video_plugin **out)
 {

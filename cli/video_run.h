@@ -1,8 +1,8 @@
-/* cli/video.h: what generate, decode and encode have in common: where the model is, names of
+/* cli/video_run.h: what generate, decode and encode have in common: where the model is, names of
  * choices, and how a run is told.
  */
-#ifndef CLI_VIDEO_H
-#define CLI_VIDEO_H
+#ifndef CLI_VIDEO_RUN_H
+#define CLI_VIDEO_RUN_H
 
 #include "filigree/video.h"
 #include "verb.h"

@@ -1,11 +1,11 @@
-/* io/video.h: frames to an H.264 mp4 file, and frames of a video file.
+/* io/video_file.h: frames to an H.264 mp4 file, and frames of a video file.
  *
  * The codec lies in a plug-in (video_plugin.h) that is loaded at the first use and stays loaded.
  * What is written appears under its name whole, at finish, or not at all. A video file that is read
  * is untrusted and goes through libav, a large attack surface of its own: see SECURITY.md.
  */
-#ifndef FILI_IO_VIDEO_H
-#define FILI_IO_VIDEO_H
+#ifndef FILI_IO_VIDEO_FILE_H
+#define FILI_IO_VIDEO_FILE_H
 
 #include "base/file.h"
 #include "io/video_plugin.h"

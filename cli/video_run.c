@@ -1,8 +1,8 @@
-/* cli/video.c: opening a model for a run, and telling how it went (cli/video.h). */
+/* cli/video_run.c: opening a model for a run, and telling how it went (cli/video_run.h). */
 #include <string.h>
 
 #include "report.h"
-#include "video.h"
+#include "video_run.h"
 
 const char *const cli_preset_names[]    = {"official", "diffusers", NULL};
 const char *const cli_precision_names[] = {"bf16", "f32", NULL};
