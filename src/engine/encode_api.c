@@ -53,12 +53,14 @@ static fil_status check_input(encoding *e)
     const int32_t          scale = fili_vae_scale(c);
     const int32_t          time  = fili_vae_time_scale(c);
     const fili_frames_in  *in    = &e->in;
-    if (in->width % scale != 0 || in->height % scale != 0 || in->n < 1)
-        return FIL_FAIL(
-            e->ctx, FIL_E_SHAPE,
-            "input '%s' has %d frames of %d x %d pixels; expected sides that %d divides",
-            fili_quote(in->path, strlen(in->path)).text, (int)in->n, (int)in->width,
-            (int)in->height, (int)scale);
+    if (in->n < 1)
+        return FIL_FAIL(e->ctx, FIL_E_SHAPE, "input '%s' has no frame",
+                        fili_quote(in->path, strlen(in->path)).text);
+    if (in->width % scale != 0 || in->height % scale != 0)
+        return FIL_FAIL(e->ctx, FIL_E_SHAPE,
+                        "input '%s': expected sides that %d divides, found %d x %d pixels",
+                        fili_quote(in->path, strlen(in->path)).text, (int)scale, (int)in->width,
+                        (int)in->height);
     e->n = e->o.frames == FIL_AUTO ? (in->n - 1) / time * time + 1 : e->o.frames;
     if (e->n > in->n)
         return FIL_FAIL(e->ctx, FIL_E_SHAPE,

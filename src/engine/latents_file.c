@@ -50,16 +50,16 @@ static fil_status use_tensor(fil_ctx *ctx, const char *path, const char *name,
     fili_tensors set;
     fil_status   status;
     fili_tensors_init(&set, ctx, 0);
-    FIL_TRY_OR(done, fili_tensors_open(&set, path));
+    FIL_TRY_OR(done, fili_tensors_open(&set, path)); /* names the file itself */
     const fili_entry *e = fili_tensors_find(&set, name);
-    FIL_TRY_OR(done, check_entry(ctx, name, e, want));
-    if (found != NULL) memcpy(found, e->shape, FILI_LATENT_RANK * sizeof found[0]);
-    if (out != NULL) {
-        FIL_TRY_OR(done, fili_tensors_read(&set, e, 0, out, e->bytes));
+    status              = check_entry(ctx, name, e, want);
+    if (status == FIL_OK && found != NULL)
+        memcpy(found, e->shape, FILI_LATENT_RANK * sizeof found[0]);
+    if (status == FIL_OK && out != NULL) status = fili_tensors_read(&set, e, 0, out, e->bytes);
+    if (status == FIL_OK && out != NULL)
         status = fili_check_finite(ctx, name, out, (int64_t)(e->bytes / sizeof *out));
-    }
-done:
     if (status != FIL_OK) fili_error_frame(ctx, "file %s", fili_quote(path, strlen(path)).text);
+done:
     fili_tensors_fini(&set);
     return status;
 }
