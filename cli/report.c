@@ -4,6 +4,7 @@
  * longer than the buffer is cut.
  */
 #include <math.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -174,7 +175,33 @@ static void show_run(void *user, const fil_progress *progress)
     seen.shown = true;
 }
 
-static int open_context(cli_common *common, fil_progress_fn progress, fil_ctx **out)
+/* ---- being stopped -------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t stopped;
+
+/* A second signal ends the process in the usual way. */
+static void on_signal(int number)
+{
+    stopped = 1;
+    (void)signal(number, SIG_DFL);
+}
+
+/* What was ignored before, as for a job in the background, stays ignored. */
+static void catch_signal(int number)
+{
+    if (signal(number, on_signal) == SIG_IGN) (void)signal(number, SIG_IGN);
+}
+
+static int asked_to_stop(void *user)
+{
+    (void)user;
+    return stopped;
+}
+
+/* ---- the context ---------------------------------------------------------------------------- */
+
+static int open_context(cli_common *common, fil_progress_fn progress, fil_cancel_fn cancel,
+                        fil_ctx **out)
 {
     fil_options opt;
     fil_options_init(&opt);
@@ -182,6 +209,7 @@ static int open_context(cli_common *common, fil_progress_fn progress, fil_ctx **
     opt.max_host_bytes = common->max_memory;
     opt.log            = log_line;
     opt.progress       = progress;
+    opt.cancel         = cancel;
     opt.user           = common;
     if (fil_ctx_open(out, &opt) != FIL_OK) return cli_failed(NULL, NULL);
     return CLI_EXIT_DONE;
@@ -189,15 +217,17 @@ static int open_context(cli_common *common, fil_progress_fn progress, fil_ctx **
 
 int cli_open_context(cli_common *common, fil_ctx **out)
 {
-    return open_context(common, NULL, out);
+    return open_context(common, NULL, NULL, out);
 }
 
 int cli_open_context_with_progress(cli_common *common, fil_ctx **out)
 {
-    return open_context(common, isatty(STDERR_FILENO) ? show_progress : NULL, out);
+    return open_context(common, isatty(STDERR_FILENO) ? show_progress : NULL, NULL, out);
 }
 
 int cli_open_context_for_run(cli_common *common, fil_ctx **out)
 {
-    return open_context(common, show_run, out);
+    catch_signal(SIGINT);
+    catch_signal(SIGTERM);
+    return open_context(common, show_run, asked_to_stop, out);
 }
