@@ -77,6 +77,25 @@ static fil_status feed(fili_vae_stream *s)
     return FIL_OK;
 }
 
+void fili_vae_stream_reset(fili_vae_stream *stream)
+{
+    fili_vae_stream *s = stream;
+    for (int32_t i = 0; i < s->n_layers; i++) {
+        s->layer[i].count = 0;
+        for (int32_t k = 0; k < VAE_CONVS; k++)
+            s->layer[i].conv[k].have = 0;
+    }
+    s->failed   = 0;
+    s->n_frames = 0;
+    s->times    = (fili_vae_times){0.0, 0.0, 0.0, 0.0};
+}
+
+const char *fili_vae_stream_kernel(const fili_vae_stream *stream)
+{
+    const vae_layer *l = &stream->layer[1]; /* the first residual block */
+    return l->conv[1].plan->row->name;
+}
+
 void fili_vae_stream_times(const fili_vae_stream *stream, fili_vae_times *times)
 {
     *times      = stream->times;

@@ -104,6 +104,11 @@ FIL_MUSTCHECK fil_status fili_vae_decode_frame(fili_vae_stream *stream, const fl
 FIL_MUSTCHECK fil_status fili_vae_encode_frame(fili_vae_stream *stream, const float *rgb, float *z,
                                                int64_t stride, int *made);
 
+/* Forgets every frame: the next one is the first again. */
+void fili_vae_stream_reset(fili_vae_stream *stream);
+/* Name of the row that most convolutions take. */
+const char *fili_vae_stream_kernel(const fili_vae_stream *stream);
+
 /* Seconds spent in a stream's frames, by part: CPU time with one thread, else elapsed time. */
 typedef struct fili_vae_times {
     double convolution;
