@@ -74,6 +74,11 @@ typedef struct fili_os {
     /* Asks the kernel to let this process use AMX tile data: 0, or -errno where it cannot. */
     int (*permit_amx)(void *self);
 
+    /* Loads a shared object for good, by path or by name in the system's way: NULL, and why in *why
+     * (borrowed until the next call of the thread). A symbol of it, NULL if it has none. */
+    void *(*library_open)(void *self, const char *file, const char **why);
+    void *(*library_symbol)(void *self, void *library, const char *name);
+
     /* `body(arg)` runs on a new thread. join frees *thread. */
     int (*thread_create)(void *self, void (*body)(void *arg), void *arg, void **thread);
     int (*thread_join)(void *self, void *thread);

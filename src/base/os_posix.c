@@ -3,6 +3,7 @@
  */
 #define _GNU_SOURCE
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -250,27 +251,45 @@ static int posix_thread_join(void *self, void *thread)
     return -error;
 }
 
+/* ---- libraries ------------------------------------------------------------------------------ */
+
+static void *posix_library_open(void *self, const char *file, const char **why)
+{
+    (void)self;
+    void *library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+    if (library == NULL) *why = dlerror();
+    return library;
+}
+
+static void *posix_library_symbol(void *self, void *library, const char *name)
+{
+    (void)self;
+    return dlsym(library, name);
+}
+
 const fili_os fili_os_posix = {
-    .self          = NULL,
-    .openat        = posix_openat,
-    .close         = posix_close,
-    .pread         = posix_pread,
-    .pwrite        = posix_pwrite,
-    .fstat         = posix_fstat,
-    .ftruncate     = posix_ftruncate,
-    .fsync         = posix_fsync,
-    .mmap          = posix_mmap,
-    .munmap        = posix_munmap,
-    .renameat      = posix_renameat,
-    .unlinkat      = posix_unlinkat,
-    .mkdirat       = posix_mkdirat,
-    .list          = posix_list,
-    .clock_ns      = posix_clock_ns,
-    .thread_ns     = posix_thread_ns,
-    .random        = posix_random,
-    .cpu_count     = posix_cpu_count,
-    .getenv        = posix_getenv,
-    .permit_amx    = posix_permit_amx,
-    .thread_create = posix_thread_create,
-    .thread_join   = posix_thread_join,
+    .self           = NULL,
+    .openat         = posix_openat,
+    .close          = posix_close,
+    .pread          = posix_pread,
+    .pwrite         = posix_pwrite,
+    .fstat          = posix_fstat,
+    .ftruncate      = posix_ftruncate,
+    .fsync          = posix_fsync,
+    .mmap           = posix_mmap,
+    .munmap         = posix_munmap,
+    .renameat       = posix_renameat,
+    .unlinkat       = posix_unlinkat,
+    .mkdirat        = posix_mkdirat,
+    .list           = posix_list,
+    .clock_ns       = posix_clock_ns,
+    .thread_ns      = posix_thread_ns,
+    .random         = posix_random,
+    .cpu_count      = posix_cpu_count,
+    .getenv         = posix_getenv,
+    .permit_amx     = posix_permit_amx,
+    .library_open   = posix_library_open,
+    .library_symbol = posix_library_symbol,
+    .thread_create  = posix_thread_create,
+    .thread_join    = posix_thread_join,
 };

@@ -11,8 +11,9 @@ list(APPEND FIL_SOURCES
     io/safetensors_writer.c
     io/tensors.c
     io/zip.c)
-# The tokenizer belongs to the engine alone.
+# Tokenizer, pictures and videos belong to the engine alone.
 list(APPEND FIL_ENGINE_SOURCES
+    io/png_image.c
     io/spiece_check.c
     io/text_clean.c
     io/text_html.c
@@ -23,7 +24,8 @@ list(APPEND FIL_ENGINE_SOURCES
     io/text_tables_mojibake.c
     io/text_tables_nfc.c
     io/tokenizer.c
-    io/tokenizer_files.c)
+    io/tokenizer_files.c
+    io/video_file.c)
 if(NOT FIL_SENTENCEPIECE)
     list(APPEND FIL_ENGINE_SOURCES io/sentencepiece_none.c)
 endif()

@@ -48,6 +48,16 @@ FIL_MUSTCHECK fil_status fili_dit_config_detect(const fili_weights *w, fili_dit_
  * fili_dit_open would find, without reading a weight. */
 FIL_MUSTCHECK fil_status fili_dit_check_weights(fili_weights *w, const fili_dit_config *config);
 
+/* A tensor that a DiT has; 0 <= i < fili_dit_tensors(config). */
+typedef struct fili_dit_tensor {
+    char     name[64];
+    uint32_t rank;
+    int64_t  shape[FIL_MAX_RANK];
+} fili_dit_tensor;
+
+int32_t fili_dit_tensors(const fili_dit_config *config);
+void    fili_dit_tensor_at(const fili_dit_config *config, int32_t i, fili_dit_tensor *out);
+
 /* Number of parameters. */
 uint64_t fili_dit_parameters(const fili_dit_config *config);
 

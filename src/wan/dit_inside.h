@@ -21,16 +21,6 @@ static inline int64_t fili_dit_patch(const fili_dit_config *c)
     return (int64_t)c->patch_t * c->patch_h * c->patch_w;
 }
 
-/* A tensor that a DiT has; 0 <= i < fili_dit_tensors(config). */
-typedef struct fili_dit_tensor {
-    char     name[64];
-    uint32_t rank;
-    int64_t  shape[FIL_MAX_RANK];
-} fili_dit_tensor;
-
-int32_t fili_dit_tensors(const fili_dit_config *config);
-void    fili_dit_tensor_at(const fili_dit_config *config, int32_t i, fili_dit_tensor *out);
-
 /* ---- the model ------------------------------------------------------------------------------ */
 
 enum {

@@ -10,6 +10,13 @@ list(APPEND FIL_SOURCES
     wan/names_vae.c
     wan/umt5.c
     wan/umt5_open.c
+    wan/vae.c
+    wan/vae_attention.c
+    wan/vae_config.c
+    wan/vae_layers.c
+    wan/vae_plan.c
+    wan/vae_rows.c
+    wan/vae_run.c
     wan/weights.c
     wan/weights_config.c
     wan/weights_take.c)
