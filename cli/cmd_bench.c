@@ -1,4 +1,4 @@
-/* cli/cmd_bench.c: `filigree bench attention|mass|linear|dit|vae`. Asks the library to measure
+/* cli/cmd_bench.c: `filigree bench attention|mass|linear|dit|t5|vae`. Asks the library to measure
  * one thing and prints what it found: a small table for people, or one JSON object.
  */
 #include <stdlib.h>
@@ -12,19 +12,19 @@
 #include "verb.h"
 
 typedef struct bench_values {
-    int64_t     n, heads, head_dim, sinks, m, k, repetitions, layers;
+    int64_t     n, heads, head_dim, sinks, m, k, repetitions, layers, tokens;
     double      density;
     const char *mask, *mask_file, *epilogue, *kernel;
     const char *model_config, *grid, *attn, *precision;
     int         tail, json;
 } bench_values;
 
-static const char *const what_names[]     = {"attention", "mass", "linear", "dit", "vae", NULL};
-static const char *const mask_names[]     = {"random", "window", "frames", NULL};
+static const char *const what_names[] = {"attention", "mass", "linear", "dit", "t5", "vae", NULL};
+static const char *const mask_names[] = {"random", "window", "frames", NULL};
 static const char *const epilogue_names[] = {"none", "gelu", "silu", "gate", NULL};
 static const char *const type_names[]     = {"bf16", "f32", NULL};
 
-typedef enum bench_what { ATTENTION, MASS, LINEAR, DIT, VAE } bench_what;
+typedef enum bench_what { ATTENTION, MASS, LINEAR, DIT, T5, VAE } bench_what;
 
 static int index_of(const char *const *names, const char *name)
 {
@@ -52,9 +52,10 @@ static int refuse_strangers(const bench_values *v, bench_what what)
               {"kernel", v->kernel != NULL, kernels},
               {"model-config", v->model_config != NULL, TO(DIT)},
               {"grid", v->grid != NULL, TO(DIT) | TO(VAE)},
-              {"layers", v->layers != 0, TO(DIT)},
+              {"layers", v->layers != 0, TO(DIT) | TO(T5)},
+              {"tokens", v->tokens != 0, TO(T5)},
               {"attn", v->attn != NULL, TO(DIT)},
-              {"precision", v->precision != NULL, TO(DIT) | TO(VAE)},
+              {"precision", v->precision != NULL, TO(DIT) | TO(T5) | TO(VAE)},
               {"heads", v->heads != 0, attention},
               {"head-dim", v->head_dim != 0, attention},
               {"density", v->density > 0.0, TO(ATTENTION) | TO(DIT)},
@@ -241,6 +242,24 @@ static int run_dit(fil_ctx *ctx, const cli_call *call)
     return code;
 }
 
+static int run_t5(fil_ctx *ctx, const cli_call *call)
+{
+    const bench_values    *v = call->values;
+    fil_bench_t5_desc      d;
+    fil_bench_model_result r;
+    fil_bench_t5_desc_init(&d);
+    if (v->tokens != 0) d.tokens = (int32_t)v->tokens;
+    if (v->layers != 0) d.layers = (int32_t)v->layers;
+    if (v->precision != NULL && strcmp(v->precision, "f32") == 0) d.dtype = FIL_F32;
+    d.repetitions = (int32_t)v->repetitions;
+    if (fil_bench_t5(ctx, &d, &r) != FIL_OK) return cli_failed(ctx, NULL);
+    if (v->json != 0)
+        bench_model_json(call->out, "t5", NULL, &r);
+    else
+        bench_model_text(call->out, "t5", NULL, &r);
+    return CLI_EXIT_DONE;
+}
+
 static int run_vae(fil_ctx *ctx, const cli_call *call)
 {
     const bench_values    *v       = call->values;
@@ -402,7 +421,7 @@ static int run_bench(const cli_call *call)
     fil_ctx            *ctx   = NULL;
     fil_bench_result    r;
     if (found < 0)
-        return cli_usage("bench: expected attention, mass, linear, dit or vae, found '%.80s'",
+        return cli_usage("bench: expected attention, mass, linear, dit, t5 or vae, found '%.80s'",
                          call->args[0]);
     const bench_what what = (bench_what)found;
     int              code = refuse_strangers(v, what);
@@ -412,6 +431,8 @@ static int run_bench(const cli_call *call)
         code = run_dit(ctx, call);
     else if (code == CLI_EXIT_DONE && what == VAE)
         code = run_vae(ctx, call);
+    else if (code == CLI_EXIT_DONE && what == T5)
+        code = run_t5(ctx, call);
     else if (code == CLI_EXIT_DONE && measure(ctx, v, what, &r) != FIL_OK)
         code = cli_failed(ctx, NULL);
     else if (code == CLI_EXIT_DONE && v->json != 0)
@@ -443,19 +464,20 @@ static const cli_option options[] = {
      .arg  = "F,H,W",
      .help = "tokens of dit, or latent of vae: frames, height, width; default 5,16,26, vae 2,16,16",
      .at   = offsetof(bench_values, grid)},
-    NUMBER("layers", layers, "N", "layers of dit; default: those of the configuration", 1, 1024),
+    NUMBER("layers", layers, "N", "layers of dit or t5; default: those of the configuration, t5 24",
+           1, 1024),
+    NUMBER("tokens", tokens, "N", "tokens of t5's prompt, up to 512; default 512", 1, 512),
     {.name = "attn",
      .kind = CLI_TEXT,
      .arg  = "LIST",
      .help = "self-attention of dit: dense, random or window, or several separated by commas; "
              "default dense",
      .at   = offsetof(bench_values, attn)},
-    {.name = "precision",
-     .kind = CLI_CHOICE,
-     .arg  = "TYPE",
-     .help =
-         "of dit's linears and attention, or vae's convolutions: bf16 or f32; default bf16, vae "
-         "f32",
+    {.name    = "precision",
+     .kind    = CLI_CHOICE,
+     .arg     = "TYPE",
+     .help    = "of the linears of dit and t5, dit's attention, vae's convolutions: bf16 or f32; "
+                "default bf16, vae f32",
      .at      = offsetof(bench_values, precision),
      .choices = type_names},
     {.name = "density",
@@ -505,7 +527,7 @@ static const cli_option options[] = {
 const cli_verb cli_verb_bench = {
     .name      = "bench",
     .summary   = "measure a kernel beside its dense form and the peak of this machine",
-    .args      = "attention|mass|linear|dit|vae",
+    .args      = "attention|mass|linear|dit|t5|vae",
     .min_args  = 1,
     .max_args  = 1,
     .options   = options,
@@ -513,9 +535,11 @@ const cli_verb cli_verb_bench = {
     .notes =
         "The kernel, what it is compared with (attention: the same kernel without a mask; mass: "
         "dense attention; linear: the product alone) and a register-only loop of the same "
-        "instruction set run in turn in one process; dit is one forward pass with random weights "
-        "beside that loop, told by its parts, vae the decoding of a latent; medians are printed. "
-        "Inputs are random "
+        "instruction set run in turn in one process; dit is one forward pass, t5 one prompt and "
+        "vae "
+        "the decoding of a latent with random weights beside that loop, told by their parts; "
+        "medians "
+        "are printed. Inputs are random "
         "normal bf16. With one thread times are CPU time of that thread, so that other programs "
         "do not count; with more, elapsed time. What does not fit into --max-memory is refused "
         "before anything is measured.\n"

@@ -201,6 +201,24 @@ FIL_API void fil_bench_vae_desc_init(fil_bench_vae_desc *desc);
 FIL_API FIL_MUSTCHECK fil_status fil_bench_vae(fil_ctx *ctx, const fil_bench_vae_desc *desc,
                                                fil_bench_model_result *result);
 
+/* The text encoder: one prompt, in UMT5-XXL's sizes with a small vocabulary; weights are used where
+ * they lie. */
+typedef struct fil_bench_t5_desc {
+    uint32_t  struct_size; /* set by fil_bench_t5_desc_init */
+    int32_t   tokens;      /* of the prompt: 1 to 512 (default) */
+    int32_t   layers;      /* 24 */
+    fil_dtype dtype;       /* FIL_BF16 or FIL_F32: of the linears */
+    int32_t   repetitions; /* up to 99; 0: what fits into two seconds, 3 at least */
+    uint64_t  seed;        /* 0 */
+} fil_bench_t5_desc;
+
+/* Fills *desc with the defaults named above. */
+FIL_API void fil_bench_t5_desc_init(fil_bench_t5_desc *desc);
+
+/* E_ARG: a number out of range; E_NOMEM; E_CANCELLED. */
+FIL_API FIL_MUSTCHECK fil_status fil_bench_t5(fil_ctx *ctx, const fil_bench_t5_desc *desc,
+                                              fil_bench_model_result *result);
+
 /* ---- choice --------------------------------------------------------------------------------- */
 
 /* The usual problems of each family, and which kernel takes them. */
