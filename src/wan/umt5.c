@@ -287,8 +287,9 @@ static fil_status normalise(const run *r, const float *weight, void *out, bool l
 {
     const filk_norm_problem *p    = last ? &r->last_norm : &r->norm;
     const filk_row          *row  = last ? r->last_norm_row : r->norm_row;
-    const filk_norm_args     args = {
-            .x = r->x, .x_stride = p->dim, .out = out, .out_stride = p->dim, .a = weight, .eps = eps};
+    filk_norm_args           args = {.x = r->x, .x_stride = p->dim, .a = weight, .eps = eps};
+    args.out                      = out;
+    args.out_stride               = p->dim;
     return row->run(r->u->ctx, p, &args, r->workspace);
 }
 

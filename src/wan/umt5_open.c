@@ -46,13 +46,15 @@ static int64_t size_of(const fili_weights *w, const char *name, uint32_t axis)
 /* What is missing or of another rank is 0 here, and is complained about when it is bound. */
 static void read_sizes(const fili_weights *w, fili_umt5_config *c)
 {
-    const int64_t inner = size_of(w, "blocks.0.attn.q.weight", 0);
-    *c                  = (fili_umt5_config){.vocab   = size_of(w, "token_embedding.weight", 0),
-                                             .dim     = size_of(w, "token_embedding.weight", 1),
-                                             .heads   = size_of(w, "blocks.0.pos_embedding.embedding.weight", 1),
-                                             .buckets = size_of(w, "blocks.0.pos_embedding.embedding.weight", 0),
-                                             .ffn     = size_of(w, "blocks.0.ffn.gate.0.weight", 0)};
-    c->head_dim         = c->heads > 0 ? inner / c->heads : 0;
+    static const char bias[]      = "blocks.0.pos_embedding.embedding.weight";
+    static const char embedding[] = "token_embedding.weight";
+    const int64_t     inner       = size_of(w, "blocks.0.attn.q.weight", 0);
+    *c                            = (fili_umt5_config){.vocab = size_of(w, embedding, 0)};
+    c->dim                        = size_of(w, embedding, 1);
+    c->heads                      = size_of(w, bias, 1);
+    c->buckets                    = size_of(w, bias, 0);
+    c->ffn                        = size_of(w, "blocks.0.ffn.gate.0.weight", 0);
+    c->head_dim                   = c->heads > 0 ? inner / c->heads : 0;
     while (c->layers < MAX_LAYERS &&
            fili_weights_find(w, layer_name(c->layers, "norm1").text) != NULL)
         c->layers++;
