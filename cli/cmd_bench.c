@@ -1,5 +1,5 @@
-/* cli/cmd_bench.c: `filigree bench attention|mass|linear|dit|t5`. Asks the library to measure one
- * thing and prints what it found: a small table for people, or one JSON object.
+/* cli/cmd_bench.c: `filigree bench attention|mass|linear|dit|t5|vae`. Asks the library to measure
+ * one thing and prints what it found: a small table for people, or one JSON object.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,12 +19,12 @@ typedef struct bench_values {
     int         tail, json;
 } bench_values;
 
-static const char *const what_names[]     = {"attention", "mass", "linear", "dit", "t5", NULL};
-static const char *const mask_names[]     = {"random", "window", "frames", NULL};
+static const char *const what_names[] = {"attention", "mass", "linear", "dit", "t5", "vae", NULL};
+static const char *const mask_names[] = {"random", "window", "frames", NULL};
 static const char *const epilogue_names[] = {"none", "gelu", "silu", "gate", NULL};
 static const char *const type_names[]     = {"bf16", "f32", NULL};
 
-typedef enum bench_what { ATTENTION, MASS, LINEAR, DIT, T5 } bench_what;
+typedef enum bench_what { ATTENTION, MASS, LINEAR, DIT, T5, VAE } bench_what;
 
 static int index_of(const char *const *names, const char *name)
 {
@@ -51,11 +51,11 @@ static int refuse_strangers(const bench_values *v, bench_what what)
               {"n", v->n != 0, kernels},
               {"kernel", v->kernel != NULL, kernels},
               {"model-config", v->model_config != NULL, TO(DIT)},
-              {"grid", v->grid != NULL, TO(DIT)},
+              {"grid", v->grid != NULL, TO(DIT) | TO(VAE)},
               {"layers", v->layers != 0, TO(DIT) | TO(T5)},
               {"tokens", v->tokens != 0, TO(T5)},
               {"attn", v->attn != NULL, TO(DIT)},
-              {"precision", v->precision != NULL, TO(DIT) | TO(T5)},
+              {"precision", v->precision != NULL, TO(DIT) | TO(T5) | TO(VAE)},
               {"heads", v->heads != 0, attention},
               {"head-dim", v->head_dim != 0, attention},
               {"density", v->density > 0.0, TO(ATTENTION) | TO(DIT)},
@@ -260,6 +260,30 @@ static int run_t5(fil_ctx *ctx, const cli_call *call)
     return CLI_EXIT_DONE;
 }
 
+static int run_vae(fil_ctx *ctx, const cli_call *call)
+{
+    const bench_values    *v       = call->values;
+    int32_t                grid[3] = {0};
+    fil_bench_vae_desc     d;
+    fil_bench_model_result r;
+    fil_bench_vae_desc_init(&d);
+    if (v->grid != NULL) {
+        const int code = parse_grid(v->grid, grid);
+        if (code != CLI_EXIT_DONE) return code;
+        d.t = grid[0];
+        d.h = grid[1];
+        d.w = grid[2];
+    }
+    if (v->precision != NULL && strcmp(v->precision, "bf16") == 0) d.dtype = FIL_BF16;
+    d.repetitions = (int32_t)v->repetitions;
+    if (fil_bench_vae(ctx, &d, &r) != FIL_OK) return cli_failed(ctx, NULL);
+    if (v->json != 0)
+        bench_model_json(call->out, "vae", NULL, &r);
+    else
+        bench_model_text(call->out, "vae", NULL, &r);
+    return CLI_EXIT_DONE;
+}
+
 /* ---- JSON ----------------------------------------------------------------------------------- */
 
 static void json_shape(cli_out *out, const bench_values *v, bench_what what,
@@ -397,7 +421,7 @@ static int run_bench(const cli_call *call)
     fil_ctx            *ctx   = NULL;
     fil_bench_result    r;
     if (found < 0)
-        return cli_usage("bench: expected attention, mass, linear, dit or t5, found '%.80s'",
+        return cli_usage("bench: expected attention, mass, linear, dit, t5 or vae, found '%.80s'",
                          call->args[0]);
     const bench_what what = (bench_what)found;
     int              code = refuse_strangers(v, what);
@@ -405,6 +429,8 @@ static int run_bench(const cli_call *call)
     if (code == CLI_EXIT_DONE) code = check_kernel(ctx, what_names[what], v->kernel);
     if (code == CLI_EXIT_DONE && what == DIT)
         code = run_dit(ctx, call);
+    else if (code == CLI_EXIT_DONE && what == VAE)
+        code = run_vae(ctx, call);
     else if (code == CLI_EXIT_DONE && what == T5)
         code = run_t5(ctx, call);
     else if (code == CLI_EXIT_DONE && measure(ctx, v, what, &r) != FIL_OK)
@@ -436,7 +462,7 @@ static const cli_option options[] = {
     {.name = "grid",
      .kind = CLI_TEXT,
      .arg  = "F,H,W",
-     .help = "tokens of dit: frames, height, width; default 5,16,26",
+     .help = "tokens of dit, or latent of vae: frames, height, width; default 5,16,26, vae 2,16,16",
      .at   = offsetof(bench_values, grid)},
     NUMBER("layers", layers, "N", "layers of dit or t5; default: those of the configuration, t5 24",
            1, 1024),
@@ -450,7 +476,8 @@ static const cli_option options[] = {
     {.name    = "precision",
      .kind    = CLI_CHOICE,
      .arg     = "TYPE",
-     .help    = "of the linears of dit and t5, and of dit's attention: bf16 or f32; default bf16",
+     .help    = "of the linears of dit and t5, dit's attention, vae's convolutions: bf16 or f32; "
+                "default bf16, vae f32",
      .at      = offsetof(bench_values, precision),
      .choices = type_names},
     {.name = "density",
@@ -500,7 +527,7 @@ static const cli_option options[] = {
 const cli_verb cli_verb_bench = {
     .name      = "bench",
     .summary   = "measure a kernel beside its dense form and the peak of this machine",
-    .args      = "attention|mass|linear|dit|t5",
+    .args      = "attention|mass|linear|dit|t5|vae",
     .min_args  = 1,
     .max_args  = 1,
     .options   = options,
@@ -508,10 +535,11 @@ const cli_verb cli_verb_bench = {
     .notes =
         "The kernel, what it is compared with (attention: the same kernel without a mask; mass: "
         "dense attention; linear: the product alone) and a register-only loop of the same "
-        "instruction set run in turn in one process; dit is one forward pass and t5 one prompt "
-        "with "
-        "random weights beside that loop, told by its parts; medians are printed. Inputs are "
-        "random "
+        "instruction set run in turn in one process; dit is one forward pass, t5 one prompt and "
+        "vae "
+        "the decoding of a latent with random weights beside that loop, told by their parts; "
+        "medians "
+        "are printed. Inputs are random "
         "normal bf16. With one thread times are CPU time of that thread, so that other programs "
         "do not count; with more, elapsed time. What does not fit into --max-memory is refused "
         "before anything is measured.\n"

@@ -124,8 +124,8 @@ static int plan_or_run(const cli_call *call, fil_ctx *ctx, fil_model *model,
     const generate_values *v = call->values;
     fil_plan               p;
     fil_video_result       r;
-    if (fil_generate_check(model, o, &p) != FIL_OK) return cli_failed(ctx, NULL);
     if (v->plan != 0) {
+        if (fil_generate_check(model, o, &p) != FIL_OK) return cli_failed(ctx, NULL);
         if (v->json != 0)
             plan_json(call->out, &p);
         else

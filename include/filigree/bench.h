@@ -182,6 +182,25 @@ FIL_API void fil_bench_dit_desc_init(fil_bench_dit_desc *desc);
 FIL_API FIL_MUSTCHECK fil_status fil_bench_dit(fil_ctx *ctx, const fil_bench_dit_desc *desc,
                                                fil_bench_model_result *result);
 
+/* The autoencoder of Wan2.1 (its sizes): decoding a latent, the first frames included. tokens:
+ * places of the latent; layers: convolutions and products of the decoder; attention: that in its
+ * middle; linear_seconds: the convolutions. flops counts what the layers define; transforms and
+ * quarters take fewer products, so that tflops may exceed peak_tflops. */
+typedef struct fil_bench_vae_desc {
+    uint32_t  struct_size; /* set by fil_bench_vae_desc_init */
+    int32_t   t, h, w;     /* of the latent; 2, 16, 16 */
+    fil_dtype dtype;       /* FIL_F32; FIL_BF16 where there is a fast convolution for it */
+    int32_t   repetitions; /* as for dit */
+    uint64_t  seed;        /* 0 */
+} fil_bench_vae_desc;
+
+/* Fills *desc with the defaults named above. */
+FIL_API void fil_bench_vae_desc_init(fil_bench_vae_desc *desc);
+
+/* E_ARG: a number out of range; E_NOMEM: before any work is done; E_CANCELLED. */
+FIL_API FIL_MUSTCHECK fil_status fil_bench_vae(fil_ctx *ctx, const fil_bench_vae_desc *desc,
+                                               fil_bench_model_result *result);
+
 /* The text encoder: one prompt, in UMT5-XXL's sizes with a small vocabulary; weights are used where
  * they lie. */
 typedef struct fil_bench_t5_desc {

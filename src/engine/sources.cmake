@@ -11,6 +11,7 @@ list(APPEND FIL_SOURCES
     engine/measure_model.c
     engine/measure_run.c
     engine/measure_t5.c
+    engine/measure_vae.c
     engine/order_api.c)
 list(APPEND FIL_ENGINE_SOURCES
     engine/decode_api.c

@@ -68,11 +68,38 @@ fil_status fili_vae_encoder(fili_vae *vae, int32_t h, int32_t w, fili_vae_stream
 static fil_status feed(fili_vae_stream *s)
 {
     FIL_CHECK(s->ctx, !s->failed, "this VAE stream stopped inside a frame and cannot go on");
-    s->failed = 1;
-    s->made   = 0;
+    const double start = fili_vae_now(s);
+    s->failed          = 1;
+    s->made            = 0;
     FIL_TRY(fili_vae_feed(s, 0));
     s->failed = 0;
+    s->times.total += fili_vae_now(s) - start;
     return FIL_OK;
+}
+
+void fili_vae_stream_reset(fili_vae_stream *stream)
+{
+    fili_vae_stream *s = stream;
+    for (int32_t i = 0; i < s->n_layers; i++) {
+        s->layer[i].count = 0;
+        for (int32_t k = 0; k < VAE_CONVS; k++)
+            s->layer[i].conv[k].have = 0;
+    }
+    s->failed   = 0;
+    s->n_frames = 0;
+    s->times    = (fili_vae_times){0.0, 0.0, 0.0, 0.0};
+}
+
+const char *fili_vae_stream_kernel(const fili_vae_stream *stream)
+{
+    const vae_layer *l = &stream->layer[1]; /* the first residual block */
+    return l->conv[1].plan->row->name;
+}
+
+void fili_vae_stream_times(const fili_vae_stream *stream, fili_vae_times *times)
+{
+    *times      = stream->times;
+    times->rest = times->total - times->convolution - times->attention;
 }
 
 fil_status fili_vae_decode_frame(fili_vae_stream *stream, const float *z, int64_t stride,
@@ -203,7 +230,7 @@ static fil_status count_bytes(fil_ctx *ctx, const fili_vae_config *config, fil_d
     FIL_TRY(make_stream(ctx, config, dtype, encoder, h, w, &s));
     FIL_TRY_OR(done, fili_vae_plan(s));
     FIL_TRY_OR(done, fili_vae_reserve(s, bytes));
-    *bytes += fil_ctx_memory(ctx).used - before;
+    *bytes += fil_ctx_memory(ctx).used - before + 2 * FILI_ALIGN; /* the arena's own header */
     if (encoder) *bytes += 3 * sizeof(float) * (uint64_t)s->level[0].h * (uint64_t)s->level[0].w;
 done:
     fili_vae_stream_close(&s);
@@ -222,7 +249,69 @@ fil_status fili_vae_encode_bytes(fil_ctx *ctx, const fili_vae_config *config, fi
     return count_bytes(ctx, config, precision, 1, h, w, bytes);
 }
 
+/* ---- operations ----------------------------------------------------------------------------- */
+
+/* Of one frame. A quarter stands for a quarter of 3x3 on four times as many pixels. */
+static double products(const vae_conv *c)
+{
+    const filk_conv3d_problem *p = &c->p;
+    const double space = c->cut >= VAE_EVEN_EVEN ? 9.0 : p->h.kernel * (double)p->w.kernel;
+    if (c->suffix == NULL) return 0.0;
+    return p->c_in * (double)p->c_out * (double)p->t.kernel * space * p->h.size * (double)p->w.size;
+}
+
+/* Of the `n` frames that come into a layer; *n = those that go out. */
+static double layer_products(const fili_vae_stream *s, const vae_layer *l, double *n)
+{
+    const double pixels = (double)s->level[l->level].h * (double)s->level[l->level].w;
+    const double in     = *n;
+    double       sum    = 0.0;
+    if (l->kind == VAE_UP && l->temporal) *n = 2.0 * in - 1.0;
+    if (l->kind == VAE_ATTENTION) sum = in * pixels * l->c_in * (4.0 * l->c_in + 2.0 * pixels);
+    for (int32_t k = 0; k < VAE_CONVS; k++)
+        sum += products(&l->conv[k]) * (l->kind == VAE_UP ? k < 2 ? in - 1.0 : *n : in);
+    return sum;
+}
+
+fil_status fili_vae_decode_flops(fil_ctx *ctx, const fili_vae_config *config, int32_t t, int32_t h,
+                                 int32_t w, double *flops)
+{
+    fili_vae_stream *s      = NULL;
+    double           frames = t;
+    *flops                  = 0.0;
+    FIL_TRY(make_stream(ctx, config, FIL_F32, 0, h, w, &s));
+    for (int32_t i = 0; i < s->n_layers; i++)
+        *flops += 2.0 * layer_products(s, &s->layer[i], &frames);
+    fili_vae_stream_close(&s);
+    return FIL_OK;
+}
+
 /* ---- opening -------------------------------------------------------------------------------- */
+
+typedef struct lister {
+    fili_vae_tensor_fn visit;
+    void              *user;
+} lister;
+
+static fil_status list_one(void *user, const vae_tensor *t)
+{
+    const lister *l = user;
+    return l->visit(l->user, t->name, t->rank, t->shape);
+}
+
+fil_status fili_vae_each_tensor(fil_ctx *ctx, const fili_vae_config *config,
+                                fili_vae_tensor_fn visit, void *user)
+{
+    lister l = {.visit = visit, .user = user};
+    for (int encoder = 0; encoder < 2; encoder++) {
+        fili_vae_stream *s = NULL;
+        FIL_TRY(make_stream(ctx, config, FIL_F32, encoder, 1, 1, &s));
+        const fil_status status = fili_vae_tensors(s, list_one, &l);
+        fili_vae_stream_close(&s);
+        FIL_TRY(status);
+    }
+    return FIL_OK;
+}
 
 static fil_status expect(void *user, const vae_tensor *t)
 {

@@ -49,6 +49,12 @@ const fili_vae_config   *fili_vae_config_of(const fili_vae *vae);
 /* What is really used: F32 or BF16. */
 fil_dtype fili_vae_precision(const fili_vae *vae);
 
+/* Called for every tensor of encoder and decoder under its original name. */
+typedef fil_status (*fili_vae_tensor_fn)(void *user, const char *name, uint32_t rank,
+                                         const int64_t *shape);
+FIL_MUSTCHECK fil_status fili_vae_each_tensor(fil_ctx *ctx, const fili_vae_config *config,
+                                              fili_vae_tensor_fn visit, void *user);
+
 /* ---- whole clips ---------------------------------------------------------------------------- */
 
 /* A frame that is ready: index from 0; rgb [3, H, W] is valid during the call. A status other than
@@ -97,5 +103,25 @@ FIL_MUSTCHECK fil_status fili_vae_decode_frame(fili_vae_stream *stream, const fl
  * z + c * stride. */
 FIL_MUSTCHECK fil_status fili_vae_encode_frame(fili_vae_stream *stream, const float *rgb, float *z,
                                                int64_t stride, int *made);
+
+/* Forgets every frame: the next one is the first again. */
+void fili_vae_stream_reset(fili_vae_stream *stream);
+/* Name of the row that most convolutions take. */
+const char *fili_vae_stream_kernel(const fili_vae_stream *stream);
+
+/* Seconds spent in a stream's frames, by part: CPU time with one thread, else elapsed time. */
+typedef struct fili_vae_times {
+    double convolution;
+    double attention; /* in the middle: all of it */
+    double rest;      /* norms, doubling, layouts */
+    double total;
+} fili_vae_times;
+
+void fili_vae_stream_times(const fili_vae_stream *stream, fili_vae_times *times);
+
+/* Operations of decoding t latent frames, as the layers are defined: 3x3 kernels on doubled frames,
+ * frames of zeros before the first one counted. What is really computed is less. */
+FIL_MUSTCHECK fil_status fili_vae_decode_flops(fil_ctx *ctx, const fili_vae_config *config,
+                                               int32_t t, int32_t h, int32_t w, double *flops);
 
 #endif

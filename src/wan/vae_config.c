@@ -179,6 +179,9 @@ fil_status fili_vae_detect(fil_ctx *ctx, const fili_weights *w, fili_vae_config 
     int             found;
     const int       decoder = fili_weights_find(w, "decoder.conv1.weight") != NULL ||
                         fili_weights_find(w, "encoder.conv1.weight") == NULL;
+    if (fili_weights_find(w, "decoder.upsamples.0.upsamples.0.residual.2.weight") != NULL)
+        return FIL_FAIL(ctx, FIL_E_MISMATCH,
+                        "this is the VAE of Wan2.2 TI2V-5B; expected that of Wan2.1");
     FIL_TRY(set_sizes(ctx, w, decoder, c));
     FIL_TRY(take_config(ctx, fili_weights_config(w), c, &found));
     if (found) return FIL_OK;

@@ -138,6 +138,7 @@ struct fili_vae_stream {
     const float    *latent, *latent_bias; /* the 1x1x1 convolution beside the latent */
     const filk_row *norm[2];              /* to dtype with SiLU; to f32 without */
     int64_t         n_frames;             /* that came out */
+    fili_vae_times  times;
     /* Of the call that runs. */
     fili_frame_fn sink;
     void         *user;
@@ -176,7 +177,9 @@ void                     fili_vae_want(fili_vae_stream *stream, void *at, size_t
 FIL_MUSTCHECK fil_status fili_vae_attention_plan(fili_vae_stream *stream);
 size_t                   fili_vae_attention_floats(const fili_vae_stream *stream);
 FIL_MUSTCHECK fil_status fili_vae_attend(fili_vae_stream *stream, const vae_layer *layer);
-/* vae_run.c: a frame through the layers from `first` on; it lies where that layer wants it. */
+/* vae_run.c: seconds on the clock of fili_vae_times; a frame through the layers from `first` on; it
+ * lies where that layer wants it. */
+double                   fili_vae_now(const fili_vae_stream *stream);
 FIL_MUSTCHECK fil_status fili_vae_feed(fili_vae_stream *stream, int32_t first);
 
 #endif

@@ -20,7 +20,7 @@ fil_status fili_vae_norm(fili_vae_stream *s, const vae_level *v, int32_t c, cons
                                  .out_stride = c,
                                  .a          = gamma,
                                  .eps        = 1e-24f / (float)c}; /* the official 1e-12 is of the
-                                                        root of the sum */
+                                          root of the sum */
     return s->norm[silu]->run(s->ctx, &p, &a, s->workspace);
 }
 

@@ -8,6 +8,13 @@
 
 #include "wan/vae_rows.h"
 
+double fili_vae_now(const fili_vae_stream *s)
+{
+    const fili_os *os = s->ctx->os;
+    return 1e-9 *
+           (double)(s->ctx->n_threads == 1 ? os->thread_ns(os->self) : os->clock_ns(os->self));
+}
+
 /* ---- convolutions --------------------------------------------------------------------------- */
 
 /* `frames`: as many as the convolution's window has. */
@@ -21,7 +28,18 @@ static fil_status convolve(fili_vae_stream *s, const vae_conv *c, const void *co
                                       .bias     = c->bias,
                                       .residual = residual != NULL ? from : NULL,
                                       .out      = to};
-    return c->plan->row->plan->run(s->ctx, c->plan->plan, &args, s->workspace);
+    const double           start   = fili_vae_now(s);
+    const fil_status status = c->plan->row->plan->run(s->ctx, c->plan->plan, &args, s->workspace);
+    s->times.convolution += fili_vae_now(s) - start;
+    return status;
+}
+
+static fil_status attend(fili_vae_stream *s, const vae_layer *l)
+{
+    const double     start  = fili_vae_now(s);
+    const fil_status status = fili_vae_attend(s, l);
+    s->times.attention += fili_vae_now(s) - start;
+    return status;
 }
 
 /* Over the past of `owner` and its level's spare frame. */
@@ -148,7 +166,7 @@ fil_status fili_vae_feed(fili_vae_stream *s, int32_t first)
         switch (l->kind) {
         case VAE_IN: FIL_TRY(step(s, &l->conv[0], NULL, s->level[l->level].in)); break;
         case VAE_RES: FIL_TRY(run_res(s, l)); break;
-        case VAE_ATTENTION: FIL_TRY(fili_vae_attend(s, l)); break;
+        case VAE_ATTENTION: FIL_TRY(attend(s, l)); break;
         case VAE_UP: return run_up(s, i);
         case VAE_DOWN: return run_down(s, i);
         case VAE_HEAD: return run_head(s, l);

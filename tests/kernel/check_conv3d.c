@@ -49,7 +49,7 @@ static filk_conv3d_axis random_axis(check_rng *rng, int32_t max_size, int32_t ma
     return a;
 }
 
-/* Turns a problem that the row refuses into one for rows that take 3x3 kernels and whole vectors. */
+/* Turns a problem that the row refuses into one for rows of 3x3 kernels and whole vectors. */
 static void make_fit(conv_case *c, const filk_row *row)
 {
     filk_conv3d_problem *p = &c->p;

@@ -1,5 +1,5 @@
-/* tests/unit/test_video_file.c: io/video_file.h: frames come back from an mp4 nearly as they went in,
- * equal frames give equal bytes, and what fails leaves nothing behind.
+/* tests/unit/test_video_file.c: io/video_file.h: frames come back from an mp4 nearly as they went
+ * in, equal frames give equal bytes, and what fails leaves nothing behind.
  */
 #include <errno.h>
 #include <math.h>

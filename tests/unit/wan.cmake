@@ -1,2 +1,3 @@
 fil_add_test(test_dit)
 fil_add_test(test_vae)
+fil_add_test(test_weights support/dit_make.c)
