@@ -113,16 +113,6 @@ static fil_status bind_layer(fili_umt5 *u, int64_t i)
     return FIL_OK;
 }
 
-/* Rows are looked up one by one, so the type of the file will do. */
-static fil_status bind_embedding(fili_umt5 *u)
-{
-    const int64_t     shape[2] = {u->config.vocab, u->config.dim};
-    const fili_entry *e        = fili_weights_find(u->w, "token_embedding.weight");
-    u->embedding_dtype         = e != NULL && e->dtype == FIL_BF16 ? FIL_BF16 : FIL_F32;
-    return fili_weights_get(u->w, "token_embedding.weight", u->embedding_dtype, 2, shape,
-                            &u->embedding);
-}
-
 static fil_status bind(fili_umt5 *u)
 {
     void         *block;
@@ -133,8 +123,7 @@ static fil_status bind(fili_umt5 *u)
     for (int64_t i = 0; i < u->config.layers; i++)
         FIL_TRY(bind_layer(u, i));
     FIL_TRY(take_small(u, "norm.weight", 1, row, &u->norm));
-    FIL_TRY(fili_weights_check_all_used(u->w));
-    return bind_embedding(u);
+    return fili_weights_check_all_used(u->w);
 }
 
 fil_status fili_umt5_open(fil_ctx *ctx, fili_weights *w, fil_dtype precision, fili_umt5 **out)
