@@ -189,31 +189,14 @@ static fil_status take_memory(run *r)
 
 /* ---- elements ------------------------------------------------------------------------------- */
 
-typedef struct embed_state {
-    const run     *r;
-    const int32_t *ids;
-} embed_state;
-
-static fil_status embed_task(void *arg, int64_t task, int32_t worker)
-{
-    const embed_state *s     = arg;
-    const fili_umt5   *u     = s->r->u;
-    const int64_t      dim   = u->config.dim;
-    const fili_range   range = fili_task_range(s->r->n, ROWS_PER_TASK, task);
-    (void)worker;
-    for (int64_t i = range.begin; i < range.end; i++)
-        fili_convert_row(s->r->convert, FIL_F32, s->r->x + i * dim, u->embedding_dtype,
-                         (const char *)u->embedding +
-                             (size_t)s->ids[i] * (size_t)dim * element_bytes(u->embedding_dtype),
-                         (size_t)dim);
-    return FIL_OK;
-}
-
+/* Row by row: a prompt sees few of the vocabulary's. */
 static fil_status embed(run *r, const int32_t *ids)
 {
-    embed_state s = {.r = r, .ids = ids};
-    return fili_pool_run(r->u->ctx, "embedding", fili_task_count(r->n, ROWS_PER_TASK), embed_task,
-                         &s);
+    const uint64_t dim = (uint64_t)r->u->config.dim;
+    for (int32_t i = 0; i < r->n; i++)
+        FIL_TRY(fili_weights_read_part(r->u->w, "token_embedding.weight", FIL_F32,
+                                       (uint64_t)ids[i] * dim, dim, r->x + (uint64_t)i * dim));
+    return FIL_OK;
 }
 
 /* y = q * k, where q holds the gate and k what it gates. */
@@ -287,8 +270,9 @@ static fil_status normalise(const run *r, const float *weight, void *out, bool l
 {
     const filk_norm_problem *p    = last ? &r->last_norm : &r->norm;
     const filk_row          *row  = last ? r->last_norm_row : r->norm_row;
-    const filk_norm_args     args = {
-            .x = r->x, .x_stride = p->dim, .out = out, .out_stride = p->dim, .a = weight, .eps = eps};
+    filk_norm_args           args = {.x = r->x, .x_stride = p->dim, .a = weight, .eps = eps};
+    args.out                      = out;
+    args.out_stride               = p->dim;
     return row->run(r->u->ctx, p, &args, r->workspace);
 }
 

@@ -26,11 +26,9 @@ struct fili_umt5 {
     fili_weights    *w;
     fil_dtype        precision;
     fili_umt5_config config;
-    fili_arena       arena;     /* layers and the name buffer */
-    fili_umt5_layer *layers;    /* [config.layers] */
-    const float     *norm;      /* [dim] */
-    const void      *embedding; /* [vocab, dim] */
-    fil_dtype        embedding_dtype;
+    fili_arena       arena;  /* layers and the name buffer */
+    fili_umt5_layer *layers; /* [config.layers] */
+    const float     *norm;   /* [dim] */
     fili_umt5_times  times;
 };
 

@@ -46,13 +46,15 @@ static int64_t size_of(const fili_weights *w, const char *name, uint32_t axis)
 /* What is missing or of another rank is 0 here, and is complained about when it is bound. */
 static void read_sizes(const fili_weights *w, fili_umt5_config *c)
 {
-    const int64_t inner = size_of(w, "blocks.0.attn.q.weight", 0);
-    *c                  = (fili_umt5_config){.vocab   = size_of(w, "token_embedding.weight", 0),
-                                             .dim     = size_of(w, "token_embedding.weight", 1),
-                                             .heads   = size_of(w, "blocks.0.pos_embedding.embedding.weight", 1),
-                                             .buckets = size_of(w, "blocks.0.pos_embedding.embedding.weight", 0),
-                                             .ffn     = size_of(w, "blocks.0.ffn.gate.0.weight", 0)};
-    c->head_dim         = c->heads > 0 ? inner / c->heads : 0;
+    static const char bias[]      = "blocks.0.pos_embedding.embedding.weight";
+    static const char embedding[] = "token_embedding.weight";
+    const int64_t     inner       = size_of(w, "blocks.0.attn.q.weight", 0);
+    *c                            = (fili_umt5_config){.vocab = size_of(w, embedding, 0)};
+    c->dim                        = size_of(w, embedding, 1);
+    c->heads                      = size_of(w, bias, 1);
+    c->buckets                    = size_of(w, bias, 0);
+    c->ffn                        = size_of(w, "blocks.0.ffn.gate.0.weight", 0);
+    c->head_dim                   = c->heads > 0 ? inner / c->heads : 0;
     while (c->layers < MAX_LAYERS &&
            fili_weights_find(w, layer_name(c->layers, "norm1").text) != NULL)
         c->layers++;
@@ -111,16 +113,6 @@ static fil_status bind_layer(fili_umt5 *u, int64_t i)
     return FIL_OK;
 }
 
-/* Rows are looked up one by one, so the type of the file will do. */
-static fil_status bind_embedding(fili_umt5 *u)
-{
-    const int64_t     shape[2] = {u->config.vocab, u->config.dim};
-    const fili_entry *e        = fili_weights_find(u->w, "token_embedding.weight");
-    u->embedding_dtype         = e != NULL && e->dtype == FIL_BF16 ? FIL_BF16 : FIL_F32;
-    return fili_weights_get(u->w, "token_embedding.weight", u->embedding_dtype, 2, shape,
-                            &u->embedding);
-}
-
 static fil_status bind(fili_umt5 *u)
 {
     void         *block;
@@ -131,8 +123,7 @@ static fil_status bind(fili_umt5 *u)
     for (int64_t i = 0; i < u->config.layers; i++)
         FIL_TRY(bind_layer(u, i));
     FIL_TRY(take_small(u, "norm.weight", 1, row, &u->norm));
-    FIL_TRY(fili_weights_check_all_used(u->w));
-    return bind_embedding(u);
+    return fili_weights_check_all_used(u->w);
 }
 
 fil_status fili_umt5_open(fil_ctx *ctx, fili_weights *w, fil_dtype precision, fili_umt5 **out)

@@ -81,6 +81,11 @@ FIL_MUSTCHECK fil_status fili_weights_get(fili_weights *w, const char *name, fil
 FIL_MUSTCHECK fil_status fili_weights_read(fili_weights *w, const char *name, fil_dtype want,
                                            uint32_t rank, const int64_t *shape, void *dst);
 
+/* n elements from `first` on, row-major, of a tensor that fili_weights_expect has checked: rows of
+ * an embedding. Does not count as use. E_ARG: outside of the tensor; E_IO. */
+FIL_MUSTCHECK fil_status fili_weights_read_part(fili_weights *w, const char *name, fil_dtype want,
+                                                uint64_t first, uint64_t n, void *dst);
+
 /* Checks only; for tensors that are wanted without their values. */
 FIL_MUSTCHECK fil_status fili_weights_expect(fili_weights *w, const char *name, uint32_t rank,
                                              const int64_t *shape);

@@ -141,24 +141,29 @@ static fil_status read_scale(const fili_weights *w, const fili_weight *t, float 
                             : FIL_OK;
 }
 
+/* Elements first .. first + n - 1, which are there. */
 static fil_status read_values(const fili_weights *w, const fili_weight *t, fil_dtype want,
-                              void *dst)
+                              uint64_t first, uint64_t n, void *dst)
 {
     double                  raw[PIECE]; /* room for the widest type */
     const fili_convert_set *set  = fili_convert_select(w->ctx->isa);
     const fili_entry       *e    = t->entry;
     const uint64_t          from = fil_dtype_bits(e->dtype) / 8;
     const uint64_t          to   = fil_dtype_bits(want) / 8;
-    const uint64_t          n    = e->bytes / from;
     float                   scale;
     FIL_TRY(read_scale(w, t, &scale));
-    if (e->dtype == want && scale == 1.0f) return read_bytes(w, t, 0, dst, e->bytes);
+    if (e->dtype == want && scale == 1.0f) return read_bytes(w, t, first * from, dst, n * from);
     for (uint64_t at = 0; at < n; at += PIECE) {
         const uint64_t count = n - at < PIECE ? n - at : PIECE;
-        FIL_TRY(read_bytes(w, t, at * from, raw, count * from));
+        FIL_TRY(read_bytes(w, t, (first + at) * from, raw, count * from));
         convert_piece(set, e->dtype, raw, scale, want, (char *)dst + at * to, (size_t)count);
     }
     return FIL_OK;
+}
+
+static uint64_t elements(const fili_weight *t)
+{
+    return t->entry->bytes / (fil_dtype_bits(t->entry->dtype) / 8);
 }
 
 static fil_status framed(const fili_weights *w, const fili_weight *t, fil_status status)
@@ -177,7 +182,18 @@ fil_status fili_weights_read(fili_weights *w, const char *name, fil_dtype want, 
 {
     fili_weight *t;
     FIL_TRY(check(w, name, rank, shape, &t));
-    return framed(w, t, read_values(w, t, want, dst));
+    return framed(w, t, read_values(w, t, want, 0, elements(t), dst));
+}
+
+fil_status fili_weights_read_part(fili_weights *w, const char *name, fil_dtype want, uint64_t first,
+                                  uint64_t n, void *dst)
+{
+    const fili_weight *t = fili_weights_tensor(w, name);
+    FIL_CHECK(w->ctx, t != NULL && is_float(t->entry->dtype), "tensor '%s' was not checked", name);
+    FIL_CHECK(w->ctx, first <= elements(t) && n <= elements(t) - first,
+              "%llu elements from %llu on lie outside of tensor '%s'", (unsigned long long)n,
+              (unsigned long long)first, name);
+    return framed(w, t, read_values(w, t, want, first, n, dst));
 }
 
 static const void *usable(const fili_weights *w, const fili_weight *t, fil_dtype want)
@@ -196,10 +212,10 @@ const void *fili_weights_in_place(const fili_weights *w, const char *name, fil_d
 static fil_status hold(fili_weights *w, fili_weight *t, fil_dtype want, fili_weight_copy *copy)
 {
     void          *block;
-    const uint64_t n     = t->entry->bytes / (fil_dtype_bits(t->entry->dtype) / 8);
+    const uint64_t n     = elements(t);
     const uint64_t bytes = n * (fil_dtype_bits(want) / 8); /* n <= 2^63 / 8 */
     FIL_TRY(fili_alloc(w->ctx, (size_t)bytes, "weights", &block));
-    const fil_status status = framed(w, t, read_values(w, t, want, block));
+    const fil_status status = framed(w, t, read_values(w, t, want, 0, n, block));
     if (status != FIL_OK) {
         fili_free(w->ctx, block, (size_t)bytes);
         return status;
