@@ -461,9 +461,11 @@ static const cli_option options[] = {
      .at   = offsetof(bench_values, model_config)},
     {.name = "grid",
      .kind = CLI_TEXT,
-     .arg  = "F,H,W",
-     .help = "tokens of dit, or latent of vae: frames, height, width; default 5,16,26, vae 2,16,16",
-     .at   = offsetof(bench_values, grid)},
+     .arg  = "SIZES",
+     .help =
+         "tokens of dit, or latent of vae, as F,H,W: frames, height, width; default 5,16,26, vae "
+         "2,16,16",
+     .at = offsetof(bench_values, grid)},
     NUMBER("layers", layers, "N", "layers of dit or t5; default: those of the configuration, t5 24",
            1, 1024),
     NUMBER("tokens", tokens, "N", "tokens of t5's prompt, up to 512; default 512", 1, 512),
