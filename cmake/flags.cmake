@@ -14,7 +14,8 @@ target_include_directories(fil_flags INTERFACE ${PROJECT_SOURCE_DIR}/include)
 
 if(FIL_SANITIZE)
     target_compile_options(fil_flags INTERFACE -fsanitize=${FIL_SANITIZE} -fno-sanitize-recover=all)
-    target_link_options(fil_flags INTERFACE -fsanitize=${FIL_SANITIZE})
+    # Sanitizers call dlopen on a program's behalf, where only the old kind of rpath is asked.
+    target_link_options(fil_flags INTERFACE -fsanitize=${FIL_SANITIZE} -Wl,--disable-new-dtags)
 endif()
 if(FIL_FUZZ)
     target_compile_options(fil_flags INTERFACE -fsanitize=fuzzer-no-link)
