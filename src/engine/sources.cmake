@@ -10,4 +10,5 @@ list(APPEND FIL_SOURCES
     engine/measure_mass.c
     engine/measure_model.c
     engine/measure_run.c
+    engine/model_info.c
     engine/order_api.c)
