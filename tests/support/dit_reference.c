@@ -17,7 +17,7 @@ typedef struct model {
 static double *zeros(int64_t n)
 {
     assert_true(n > 0 && n < 1 << 28);
-    double *p = calloc((size_t)n, sizeof *p);
+    double *p = calloc((uint32_t)n, sizeof *p);
     assert_non_null(p);
     return p;
 }
