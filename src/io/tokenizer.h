@@ -9,7 +9,9 @@
  * `<extra_id_3>` and their like typed in a prompt become their single id. Each stretch between two
  * of them is a text of its own. Specification "wan", section 12.
  * spiece.model is untrusted: its structure is checked (spiece_check.h) before the library sees it.
- * Does not pad, adds no <s>, and reads unigram models only.
+ * Does not pad, adds no <s>, and reads unigram models only. One oddity of the fast tokenizer is not
+ * imitated: it loses a combining mark behind a character that has a replacement, where both are
+ * shorter than six bytes ("…" with an accent).
  */
 #ifndef FILI_IO_TOKENIZER_H
 #define FILI_IO_TOKENIZER_H
