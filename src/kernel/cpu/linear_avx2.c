@@ -19,7 +19,7 @@ enum {
     TILE_M     = 96, /* packed */
     TILE_N     = 768,
     IN_PLACE_M = 192,
-    IN_PLACE_N = 768,
+    IN_PLACE_N = 384,
     BLOCK_K    = 384, /* a panel's block and six rows of x: 21 KiB of bf16 and f32 */
     STEPS      = 8,   /* of k that are packed at a time */
     ACC_GAP    = 16,  /* f32 behind each row of sums: keeps rows in different sets of the cache */
