@@ -17,7 +17,7 @@
 #include "kernel/cpu/attn_panels.h"
 #include "kernel/cpu/mm_avx2.h"
 
-#define TRIP   16                       /* panels per round trip of O */
+#define TRIP   8                        /* panels per round trip of O */
 #define PITCH  (TRIP * FILK_PANEL + 16) /* of P: 1 KiB rows would share few sets of the L1 cache */
 #define GROWTH 8.0f                     /* log2: how far a score may exceed the lazy maximum */
 #define MAX_D  128
@@ -99,10 +99,13 @@ static void move_max(scratch *t, int row, int D, int done, float to)
         vf_store(&t->p[row][i], vf_load(&t->p[row][i]) * factor);
 }
 
-/* Where the scores of one panel go. */
+/* Where the scores of one panel go, and what is fetched into the L2 cache meanwhile: panels lie in
+ * no order that the hardware foresees. */
 typedef struct target {
-    const float *bias; /* [16], log2 units, NULL = none; -inf = no key in this lane */
-    int          at;   /* key within the trip */
+    const float *bias;    /* [16], log2 units, NULL = none; -inf = no key in this lane */
+    int          at;      /* key within the trip */
+    const char  *soon[2]; /* this panel's values, the next panel's keys */
+    int          lines;   /* of each, per tile of rows */
 } target;
 
 /* Some of these rows have a score that exceeds the lazy maximum; scores without bias are in P. */
@@ -165,9 +168,17 @@ INLINE void softmax_tile(scratch *t, vf s[MM_ROWS][2], const int rows, int row, 
     }
 }
 
+INLINE void fetch_ahead(const target *to, int tile)
+{
+    for (int i = tile * to->lines; i < (tile + 1) * to->lines; i++)
+        for (int j = 0; j < 2; j++)
+            _mm_prefetch(to->soon[j] + i * (int)FILK_LINE, _MM_HINT_T1);
+}
+
 INLINE void score_tile(scratch *t, const int rows, int row, const form f, const char *k, target to)
 {
     vf s[MM_ROWS][2];
+    fetch_ahead(&to, row / MM_ROWS);
     mm_clear(s, rows);
     mm_tile(s, rows, t->q + row * f.D, 1, MM_ROWS, k, f.narrow, f.D);
     softmax_tile(t, s, rows, row, f.D, to);
@@ -278,19 +289,27 @@ static int32_t keys_of(const float *bias)
 
 INLINE void block_of(const filk_attn_block *b, const form f)
 {
-    scratch    *t = b->scratch;
-    const char *v[TRIP];
-    int         n = 0;
+    scratch     *t     = b->scratch;
+    const size_t size  = panel_size(f.D, f.narrow);
+    const int    tiles = (b->rows + MM_ROWS - 1) / MM_ROWS;
+    const int    lines = f.D * mm_step_bytes(f.narrow) / (int)FILK_LINE;
+    const char  *v[TRIP];
+    int          n = 0;
     start(b, t, f);
     for (int32_t i = 0; i < b->n_list; i++) {
-        const float  *bias = bias_of(b, i);
-        const int32_t keys = keys_of(bias);
-        const size_t  from = (size_t)b->list[i] * panel_size(f.D, f.narrow);
+        const size_t  from = (size_t)b->list[i] * size;
+        const size_t  next = (size_t)b->list[i + (i + 1 < b->n_list)] * size;
+        const int32_t keys = keys_of(bias_of(b, i));
+        target        to   = {.at    = n * FILK_PANEL,
+                              .soon  = {b->v_panels + from, b->k_panels + next},
+                              .lines = (lines + tiles - 1) / tiles};
         if (keys == 0) continue;
-        if (bias == NULL)
-            score_panel(b, t, f, b->k_panels + from, (target){NULL, n * FILK_PANEL});
-        else
-            score_panel(b, t, f, b->k_panels + from, (target){bias, n * FILK_PANEL});
+        if (i < b->n_plain) {
+            score_panel(b, t, f, b->k_panels + from, to);
+        } else {
+            to.bias = bias_of(b, i);
+            score_panel(b, t, f, b->k_panels + from, to);
+        }
         t->keys[n] = keys;
         v[n++]     = b->v_panels + from;
         if (n < TRIP) continue;

@@ -19,7 +19,7 @@ enum {
     TILE_M     = 96, /* packed */
     TILE_N     = 768,
     IN_PLACE_M = 192,
-    IN_PLACE_N = 768,
+    IN_PLACE_N = 384,
     BLOCK_K    = 384, /* a panel's block and six rows of x: 21 KiB of bf16 and f32 */
     STEPS      = 8,   /* of k that are packed at a time */
     ACC_GAP    = 16,  /* f32 behind each row of sums: keeps rows in different sets of the cache */
@@ -214,25 +214,32 @@ typedef struct run_state {
     char                   *workspace;
 } run_state;
 
-/* One block of k, of one thread. */
+/* One panel's block of k, of one thread. */
 typedef struct block {
     const float *left; /* [6 rows][k][6] */
     const char  *panel;
-    float       *acc; /* of the panel's columns */
+    const char  *next;  /* the panel that comes after it, fetched meanwhile */
+    int          lines; /* of it, per tile of rows */
+    float       *acc;   /* of the panel's columns */
     int64_t      acc_stride;
     int32_t      depth;
     int          is_first;
 } block;
 
+/* Sums may have left for the L3 cache since the last block of k: they are fetched before the
+ * product, and added behind it. */
 INLINE void product_tile(const block *b, const int rows, int row, const int bf16)
 {
-    vf     c[MM_ROWS][2];
-    float *acc = b->acc + row * b->acc_stride;
-    if (b->is_first)
-        mm_clear(c, rows);
-    else
-        mm_load(c, rows, acc, b->acc_stride);
+    vf        c[MM_ROWS][2];
+    float    *acc  = b->acc + row * b->acc_stride;
+    const int tile = row / MM_ROWS;
+    for (int r = 0; r < rows; r++)
+        _mm_prefetch((const char *)(acc + r * b->acc_stride), _MM_HINT_T0);
+    for (int i = tile * b->lines; i < (tile + 1) * b->lines; i++)
+        _mm_prefetch(b->next + i * LINE, _MM_HINT_T1);
+    mm_clear(c, rows);
     mm_tile(c, rows, b->left + (int64_t)row * b->depth, 1, MM_ROWS, b->panel, bf16, b->depth);
+    if (!b->is_first) mm_add(c, rows, acc, b->acc_stride);
     mm_store(c, rows, acc, b->acc_stride);
 }
 
@@ -243,26 +250,46 @@ INLINE void product_panel(const block *b, int rows, const int bf16)
 #undef CALL
 }
 
+/* Packed weights from column j and step k on. */
+static const char *packed_at(const linear_plan *l, const char *packed, int64_t j, int64_t k)
+{
+    return packed + (size_t)(j / MM_COLS) * l->panel_bytes +
+           (size_t)k * (size_t)mm_step_bytes(is_bf16(l));
+}
+
+/* Where the panel after column j lies: the next columns, or the next block of k, or nowhere new. */
+static const char *packed_after(const linear_plan *l, const char *packed, fili_range n, int64_t j,
+                                fili_range k)
+{
+    if (j + MM_COLS < n.end) return packed_at(l, packed, j + MM_COLS, k.begin);
+    if (k.end < l->depth) return packed_at(l, packed, n.begin, k.end);
+    return packed_at(l, packed, j, k.begin);
+}
+
 INLINE void product(const run_state *s, char *mine, fili_range m, fili_range n, const int bf16)
 {
-    const linear_plan *l    = s->l;
-    float             *left = (float *)(void *)mine;
-    float             *acc  = (float *)(void *)(mine + l->left_bytes);
-    char              *own  = mine + l->left_bytes + l->acc_bytes; /* a panel, packed here */
-    for (int64_t k = 0; k < l->depth; k += l->block_k) {
-        const fili_range steps = {.begin = k, .end = min_of(k + l->block_k, l->depth)};
-        block            b     = {.left       = left,
-                                  .acc_stride = acc_stride(l),
-                                  .depth      = (int32_t)(steps.end - steps.begin),
-                                  .is_first   = k == 0};
-        pack_left(l, s->a->x, m, steps, bf16, left);
+    const linear_plan *l     = s->l;
+    float             *left  = (float *)(void *)mine;
+    float             *acc   = (float *)(void *)(mine + l->left_bytes);
+    char              *own   = mine + l->left_bytes + l->acc_bytes; /* a panel, packed here */
+    const int          tiles = (int)fili_task_count(m.end - m.begin, MM_ROWS);
+    for (int64_t at = 0; at < l->depth; at += l->block_k) {
+        const fili_range k = {.begin = at, .end = min_of(at + l->block_k, l->depth)};
+        block            b = {.left       = left,
+                              .panel      = own,
+                              .acc_stride = acc_stride(l),
+                              .depth      = (int32_t)(k.end - k.begin),
+                              .is_first   = at == 0};
+        if (l->p.packed) b.lines = (b.depth * mm_step_bytes(bf16) / LINE + tiles - 1) / tiles;
+        pack_left(l, s->a->x, m, k, bf16, left);
         for (int64_t j = n.begin; j < n.end; j += MM_COLS) {
-            const char *w = s->a->weight;
-            if (!l->p.packed) pack_panel(l, w, j, steps, bf16, own);
-            b.panel = !l->p.packed ? own
-                                   : w + (size_t)(j / MM_COLS) * l->panel_bytes +
-                                         (size_t)k * (size_t)mm_step_bytes(bf16);
-            b.acc   = acc + (j - n.begin);
+            if (l->p.packed) {
+                b.panel = packed_at(l, s->a->weight, j, at);
+                b.next  = packed_after(l, s->a->weight, n, j, k);
+            } else {
+                pack_panel(l, s->a->weight, j, k, bf16, own);
+            }
+            b.acc = acc + (j - n.begin);
             product_panel(&b, (int)(m.end - m.begin), bf16);
         }
     }

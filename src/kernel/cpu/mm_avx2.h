@@ -56,6 +56,14 @@ INLINE void mm_load(vf c[MM_ROWS][2], const int rows, const float *from, int64_t
     }
 }
 
+INLINE void mm_add(vf c[MM_ROWS][2], const int rows, const float *more, int64_t pitch)
+{
+    for (int r = 0; r < rows; r++) {
+        c[r][0] = _mm256_add_ps(c[r][0], _mm256_load_ps(more + r * pitch));
+        c[r][1] = _mm256_add_ps(c[r][1], _mm256_load_ps(more + r * pitch + 8));
+    }
+}
+
 INLINE void mm_store(vf c[MM_ROWS][2], const int rows, float *to, int64_t pitch)
 {
     for (int r = 0; r < rows; r++) {
