@@ -440,8 +440,9 @@ static const cli_option options[] = {
      .at   = offsetof(bench_values, model_config)},
     {.name = "grid",
      .kind = CLI_TEXT,
-     .arg  = "F,H,W",
-     .help = "tokens of dit, or latent of vae: frames, height, width; default 5,16,26, vae 2,16,16",
+     .arg  = "SIZES",
+     .help = "tokens of dit, or latent of vae, as F,H,W: frames, height, width; default 5,16,26, "
+             "vae 2,16,16",
      .at   = offsetof(bench_values, grid)},
     NUMBER("layers", layers, "N", "layers of dit; default: those of the configuration", 1, 1024),
     {.name = "attn",

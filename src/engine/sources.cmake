@@ -11,4 +11,5 @@ list(APPEND FIL_SOURCES
     engine/measure_model.c
     engine/measure_run.c
     engine/measure_vae.c
+    engine/model_info.c
     engine/order_api.c)

@@ -66,7 +66,7 @@ static const fili_entry *companion(const fili_tensors *set, const char *name, co
     const size_t base = strlen(name) - strlen(".weight");
     if (!ends_with(name, ".weight") || base + strlen(end) >= sizeof other) return NULL;
     memcpy(other, name, base);
-    strcpy(other + base, end);
+    memcpy(other + base, end, strlen(end) + 1);
     return fili_tensors_find(set, other);
 }
 

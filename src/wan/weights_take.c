@@ -20,10 +20,9 @@ fili_shape_string fili_shape_text(uint32_t rank, const int64_t *shape)
     fili_shape_string s  = {.text = "["};
     size_t            at = 1;
     for (uint32_t i = 0; i < rank && at < sizeof s.text; i++) {
-        const char *comma = i > 0 ? ", " : "";
-        const int   n     = shape[i] < 0 ? snprintf(s.text + at, sizeof s.text - at, "%sany", comma)
-                                         : snprintf(s.text + at, sizeof s.text - at, "%s%lld", comma,
-                                                    (long long)shape[i]);
+        char number[24] = "any";
+        if (shape[i] >= 0) snprintf(number, sizeof number, "%lld", (long long)shape[i]);
+        const int n = snprintf(s.text + at, sizeof s.text - at, "%s%s", i > 0 ? ", " : "", number);
         at += n > 0 ? (size_t)n : 0;
     }
     if (at < sizeof s.text - 1) {

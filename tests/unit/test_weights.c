@@ -130,6 +130,23 @@ static void fp8_weights_are_multiplied_by_their_scale(void **state)
     tear_down(&b);
 }
 
+static void fp8_with_five_bits_of_exponent_is_read(void **state)
+{
+    static const uint8_t   bytes[4] = {0x3c, 0xc0, 0x01, 0x80};
+    static const float     values[] = {1.0f, -2.0f, 0x1p-16f, -0.0f};
+    const int64_t          shape[1] = {4};
+    const fili_made_tensor t        = {
+               .name = "x", .dtype = FIL_F8_E5M2, .rank = 1, .shape = {4}, .data = bytes};
+    float found[4];
+    bench b;
+    (void)state;
+    set_up(&b);
+    assert_int_equal(fili_weights_make(b.ctx, FILI_PART_DIT, &t, 1, NULL, &b.w), FIL_OK);
+    assert_int_equal(fili_weights_read(b.w, "x", FIL_F32, 1, shape, found), FIL_OK);
+    assert_memory_equal(found, values, sizeof found);
+    tear_down(&b);
+}
+
 static void a_mapped_file_is_used_in_place_where_the_type_is_right(void **state)
 {
     bench         b;
@@ -459,6 +476,7 @@ int main(void)
         cmocka_unit_test(every_type_gives_the_same_values),
         cmocka_unit_test(a_prefix_of_single_files_is_stripped),
         cmocka_unit_test(fp8_weights_are_multiplied_by_their_scale),
+        cmocka_unit_test(fp8_with_five_bits_of_exponent_is_read),
         cmocka_unit_test(a_mapped_file_is_used_in_place_where_the_type_is_right),
         cmocka_unit_test(a_missing_tensor_is_named_with_its_shape_and_the_likely_model),
         cmocka_unit_test(an_extra_tensor_is_named_with_its_shape_and_the_likely_model),
