@@ -329,8 +329,6 @@ static const char *refuse(const filk_attn_problem *p, fil_dtype dtype)
     return NULL;
 }
 
-#define NARROW_BF16 1
-
 /* The row for one type of input. */
 #define ROW(stem, type, is_bf16, is_narrow)                                                        \
     static size_t stem##_panel(int32_t head_dim)                                                   \
@@ -350,11 +348,13 @@ static const char *refuse(const filk_attn_problem *p, fil_dtype dtype)
         else                                                                                       \
             block_of(b, (form){.D = 64, .bf16 = is_bf16, .narrow = is_narrow});                    \
     }                                                                                              \
-    static const filk_attn_kernel stem##_kernel = {.panel_bytes   = stem##_panel,                  \
-                                                   .scratch_bytes = scratch_bytes,                 \
-                                                   .pack          = stem##_pack,                   \
-                                                   .block         = stem##_block};                         \
-    const char                   *stem##_refuse(const void *problem)                               \
+    static const filk_attn_kernel stem##_kernel = {                                                \
+        .panel_bytes   = stem##_panel,                                                             \
+        .scratch_bytes = scratch_bytes,                                                            \
+        .pack          = stem##_pack,                                                              \
+        .block         = stem##_block,                                                             \
+    };                                                                                             \
+    const char *stem##_refuse(const void *problem)                                                 \
     {                                                                                              \
         return refuse(problem, type);                                                              \
     }                                                                                              \
@@ -367,5 +367,5 @@ static const char *refuse(const filk_attn_problem *p, fil_dtype dtype)
         return filk_attn_panels_run(ctx, problem, args, &stem##_kernel, workspace);                \
     }
 
-ROW(filk_attn_fwd_bf16_p16__avx2, FIL_BF16, 1, NARROW_BF16)
+ROW(filk_attn_fwd_bf16_p16__avx2, FIL_BF16, 1, 1)
 ROW(filk_attn_fwd_f32_p16__avx2, FIL_F32, 0, 0)

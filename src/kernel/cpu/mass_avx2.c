@@ -263,11 +263,13 @@ static const char *refuse(const filk_mass_problem *p, fil_dtype dtype)
         else                                                                                       \
             block_of(b, (form){.D = 64, .bf16 = is_bf16});                                         \
     }                                                                                              \
-    static const filk_mass_kernel stem##_kernel = {.panel_bytes   = stem##_panel,                  \
-                                                   .scratch_bytes = scratch_bytes,                 \
-                                                   .pack          = stem##_pack,                   \
-                                                   .block         = stem##_block};                         \
-    const char                   *stem##_refuse(const void *problem)                               \
+    static const filk_mass_kernel stem##_kernel = {                                                \
+        .panel_bytes   = stem##_panel,                                                             \
+        .scratch_bytes = scratch_bytes,                                                            \
+        .pack          = stem##_pack,                                                              \
+        .block         = stem##_block,                                                             \
+    };                                                                                             \
+    const char *stem##_refuse(const void *problem)                                                 \
     {                                                                                              \
         return refuse(problem, type);                                                              \
     }                                                                                              \
