@@ -1,8 +1,10 @@
-/* cli/cmd_bench.c: `filigree bench attention|mass|linear`. Asks the library to measure one thing
- * and prints what it found: a small table for people, or one JSON object.
+/* cli/cmd_bench.c: `filigree bench attention|mass|linear|dit|t5|vae`. Asks the library to measure
+ * one thing and prints what it found: a small table for people, or one JSON object.
  */
+#include <stdlib.h>
 #include <string.h>
 
+#include "bench_model.h"
 #include "filigree/attention.h"
 #include "filigree/bench.h"
 #include "report.h"
@@ -10,17 +12,19 @@
 #include "verb.h"
 
 typedef struct bench_values {
-    int64_t     n, heads, head_dim, sinks, m, k, repetitions;
+    int64_t     n, heads, head_dim, sinks, m, k, repetitions, layers, tokens;
     double      density;
     const char *mask, *mask_file, *epilogue, *kernel;
+    const char *model_config, *grid, *attn, *precision;
     int         tail, json;
 } bench_values;
 
-static const char *const what_names[]     = {"attention", "mass", "linear", NULL};
-static const char *const mask_names[]     = {"random", "window", "frames", NULL};
+static const char *const what_names[] = {"attention", "mass", "linear", "dit", "t5", "vae", NULL};
+static const char *const mask_names[] = {"random", "window", "frames", NULL};
 static const char *const epilogue_names[] = {"none", "gelu", "silu", "gate", NULL};
+static const char *const type_names[]     = {"bf16", "f32", NULL};
 
-typedef enum bench_what { ATTENTION, MASS, LINEAR } bench_what;
+typedef enum bench_what { ATTENTION, MASS, LINEAR, DIT, T5, VAE } bench_what;
 
 static int index_of(const char *const *names, const char *name)
 {
@@ -42,10 +46,19 @@ typedef struct given {
 static int refuse_strangers(const bench_values *v, bench_what what)
 {
     const unsigned attention = TO(ATTENTION) | TO(MASS);
+    const unsigned kernels   = attention | TO(LINEAR);
     const given    list[]    = {
+              {"n", v->n != 0, kernels},
+              {"kernel", v->kernel != NULL, kernels},
+              {"model-config", v->model_config != NULL, TO(DIT)},
+              {"grid", v->grid != NULL, TO(DIT) | TO(VAE)},
+              {"layers", v->layers != 0, TO(DIT) | TO(T5)},
+              {"tokens", v->tokens != 0, TO(T5)},
+              {"attn", v->attn != NULL, TO(DIT)},
+              {"precision", v->precision != NULL, TO(DIT) | TO(T5) | TO(VAE)},
               {"heads", v->heads != 0, attention},
               {"head-dim", v->head_dim != 0, attention},
-              {"density", v->density > 0.0, TO(ATTENTION)},
+              {"density", v->density > 0.0, TO(ATTENTION) | TO(DIT)},
               {"mask", v->mask != NULL, TO(ATTENTION)},
               {"mask-file", v->mask_file != NULL, TO(ATTENTION)},
               {"tail", v->tail != 0, TO(ATTENTION)},
@@ -129,6 +142,146 @@ static fil_status measure(fil_ctx *ctx, const bench_values *v, bench_what what, 
     case LINEAR: return measure_linear(ctx, v, r);
     default: return measure_attention(ctx, v, r);
     }
+}
+
+/* ---- models --------------------------------------------------------------------------------- */
+
+/* Three numbers from 1 on, separated by commas. */
+static int parse_grid(const char *text, int32_t grid[3])
+{
+    const char *p = text;
+    for (int i = 0; i < 3; i++) {
+        char *end = NULL;
+        if (*p < '1' || *p > '9')
+            return cli_usage("option --grid: expected F,H,W, found '%.80s'", text);
+        const long n = strtol(p, &end, 10);
+        if (*end != (i < 2 ? ',' : '\0') || n > 65536)
+            return cli_usage("option --grid: expected F,H,W of 1 to 65536, found '%.80s'", text);
+        grid[i] = (int32_t)n;
+        p       = end + 1;
+    }
+    return CLI_EXIT_DONE;
+}
+
+/* The length of the first word of a list; *kind: -1 dense, else which mask. 0: no such word. */
+static size_t first_attn(const char *list, int *kind)
+{
+    const size_t n = strcspn(list, ",");
+    *kind          = -1;
+    if (n == 5 && strncmp(list, "dense", n) == 0) return n;
+    for (int i = FIL_BENCH_RANDOM; i <= FIL_BENCH_WINDOW; i++)
+        if (strlen(mask_names[i]) == n && strncmp(list, mask_names[i], n) == 0) {
+            *kind = i;
+            return n;
+        }
+    return 0;
+}
+
+static int check_attn(const bench_values *v)
+{
+    bool sparse = false;
+    for (const char *at = v->attn; at != NULL;) {
+        int          kind;
+        const size_t n = first_attn(at, &kind);
+        if (n == 0)
+            return cli_usage(
+                "option --attn: expected dense, random or window, separated by commas; "
+                "found '%.80s'",
+                at);
+        sparse |= kind >= 0;
+        at = at[n] == ',' ? at + n + 1 : NULL;
+    }
+    if (sparse && v->density <= 0.0)
+        return cli_usage("option --attn: random and window need --density beside it");
+    if (!sparse && v->density > 0.0)
+        return cli_usage("option --density: expected --attn random or window beside it");
+    return CLI_EXIT_DONE;
+}
+
+/* One kind of attention. */
+static int one_dit(fil_ctx *ctx, const cli_call *call, const fil_bench_dit_desc *asked, int kind)
+{
+    const bench_values    *v    = call->values;
+    const char            *attn = kind < 0 ? "dense" : mask_names[kind];
+    fil_bench_dit_desc     d    = *asked;
+    fil_bench_model_result r;
+    if (kind >= 0) d.mask = (fil_bench_mask)kind;
+    d.density = kind >= 0 ? v->density : 1.0;
+    if (fil_bench_dit(ctx, &d, &r) != FIL_OK) return cli_failed(ctx, NULL);
+    if (v->json != 0)
+        bench_model_json(call->out, "dit", attn, &r);
+    else
+        bench_model_text(call->out, "dit", attn, &r);
+    return CLI_EXIT_DONE;
+}
+
+static int run_dit(fil_ctx *ctx, const cli_call *call)
+{
+    const bench_values *v       = call->values;
+    const char         *at      = v->attn != NULL ? v->attn : "dense";
+    int32_t             grid[3] = {0};
+    fil_bench_dit_desc  d;
+    fil_bench_dit_desc_init(&d);
+    int code = check_attn(v);
+    if (code == CLI_EXIT_DONE && v->grid != NULL) code = parse_grid(v->grid, grid);
+    if (v->grid != NULL) {
+        d.f = grid[0];
+        d.h = grid[1];
+        d.w = grid[2];
+    }
+    if (v->model_config != NULL) d.config = v->model_config;
+    if (v->precision != NULL && strcmp(v->precision, "f32") == 0) d.dtype = FIL_F32;
+    d.layers      = (int32_t)v->layers;
+    d.repetitions = (int32_t)v->repetitions;
+    while (code == CLI_EXIT_DONE && at != NULL) {
+        int          kind;
+        const size_t n = first_attn(at, &kind);
+        code           = one_dit(ctx, call, &d, kind);
+        at             = at[n] == ',' ? at + n + 1 : NULL;
+    }
+    return code;
+}
+
+static int run_t5(fil_ctx *ctx, const cli_call *call)
+{
+    const bench_values    *v = call->values;
+    fil_bench_t5_desc      d;
+    fil_bench_model_result r;
+    fil_bench_t5_desc_init(&d);
+    if (v->tokens != 0) d.tokens = (int32_t)v->tokens;
+    if (v->layers != 0) d.layers = (int32_t)v->layers;
+    if (v->precision != NULL && strcmp(v->precision, "f32") == 0) d.dtype = FIL_F32;
+    d.repetitions = (int32_t)v->repetitions;
+    if (fil_bench_t5(ctx, &d, &r) != FIL_OK) return cli_failed(ctx, NULL);
+    if (v->json != 0)
+        bench_model_json(call->out, "t5", NULL, &r);
+    else
+        bench_model_text(call->out, "t5", NULL, &r);
+    return CLI_EXIT_DONE;
+}
+
+static int run_vae(fil_ctx *ctx, const cli_call *call)
+{
+    const bench_values    *v       = call->values;
+    int32_t                grid[3] = {0};
+    fil_bench_vae_desc     d;
+    fil_bench_model_result r;
+    fil_bench_vae_desc_init(&d);
+    if (v->grid != NULL) {
+        const int code = parse_grid(v->grid, grid);
+        if (code != CLI_EXIT_DONE) return code;
+        d.t = grid[0];
+        d.h = grid[1];
+        d.w = grid[2];
+    }
+    if (v->precision != NULL && strcmp(v->precision, "bf16") == 0) d.dtype = FIL_BF16;
+    d.repetitions = (int32_t)v->repetitions;
+    if (fil_bench_vae(ctx, &d, &r) != FIL_OK) return cli_failed(ctx, NULL);
+    if (v->json != 0)
+        bench_model_json(call->out, "vae", NULL, &r);
+    else
+        bench_model_text(call->out, "vae", NULL, &r);
+    return CLI_EXIT_DONE;
 }
 
 /* ---- JSON ----------------------------------------------------------------------------------- */
@@ -268,12 +421,19 @@ static int run_bench(const cli_call *call)
     fil_ctx            *ctx   = NULL;
     fil_bench_result    r;
     if (found < 0)
-        return cli_usage("bench: expected attention, mass or linear, found '%.80s'", call->args[0]);
+        return cli_usage("bench: expected attention, mass, linear, dit, t5 or vae, found '%.80s'",
+                         call->args[0]);
     const bench_what what = (bench_what)found;
     int              code = refuse_strangers(v, what);
     if (code == CLI_EXIT_DONE) code = cli_open_context_with_progress(call->common, &ctx);
     if (code == CLI_EXIT_DONE) code = check_kernel(ctx, what_names[what], v->kernel);
-    if (code == CLI_EXIT_DONE && measure(ctx, v, what, &r) != FIL_OK)
+    if (code == CLI_EXIT_DONE && what == DIT)
+        code = run_dit(ctx, call);
+    else if (code == CLI_EXIT_DONE && what == VAE)
+        code = run_vae(ctx, call);
+    else if (code == CLI_EXIT_DONE && what == T5)
+        code = run_t5(ctx, call);
+    else if (code == CLI_EXIT_DONE && measure(ctx, v, what, &r) != FIL_OK)
         code = cli_failed(ctx, NULL);
     else if (code == CLI_EXIT_DONE && v->json != 0)
         print_json(call->out, v, what, &r);
@@ -294,6 +454,34 @@ static const cli_option options[] = {
            INT32_MAX),
     NUMBER("heads", heads, "N", "heads of attention and mass; default 2", 1, 4096),
     NUMBER("head-dim", head_dim, "D", "elements of a head, 64 or 128; default 128", 64, 128),
+    {.name = "model-config",
+     .kind = CLI_TEXT,
+     .arg  = "NAME",
+     .help = "sizes of dit: 1.3b, 14b, or the path of a config.json; default 1.3b",
+     .at   = offsetof(bench_values, model_config)},
+    {.name = "grid",
+     .kind = CLI_TEXT,
+     .arg  = "SIZES",
+     .help =
+         "tokens of dit, or latent of vae, as F,H,W: frames, height, width; default 5,16,26, vae "
+         "2,16,16",
+     .at = offsetof(bench_values, grid)},
+    NUMBER("layers", layers, "N", "layers of dit or t5; default: those of the configuration, t5 24",
+           1, 1024),
+    NUMBER("tokens", tokens, "N", "tokens of t5's prompt, up to 512; default 512", 1, 512),
+    {.name = "attn",
+     .kind = CLI_TEXT,
+     .arg  = "LIST",
+     .help = "self-attention of dit: dense, random or window, or several separated by commas; "
+             "default dense",
+     .at   = offsetof(bench_values, attn)},
+    {.name    = "precision",
+     .kind    = CLI_CHOICE,
+     .arg     = "TYPE",
+     .help    = "of the linears of dit and t5, dit's attention, vae's convolutions: bf16 or f32; "
+                "default bf16, vae f32",
+     .at      = offsetof(bench_values, precision),
+     .choices = type_names},
     {.name = "density",
      .kind = CLI_SHARE,
      .arg  = "P",
@@ -341,7 +529,7 @@ static const cli_option options[] = {
 const cli_verb cli_verb_bench = {
     .name      = "bench",
     .summary   = "measure a kernel beside its dense form and the peak of this machine",
-    .args      = "attention|mass|linear",
+    .args      = "attention|mass|linear|dit|t5|vae",
     .min_args  = 1,
     .max_args  = 1,
     .options   = options,
@@ -349,13 +537,18 @@ const cli_verb cli_verb_bench = {
     .notes =
         "The kernel, what it is compared with (attention: the same kernel without a mask; mass: "
         "dense attention; linear: the product alone) and a register-only loop of the same "
-        "instruction set run in turn in one process; medians are printed. Inputs are random "
+        "instruction set run in turn in one process; dit is one forward pass, t5 one prompt and "
+        "vae "
+        "the decoding of a latent with random weights beside that loop, told by their parts; "
+        "medians "
+        "are printed. Inputs are random "
         "normal bf16. With one thread times are CPU time of that thread, so that other programs "
         "do not count; with more, elapsed time. What does not fit into --max-memory is refused "
         "before anything is measured.\n"
         "\n"
         "examples:\n"
         "  filigree bench attention --n 8192 --density 0.15 --threads 1\n"
-        "  filigree bench linear --epilogue gelu --json\n",
+        "  filigree bench linear --epilogue gelu --json\n"
+        "  filigree bench dit --grid 5,16,26 --layers 2 --attn dense,window --density 0.2\n",
     .run = run_bench,
 };

@@ -159,6 +159,17 @@ static int list_folder(info_run *run, const char *path, const fil_folder *folder
     return code;
 }
 
+/* Any folder may be asked about: one that is no model has its files listed and no more. */
+static void tell_model(info_run *run, const char *path)
+{
+    fil_model_info model;
+    if (fil_model_info_get(run->ctx, path, run->flags, &model) != FIL_OK) return;
+    if (run->values->json != 0)
+        info_json_model(run->call->out, &model);
+    else
+        info_text_model(run->call->out, &model);
+}
+
 static void one_folder(info_run *run, const char *path)
 {
     fil_folder *folder = NULL;
@@ -169,6 +180,7 @@ static void one_folder(info_run *run, const char *path)
     const int code = list_folder(run, path, folder);
     if (code != CLI_EXIT_DONE) run->code = code;
     fil_folder_close(&folder);
+    if (run->code == CLI_EXIT_DONE) tell_model(run, path);
 }
 
 /* ---- the verb ------------------------------------------------------------------------------- */
@@ -219,8 +231,11 @@ const cli_verb cli_verb_info = {
         "that cannot be read is reported on stderr and shown as broken, the others are listed, "
         "and the exit code is that of the first failure (3 for a malformed file).\n"
         "\n"
+        "A folder with a Wan transformer is followed by what model it is, its sizes, and the "
+        "memory that it takes.\n"
+        "\n"
         "With --json stdout carries objects of these types: folder, file, metadata, tensor, "
-        "error, dtype, total. filigree(1) lists their fields.\n"
+        "error, dtype, total, model. filigree(1) lists their fields.\n"
         "\n"
         "examples:\n"
         "  filigree info model.safetensors\n"

@@ -4,7 +4,7 @@
 #ifndef CLI_INFO_H
 #define CLI_INFO_H
 
-#include "filigree/file.h"
+#include "filigree/model.h"
 #include "output.h"
 
 #define INFO_DTYPES 64 /* more than the largest fil_dtype */
@@ -44,5 +44,9 @@ void info_json_total(cli_out *out, const info_sum *sum);
 void info_text_file(cli_out *out, const info_item *item, bool whole);
 void info_text_folder(cli_out *out, const char *path, const char *layout, const info_item *items,
                       size_t n, const info_sum *sum);
+
+/* What model a folder is, where it is one. */
+void info_json_model(cli_out *out, const fil_model_info *model);
+void info_text_model(cli_out *out, const fil_model_info *model);
 
 #endif

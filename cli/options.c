@@ -133,8 +133,8 @@ static bool read_bytes(const char *text, int64_t *value)
     return false;
 }
 
-/* "0.15", ".15", "1": at most 15 digits behind the point. */
-static bool read_share(const char *text, double *value)
+/* "0.15", ".15", "12": at most 16 digits. *end: first byte after them. */
+static bool read_real(const char *text, double *value, const char **end)
 {
     const char *p     = text;
     double      v     = 0.0;
@@ -148,16 +148,35 @@ static bool read_share(const char *text, double *value)
             scale *= 10.0;
         }
     *value = v / scale;
-    return n > 0 && *p == '\0' && *value > 0.0 && *value <= 1.0;
+    *end   = p;
+    return n > 0;
 }
 
-static int store_share(const cli_option *o, const char *text, void *field)
+int cli_read_reals(const char *option, const char *text, double *values, int most)
 {
-    double v;
-    if (!read_share(text, &v))
-        return cli_usage("option --%s: expected a number above 0 and at most 1, such as 0.15, "
+    const char *p = text;
+    for (int n = 0; n < most;) {
+        if (!read_real(p, &values[n], &p)) break;
+        n++;
+        if (*p == '\0') return n;
+        if (*p++ != ',') break;
+    }
+    (void)cli_usage("option --%s: expected up to %d numbers with commas between them, such as "
+                    "1000,937.5, found '%.80s'",
+                    option, most, text);
+    return -1;
+}
+
+static int store_real(const cli_option *o, const char *text, void *field)
+{
+    const bool  share = o->kind == CLI_SHARE;
+    const int   most  = share ? 1 : (int)o->max;
+    const char *end   = text;
+    double      v;
+    if (!read_real(text, &v, &end) || *end != '\0' || !(v > 0.0 && v <= (double)most))
+        return cli_usage("option --%s: expected a number above 0 and at most %d, such as %s, "
                          "found '%.80s'",
-                         o->name, text);
+                         o->name, most, share ? "0.15" : "1.5", text);
     *(double *)field = v;
     return 0;
 }
@@ -210,7 +229,7 @@ static int store(parser *p, const place *at, const char *text)
     if ((p->seen[at->set] & bit) != 0)
         return cli_usage("option --%s: expected once, found again with '%.80s'", o->name, text);
     p->seen[at->set] |= bit;
-    if (o->kind == CLI_SHARE) return store_share(o, text, at->field);
+    if (o->kind == CLI_SHARE || o->kind == CLI_REAL) return store_real(o, text, at->field);
     if (o->kind == CLI_CHOICE) return store_choice(o, text, at->field);
     if (o->kind != CLI_TEXT) return store_number(o, text, at->field);
     *(const char **)at->field = text;

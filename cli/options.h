@@ -17,6 +17,7 @@ typedef enum cli_kind {
     CLI_BYTES,  /* uint64_t, within [min, max]; suffix K, M, G, T or KiB, MiB, GiB, TiB */
     CLI_TEXT,   /* const char *, borrowed from argv */
     CLI_SHARE,  /* double, above 0 and at most 1; decimal digits and a point */
+    CLI_REAL,   /* double, above 0 and at most max; decimal digits and a point */
     CLI_CHOICE  /* const char *, one of `choices`; NULL = not given */
 } cli_kind;
 
@@ -52,6 +53,10 @@ extern const size_t     cli_n_common_options;
  * --version. Returns 0, or 2 after one sentence on stderr. */
 int cli_parse(const cli_option_set *sets, size_t n_sets, const char *verb, char **argv, int n,
               int *n_args);
+
+/* Numbers of a list "1000,937.5,0": decimal digits and points, not negative, at most `most` of
+ * them. Returns their number, or -1 after one sentence on stderr. */
+int cli_read_reals(const char *option, const char *text, double *values, int most);
 
 /* Number of single-character edits between two words; a large number if one is over 32 bytes. */
 size_t cli_distance(const char *a, const char *b);

@@ -3,10 +3,13 @@
  * A line is put together in a fixed buffer, so that running out of memory can be said too; what is
  * longer than the buffer is cut.
  */
+#include <math.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "output.h"
@@ -119,7 +122,86 @@ static void show_progress(void *user, const fil_progress *progress)
                 (unsigned long long)progress->total);
 }
 
-static int open_context(cli_common *common, fil_progress_fn progress, fil_ctx **out)
+/* Seconds by the clock. */
+static double now(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+#define BETWEEN 2.0 /* seconds from one line to the next, at least */
+
+static struct {
+    const char *phase;
+    uint64_t    first;       /* units done when the phase was met */
+    double      begun, told; /* the phase; the last line of any */
+    bool        shown;       /* a line of the phase */
+} seen;                      /* one run at a time */
+
+static void put_progress(const fil_progress *p, double time)
+{
+    const bool terminal = isatty(STDERR_FILENO) != 0;
+    const bool ends     = p->done >= p->total;
+    fprintf(stderr, "%s%.20s %llu / %llu", terminal ? "\r" : "", p->phase,
+            (unsigned long long)p->done, (unsigned long long)p->total);
+    if (p->done > seen.first) {
+        const double each = (time - seen.begun) / (double)(p->done - seen.first);
+        const double left = each * (double)(p->total - p->done);
+        fprintf(stderr, ", %.3g s each", each);
+        if (!ends)
+            fprintf(stderr, ", %.0f min %02.0f s left", floor(left / 60.0), fmod(left, 60.0));
+    }
+    fprintf(stderr, "%s%s", terminal ? "\033[K" : "", ends || !terminal ? "\n" : "");
+    (void)fflush(stderr);
+}
+
+/* "sample 3 / 50, 12.3 s each, 9 min 38 s left". Phases that are over at once say nothing. */
+static void show_run(void *user, const fil_progress *progress)
+{
+    const double time = now();
+    (void)user;
+    if (seen.phase == NULL || strcmp(seen.phase, progress->phase) != 0 || progress->done == 0) {
+        if (seen.told == 0.0) seen.told = time;
+        seen.phase = progress->phase;
+        seen.first = progress->done;
+        seen.begun = time;
+        seen.shown = false;
+    }
+    const bool ends = progress->done >= progress->total;
+    if (time - seen.told < BETWEEN && !(ends && seen.shown)) return;
+    put_progress(progress, time);
+    seen.told  = time;
+    seen.shown = true;
+}
+
+/* ---- being stopped -------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t stopped;
+
+/* A second signal ends the process in the usual way. */
+static void on_signal(int number)
+{
+    stopped = 1;
+    (void)signal(number, SIG_DFL);
+}
+
+/* What was ignored before, as for a job in the background, stays ignored. */
+static void catch_signal(int number)
+{
+    if (signal(number, on_signal) == SIG_IGN) (void)signal(number, SIG_IGN);
+}
+
+static int asked_to_stop(void *user)
+{
+    (void)user;
+    return stopped;
+}
+
+/* ---- the context ---------------------------------------------------------------------------- */
+
+static int open_context(cli_common *common, fil_progress_fn progress, fil_cancel_fn cancel,
+                        fil_ctx **out)
 {
     fil_options opt;
     fil_options_init(&opt);
@@ -127,6 +209,7 @@ static int open_context(cli_common *common, fil_progress_fn progress, fil_ctx **
     opt.max_host_bytes = common->max_memory;
     opt.log            = log_line;
     opt.progress       = progress;
+    opt.cancel         = cancel;
     opt.user           = common;
     if (fil_ctx_open(out, &opt) != FIL_OK) return cli_failed(NULL, NULL);
     return CLI_EXIT_DONE;
@@ -134,10 +217,17 @@ static int open_context(cli_common *common, fil_progress_fn progress, fil_ctx **
 
 int cli_open_context(cli_common *common, fil_ctx **out)
 {
-    return open_context(common, NULL, out);
+    return open_context(common, NULL, NULL, out);
 }
 
 int cli_open_context_with_progress(cli_common *common, fil_ctx **out)
 {
-    return open_context(common, isatty(STDERR_FILENO) ? show_progress : NULL, out);
+    return open_context(common, isatty(STDERR_FILENO) ? show_progress : NULL, NULL, out);
+}
+
+int cli_open_context_for_run(cli_common *common, fil_ctx **out)
+{
+    catch_signal(SIGINT);
+    catch_signal(SIGTERM);
+    return open_context(common, show_run, asked_to_stop, out);
 }

@@ -34,6 +34,9 @@ struct cli_verb {
     int (*run)(const cli_call *call); /* returns the exit code (report.h) */
 };
 
+extern const cli_verb cli_verb_generate;
+extern const cli_verb cli_verb_decode;
+extern const cli_verb cli_verb_encode;
 extern const cli_verb cli_verb_info;
 extern const cli_verb cli_verb_kernels;
 extern const cli_verb cli_verb_selftest;

@@ -5,7 +5,8 @@
 
 add_library(fil_flags INTERFACE)
 target_compile_options(fil_flags INTERFACE
-    -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef
+    -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wundef
+    $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes> $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes>
     -Wvla -Wcast-qual -Wwrite-strings -Wformat=2 -Wdouble-promotion -Wimplicit-fallthrough
     -ffp-contract=off -fno-omit-frame-pointer -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=
     $<$<BOOL:${FIL_WERROR}>:-Werror>)
@@ -13,7 +14,8 @@ target_include_directories(fil_flags INTERFACE ${PROJECT_SOURCE_DIR}/include)
 
 if(FIL_SANITIZE)
     target_compile_options(fil_flags INTERFACE -fsanitize=${FIL_SANITIZE} -fno-sanitize-recover=all)
-    target_link_options(fil_flags INTERFACE -fsanitize=${FIL_SANITIZE})
+    # Sanitizers call dlopen on a program's behalf, where only the old kind of rpath is asked.
+    target_link_options(fil_flags INTERFACE -fsanitize=${FIL_SANITIZE} -Wl,--disable-new-dtags)
 endif()
 if(FIL_FUZZ)
     target_compile_options(fil_flags INTERFACE -fsanitize=fuzzer-no-link)

@@ -3,9 +3,10 @@
  *     make_demo FOLDER
  *
  * A text-to-video model in the layout that Wan is published in, in miniature (2 layers, 2 heads of
- * 128): config.json, the transformer in two shards with their index, and the VAE. Names and shapes
- * are those of Wan2.1; the values are random, with a fixed seed, so the model draws noise, and
- * every run writes the same bytes. There is no text encoder. Sees nothing but include/filigree.
+ * 128): config.json, the transformer in two shards with their index, the text encoder, its
+ * tokenizer, and the VAE. Names and shapes are those of Wan2.1; the values are random, with a fixed
+ * seed, so the model draws noise, and every run writes the same bytes. Sees nothing but
+ * include/filigree.
  *
  * To write a file: describe its tensors (fil_tensor_desc), open, put the data, finish. See
  * write_file below.
@@ -20,6 +21,8 @@
 
 #include <filigree/file.h>
 
+#include "demo_tokenizer.h"
+
 /* ---- the model ------------------------------------------------------------------------------ */
 
 static const int64_t DIM      = 256; /* 2 heads x 128 */
@@ -29,8 +32,9 @@ static const int64_t FREQ_DIM = 256;
 static const int64_t CHANNELS = 16; /* of a latent */
 
 enum {
-    LAYERS  = 2,
-    VAE_DIM = 4 /* width of the VAE's first level; the others have 1, 2, 4 and 4 times that */
+    LAYERS      = 2,
+    TEXT_LAYERS = 2,
+    VAE_DIM     = 4 /* width of the VAE's first level; the others have 1, 2, 4 and 4 times that */
 };
 
 static const char config[] = "{\n"
@@ -142,6 +146,34 @@ static void add_head(list *l)
 {
     add_linear(l, "head", ".head", (int64_t)4 * CHANNELS, DIM);
     ADD(l, SMALL, "head", ".modulation", 1, 2, DIM);
+}
+
+/* ---- the text encoder ----------------------------------------------------------------------- */
+
+static void add_text_block(list *l, int layer)
+{
+    const int64_t inner = 64; /* 4 heads of 16 */
+    const int64_t wide  = 128;
+    char          block[32];
+    snprintf(block, sizeof block, "blocks.%d.", layer);
+    ADD(l, NORM, block, "norm1.weight", TEXT_DIM);
+    ADD(l, WEIGHT, block, "attn.q.weight", inner, TEXT_DIM);
+    ADD(l, WEIGHT, block, "attn.k.weight", inner, TEXT_DIM);
+    ADD(l, WEIGHT, block, "attn.v.weight", inner, TEXT_DIM);
+    ADD(l, WEIGHT, block, "attn.o.weight", TEXT_DIM, inner);
+    ADD(l, NORM, block, "norm2.weight", TEXT_DIM);
+    ADD(l, WEIGHT, block, "ffn.gate.0.weight", wide, TEXT_DIM);
+    ADD(l, WEIGHT, block, "ffn.fc1.weight", wide, TEXT_DIM);
+    ADD(l, WEIGHT, block, "ffn.fc2.weight", TEXT_DIM, wide);
+    ADD(l, SMALL, block, "pos_embedding.embedding.weight", 32, 4);
+}
+
+static void add_text(list *l)
+{
+    ADD(l, WEIGHT, "token_embedding", ".weight", DEMO_VOCABULARY, TEXT_DIM);
+    for (int layer = 0; layer < TEXT_LAYERS; layer++)
+        add_text_block(l, layer);
+    ADD(l, NORM, "norm", ".weight", TEXT_DIM);
 }
 
 /* ---- the VAE -------------------------------------------------------------------------------- */
@@ -342,6 +374,24 @@ static int write_index(const char *path, const list *shards)
     return write_text(path, text);
 }
 
+static int make_folder(const char *folder);
+
+/* The text encoder, and the tokenizer where the authors of Wan have theirs. */
+static int write_text_part(fil_ctx *ctx, const char *folder)
+{
+    static list text;
+    char        path[4096];
+    add_text(&text);
+    snprintf(path, sizeof path, "%s/models_t5_umt5-xxl-enc-bf16.safetensors", folder);
+    if (write_file(ctx, path, &text, 4) != FIL_OK) return -1;
+    snprintf(path, sizeof path, "%s/google", folder);
+    if (make_folder(path) != 0) return -1;
+    snprintf(path, sizeof path, "%s/google/umt5-xxl", folder);
+    if (make_folder(path) != 0) return -1;
+    snprintf(path, sizeof path, "%s/google/umt5-xxl/spiece.model", folder);
+    return demo_write_tokenizer(path);
+}
+
 static int write_all(fil_ctx *ctx, const char *folder)
 {
     static list shards[2];
@@ -362,7 +412,8 @@ static int write_all(fil_ctx *ctx, const char *folder)
     snprintf(path, sizeof path, "%s/diffusion_pytorch_model.safetensors.index.json", folder);
     if (write_index(path, shards) != 0) return -1;
     snprintf(path, sizeof path, "%s/config.json", folder);
-    return write_text(path, config);
+    if (write_text(path, config) != 0) return -1;
+    return write_text_part(ctx, folder);
 }
 
 /* 0 if there is a folder to write in, else -1 after saying why not. */

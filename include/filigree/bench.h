@@ -137,6 +137,88 @@ FIL_API void                     fil_bench_linear_desc_init(fil_bench_linear_des
 FIL_API FIL_MUSTCHECK fil_status fil_bench_linear(fil_ctx *ctx, const fil_bench_linear_desc *desc,
                                                   fil_bench_result *result);
 
+/* ---- models --------------------------------------------------------------------------------- */
+
+/* One pass through a model, or part of one, with random weights that are made in memory. The parts
+ * are those of the repetition with the median time; they add up to it. */
+typedef struct fil_bench_model_result {
+    int64_t     tokens;            /* of the sequence */
+    int32_t     layers;            /* that were run */
+    int32_t     threads;           /* of the context */
+    int32_t     repetitions;       /* that were made, after one that does not count */
+    double      density;           /* kept pairs over all pairs of self-attention */
+    double      seconds;           /* of one pass; median */
+    double      attention_seconds; /* self-attention, from q, k, v to its output */
+    double      cross_seconds;     /* attention to the prompt, alike */
+    double      linear_seconds;    /* every matrix product with weights */
+    double      rest_seconds;      /* everything else */
+    double      flops;             /* of one pass; attention: of the kept pairs alone */
+    double      tflops;            /* flops / seconds / 10^12 */
+    double      peak_tflops;       /* of a register-only loop, run in turn; median */
+    uint64_t    peak_bytes;        /* most host memory at once, the random weights included */
+    const char *attention_kernel;  /* static storage; "" if there is none */
+    const char *linear_kernel;     /* static storage */
+} fil_bench_model_result;
+
+/* The diffusion transformer: one forward pass, embedding of time and patches and the head included,
+ * with a prompt of full length whose keys are computed beforehand. */
+typedef struct fil_bench_dit_desc {
+    uint32_t       struct_size; /* set by fil_bench_dit_desc_init */
+    const char    *config;      /* "1.3b" (default), "14b", or the path of a config.json */
+    int32_t        f, h, w;     /* tokens: frames, height, width; 5, 16, 26 */
+    int32_t        layers;      /* 0: those of the configuration */
+    fil_dtype      dtype;       /* FIL_BF16: of linears and attention */
+    fil_bench_mask mask;        /* random or window; looked at where density is below 1 */
+    double         density;     /* of self-attention: above 0, up to 1 (default) */
+    int32_t        repetitions; /* up to 99; 0: what fits into two seconds, 3 at least */
+    uint64_t       seed;        /* 0 */
+} fil_bench_dit_desc;
+
+/* Fills *desc with the defaults named above. */
+FIL_API void fil_bench_dit_desc_init(fil_bench_dit_desc *desc);
+
+/* E_ARG: a number out of range; E_NOMEM: before any work is done; what a config.json gives:
+ * E_FORMAT, E_MISMATCH, E_UNSUP, E_IO; E_CANCELLED. */
+FIL_API FIL_MUSTCHECK fil_status fil_bench_dit(fil_ctx *ctx, const fil_bench_dit_desc *desc,
+                                               fil_bench_model_result *result);
+
+/* The autoencoder of Wan2.1 (its sizes): decoding a latent, the first frames included. tokens:
+ * places of the latent; layers: convolutions and products of the decoder; attention: that in its
+ * middle; linear_seconds: the convolutions. flops counts what the layers define; transforms and
+ * quarters take fewer products, so that tflops may exceed peak_tflops. */
+typedef struct fil_bench_vae_desc {
+    uint32_t  struct_size; /* set by fil_bench_vae_desc_init */
+    int32_t   t, h, w;     /* of the latent; 2, 16, 16 */
+    fil_dtype dtype;       /* FIL_F32; FIL_BF16 where there is a fast convolution for it */
+    int32_t   repetitions; /* as for dit */
+    uint64_t  seed;        /* 0 */
+} fil_bench_vae_desc;
+
+/* Fills *desc with the defaults named above. */
+FIL_API void fil_bench_vae_desc_init(fil_bench_vae_desc *desc);
+
+/* E_ARG: a number out of range; E_NOMEM: before any work is done; E_CANCELLED. */
+FIL_API FIL_MUSTCHECK fil_status fil_bench_vae(fil_ctx *ctx, const fil_bench_vae_desc *desc,
+                                               fil_bench_model_result *result);
+
+/* The text encoder: one prompt, in UMT5-XXL's sizes with a small vocabulary; weights are used where
+ * they lie. */
+typedef struct fil_bench_t5_desc {
+    uint32_t  struct_size; /* set by fil_bench_t5_desc_init */
+    int32_t   tokens;      /* of the prompt: 1 to 512 (default) */
+    int32_t   layers;      /* 24 */
+    fil_dtype dtype;       /* FIL_BF16 or FIL_F32: of the linears */
+    int32_t   repetitions; /* up to 99; 0: what fits into two seconds, 3 at least */
+    uint64_t  seed;        /* 0 */
+} fil_bench_t5_desc;
+
+/* Fills *desc with the defaults named above. */
+FIL_API void fil_bench_t5_desc_init(fil_bench_t5_desc *desc);
+
+/* E_ARG: a number out of range; E_NOMEM; E_CANCELLED. */
+FIL_API FIL_MUSTCHECK fil_status fil_bench_t5(fil_ctx *ctx, const fil_bench_t5_desc *desc,
+                                              fil_bench_model_result *result);
+
 /* ---- choice --------------------------------------------------------------------------------- */
 
 /* The usual problems of each family, and which kernel takes them. */

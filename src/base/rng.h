@@ -23,6 +23,11 @@ uint32_t fili_mt19937_u32(fili_mt19937 *rng);
  * n >= 16: below that torch draws differently; E_UNSUP. */
 FIL_MUSTCHECK fil_status fili_torch_randn(fil_ctx *ctx, uint64_t seed, float *out, int64_t n);
 
+/* The next n numbers of a generator that has been seeded and perhaps used before: another randn
+ * with the same generator. */
+FIL_MUSTCHECK fil_status fili_torch_randn_next(fil_ctx *ctx, fili_mt19937 *rng, float *out,
+                                               int64_t n);
+
 /* Four 32-bit words for a counter and a key. */
 void fili_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 

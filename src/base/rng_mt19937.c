@@ -65,18 +65,23 @@ static void normal_group(float *d)
 fil_status fili_torch_randn(fil_ctx *ctx, uint64_t seed, float *out, int64_t n)
 {
     fili_mt19937 rng;
+    fili_mt19937_seed(&rng, seed);
+    return fili_torch_randn_next(ctx, &rng, out, n);
+}
+
+fil_status fili_torch_randn_next(fil_ctx *ctx, fili_mt19937 *rng, float *out, int64_t n)
+{
     if (n < GROUP)
         return FIL_FAIL(ctx, FIL_E_UNSUP, "torch_randn: %lld numbers; expected at least %d",
                         (long long)n, GROUP);
-    fili_mt19937_seed(&rng, seed);
     for (int64_t i = 0; i < n; i++)
-        out[i] = uniform24(&rng);
+        out[i] = uniform24(rng);
     for (int64_t i = 0; i <= n - GROUP; i += GROUP)
         normal_group(out + i);
     if (n % GROUP == 0) return FIL_OK;
     float *tail = out + (n - GROUP); /* overlaps the last whole group, as in torch */
     for (int j = 0; j < GROUP; j++)
-        tail[j] = uniform24(&rng);
+        tail[j] = uniform24(rng);
     normal_group(tail);
     return FIL_OK;
 }

@@ -11,3 +11,21 @@ list(APPEND FIL_SOURCES
     io/safetensors_writer.c
     io/tensors.c
     io/zip.c)
+# Tokenizer, pictures and videos belong to the engine alone.
+list(APPEND FIL_ENGINE_SOURCES
+    io/png_image.c
+    io/spiece_check.c
+    io/text_clean.c
+    io/text_html.c
+    io/text_mojibake.c
+    io/text_nfc.c
+    io/text_tables_capitals.c
+    io/text_tables_entities.c
+    io/text_tables_mojibake.c
+    io/text_tables_nfc.c
+    io/tokenizer.c
+    io/tokenizer_files.c
+    io/video_file.c)
+if(NOT FIL_SENTENCEPIECE)
+    list(APPEND FIL_ENGINE_SOURCES io/sentencepiece_none.c)
+endif()

@@ -10,10 +10,12 @@
  * zeros. Without padding in time the caller gives the frames of the past himself.
  *   act       none or SiLU.
  *   residual  frames [H', W', C_out] of the output's type; `out` may be the residual itself.
- *   sums      f32 or better. Rows on bf16 dot products read denormals as zero.
+ *   sums      f32 or better. Rows on bf16 dot products read denormals as zero. A row that
+ *             transforms its input rounds relative to the largest of the 4x4 pixels around.
  *   hygiene   NaN or inf in an input element reaches the outputs whose window holds it; a library's
- *             row may spread it further inside the output frames whose time window holds its frame
- *             (channels are padded with zeros, and 0 * NaN is NaN), but to no other frame.
+ *             row or one that transforms may spread it further inside the output frames whose time
+ *             window holds its frame (channels are padded with zeros, and 0 * NaN is NaN), but to
+ *             no other frame.
  *   bits      the same for any number of threads.
  * Used through a plan (registry.h); weights [C_out, C_in, kt, kh, kw] are always packed.
  */

@@ -3,6 +3,7 @@
  *   FILK_NORM_MODULATED  out = (x - mean) / sqrt(var + eps) * (1 + a) + b    LayerNorm, modulation
  *   FILK_NORM_AFFINE     out = (x - mean) / sqrt(var + eps) * a + b          LayerNorm
  *   FILK_NORM_RMS        out = R(x / sqrt(mean(x^2) + eps) * a)              RMS norm, rotation
+ *                        or SiLU of that
  *
  * over rows of D elements; a and b [D] f32 hold for all rows; var is the mean of (x - mean)^2.
  * R turns pairs (2i, 2i+1) inside each head of D/heads elements by the row's angles:
@@ -31,6 +32,7 @@ typedef struct filk_norm_problem {
     int64_t        rows, dim;        /* dim >= 1 */
     fil_dtype      dtype, out_dtype; /* BF16 or F32 */
     int32_t        head_dim;         /* with R: even, divides dim; else 0 */
+    int32_t        silu;             /* RMS without R: y / (1 + exp(-y)) of the normed y */
 } filk_norm_problem;
 
 typedef struct filk_norm_args {

@@ -33,8 +33,14 @@ list(APPEND FIL_SOURCES
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     list(APPEND FIL_SOURCES
         kernel/cpu/attn_panels.c
+        kernel/cpu/attn_fwd_avx2.c
         kernel/cpu/attn_fwd_avx512bf16.c
+        kernel/cpu/conv3d_wino_avx2.c
+        kernel/cpu/conv3d_wino_avx512.c
+        kernel/cpu/linear_avx2.c
+        kernel/cpu/linear_finish.c
         kernel/cpu/mass_panels.c
+        kernel/cpu/mass_avx2.c
         kernel/cpu/mass_avx512bf16.c
         kernel/cpu/norm_avx2.c
         kernel/cpu/norm_avx512.c
@@ -49,11 +55,13 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     set(FIL_AVX512 ${FIL_AVX2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd)
     set(FIL_AVX512BF16 ${FIL_AVX512} -mavx512bf16)
     set_source_files_properties(
-        kernel/cpu/norm_avx2.c kernel/cpu/peak_avx2.c kernel/cpu/pooling_avx2.c
-        kernel/cpu/tile_avx2.c
+        kernel/cpu/attn_fwd_avx2.c kernel/cpu/conv3d_wino_avx2.c kernel/cpu/linear_avx2.c
+        kernel/cpu/mass_avx2.c kernel/cpu/norm_avx2.c kernel/cpu/peak_avx2.c
+        kernel/cpu/pooling_avx2.c kernel/cpu/tile_avx2.c
         PROPERTIES COMPILE_OPTIONS "${FIL_AVX2};$<$<CONFIG:Debug>:-O2>")
     set_source_files_properties(
-        kernel/cpu/norm_avx512.c kernel/cpu/peak_avx512.c kernel/cpu/tile_avx512.c
+        kernel/cpu/conv3d_wino_avx512.c kernel/cpu/norm_avx512.c kernel/cpu/peak_avx512.c
+        kernel/cpu/tile_avx512.c
         PROPERTIES COMPILE_OPTIONS "${FIL_AVX512};$<$<CONFIG:Debug>:-O2>")
     set_source_files_properties(
         kernel/cpu/attn_fwd_avx512bf16.c kernel/cpu/mass_avx512bf16.c

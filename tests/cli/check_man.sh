@@ -39,7 +39,7 @@ cp program.txt all.txt
 while read -r verb; do
     "$program" "$verb" --help >>all.txt
 done <verbs.txt
-sed -n 's/^  \(-., \|    \)\(--[a-z-]*\( [A-Z][A-Z]*\)\{0,1\}\)  .*/\1\2/p' all.txt |
+sed -n 's/^  \(-., \|    \)\(--[a-z0-9-]*\( [A-Z][A-Z,]*\)\{0,1\}\)  .*/\1\2/p' all.txt |
     sed 's/^ *//' >help.txt
 section OPTIONS | { grep '^\*\*-' || true; } | tr -d '*' >man.txt
 compare option

@@ -47,3 +47,11 @@ many() {
     }')
     st "$1" "$header" "$2"
 }
+
+# demo_model FOLDER: the checkpoint that make_demo writes, which lies beside the program in a build.
+demo_model() {
+    "$(dirname "$PROGRAM")/../models/make_demo" "$1" || {
+        echo "no make_demo beside $PROGRAM" >&2
+        exit 77
+    }
+}

@@ -323,6 +323,12 @@ int attn_takes(const filk_row *row, const attn_case *c)
     return row->refuse(&c->p) == NULL;
 }
 
+fil_dtype attn_dtype(const filk_row *row)
+{
+    const filk_attn_problem p = {.dtype = FIL_BF16, .head_dim = 64};
+    return row->refuse(&p) == NULL ? FIL_BF16 : FIL_F32;
+}
+
 static void protect_inputs(attn_case *c, int on)
 {
     check_buffer *all[] = {&c->q.buffer,      &c->k.buffer,   &c->v.buffer,   &c->tail_k.buffer,

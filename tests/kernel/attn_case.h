@@ -73,6 +73,8 @@ void attn_set_sinks(attn_case *c, const int32_t *tokens, int32_t n);
 fil_ctx *attn_ctx(int32_t n_threads);
 /* 1 if the row takes the problem. */
 int attn_takes(const filk_row *row, const attn_case *c);
+/* BF16 where the row takes it, else F32. */
+fil_dtype attn_dtype(const filk_row *row);
 
 /* Byte of the workspace before the run; 0xAA, 0xFF (NaN) or 0x7F (large) in every byte. */
 extern int attn_workspace_fill;

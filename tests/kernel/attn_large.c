@@ -19,7 +19,7 @@ static void check_many(const filk_row *row, int64_t n)
                     .heads    = 1,
                     .kv_heads = 1,
                     .head_dim = 64,
-                    .dtype    = FIL_BF16,
+                    .dtype    = attn_dtype(row),
                     .mask     = MASK_RANDOM,
                     .density  = 2,
                     .n_sinks  = 16};
@@ -154,7 +154,7 @@ static void elements_beyond_2_to_the_31_and_32(const filk_row *row)
                     .heads    = 4,
                     .kv_heads = 2,
                     .head_dim = 64,
-                    .dtype    = FIL_BF16,
+                    .dtype    = attn_dtype(row),
                     .ragged_q = 1,
                     .ragged_k = 1,
                     .density  = 50,

@@ -11,20 +11,26 @@
 #define NO_NUMBER ((double)NAN)
 #define ENDLESS   ((double)INFINITY)
 
-static const attn_shape shape = {.seed     = 21,
-                                 .nq       = 150,
-                                 .nk       = 300,
-                                 .heads    = 2,
-                                 .kv_heads = 1,
-                                 .head_dim = 64,
-                                 .dtype    = FIL_BF16,
-                                 .ragged_q = 1,
-                                 .ragged_k = 1,
-                                 .density  = 40,
-                                 .n_sinks  = 5,
-                                 .gap      = 9};
+static const attn_shape base = {.seed     = 21,
+                                .nq       = 150,
+                                .nk       = 300,
+                                .heads    = 2,
+                                .kv_heads = 1,
+                                .head_dim = 64,
+                                .ragged_q = 1,
+                                .ragged_k = 1,
+                                .density  = 40,
+                                .n_sinks  = 5,
+                                .gap      = 9};
 
 enum { DIRTY_TOKEN = 137, DIRTY_D = 17 };
+
+static attn_shape shape_for(const filk_row *row)
+{
+    attn_shape s = base;
+    s.dtype      = attn_dtype(row);
+    return s;
+}
 
 /* Which rows are touched by the change is decided by `is_hit`; all others keep every bit. */
 typedef int (*hit_fn)(const attn_case *c, int64_t i, int32_t h);
@@ -62,7 +68,7 @@ static void check_others_unchanged(const attn_case *c, const unsigned char *befo
 {
     size_t               bytes;
     unsigned char       *after = attn_result(c, &bytes);
-    const size_t         row   = (size_t)c->p.head_dim * 2;
+    const size_t         row   = (size_t)c->p.head_dim * (fil_dtype_bits(c->p.dtype) / 8);
     const size_t         n     = (size_t)(c->p.nq * c->p.heads);
     const unsigned char *lse   = before + n * row;
     for (size_t r = 0; r < n; r++) {
@@ -84,7 +90,7 @@ static void check_dirty(const filk_row *row, attn_tensor *(*of)(attn_case *c), i
 {
     for (uint64_t seed = 21; seed < 25; seed++) {
         attn_case  c;
-        attn_shape s = shape;
+        attn_shape s = shape_for(row);
         size_t     bytes;
         s.seed = seed;
         attn_make(&c, &s);
@@ -99,7 +105,7 @@ static void check_dirty(const filk_row *row, attn_tensor *(*of)(attn_case *c), i
         if (d >= 0)
             for (int32_t h = 0; h < of(&c)->heads; h++)
                 attn_set(&c, of(&c), DIRTY_TOKEN, h, d, value);
-        attn_check(row, &c, 0, attn_cosine(FIL_BF16), NULL);
+        attn_check(row, &c, 0, attn_cosine(c.p.dtype), NULL);
         check_others_unchanged(&c, before, is_hit);
         free(before);
         attn_free(&c);
@@ -163,9 +169,10 @@ static void nothing_in_an_unselected_block_has_influence(const filk_row *row)
 {
     static const double values[] = {(double)NAN, (double)INFINITY, -(double)INFINITY, 3e38};
     for (size_t x = 0; x < 4; x++) {
-        attn_case c;
-        size_t    bytes;
-        attn_make(&c, &shape);
+        attn_case        c;
+        size_t           bytes;
+        const attn_shape s = shape_for(row);
+        attn_make(&c, &s);
         const int32_t b = attn_block_of(c.p.k_offset, c.p.mk, DIRTY_TOKEN);
         for (int32_t h = 0; h < c.p.heads; h++)
             for (int32_t bq = 0; bq < c.p.mq; bq++)
@@ -187,14 +194,15 @@ static void nothing_in_an_unselected_block_has_influence(const filk_row *row)
 /* Fills what lies between the rows of a tensor. */
 static void fill_gaps(const attn_case *c, attn_tensor *t, int byte)
 {
-    const size_t   row  = (size_t)c->p.head_dim * 2;
-    unsigned char *keep = malloc(t->buffer.bytes);
+    const size_t   element = fil_dtype_bits(c->p.dtype) / 8;
+    const size_t   row     = (size_t)c->p.head_dim * element;
+    unsigned char *keep    = malloc(t->buffer.bytes);
     assert_non_null(keep);
     memcpy(keep, t->buffer.data, t->buffer.bytes);
     memset(t->buffer.data, byte, t->buffer.bytes);
     for (int64_t i = 0; i < t->n; i++)
         for (int32_t h = 0; h < t->heads; h++) {
-            const size_t at = (size_t)(i * t->stride_n + h * t->stride_h) * 2;
+            const size_t at = (size_t)(i * t->stride_n + h * t->stride_h) * element;
             memcpy(t->buffer.data + at, keep + at, row);
         }
     free(keep);
@@ -205,7 +213,7 @@ static void gaps_and_workspace_have_no_influence(const filk_row *row)
     static const int bytes_of[] = {0x00, 0xFF, 0x7F, 0xAA, 0x80};
     size_t           bytes;
     attn_case        c;
-    attn_shape       s = shape;
+    attn_shape       s = shape_for(row);
     s.tail             = 1;
     attn_make(&c, &s);
     attn_run(row, &c, 2);
@@ -243,7 +251,7 @@ static void check_all_empty(const filk_row *row, attn_case *c)
 static void an_empty_row_is_zero_with_lse_minus_inf(const filk_row *row)
 {
     attn_case  c;
-    attn_shape s = shape;
+    attn_shape s = shape_for(row);
     s.n_sinks    = 0;
     s.mask       = MASK_NONE;
     attn_make(&c, &s);
@@ -258,7 +266,7 @@ static void an_empty_row_is_zero_with_lse_minus_inf(const filk_row *row)
 static void an_empty_row_with_a_tail_of_count_0_is_empty(const filk_row *row)
 {
     attn_case  c;
-    attn_shape s = shape;
+    attn_shape s = shape_for(row);
     s.n_sinks    = 0;
     s.mask       = MASK_NONE;
     s.tail       = 1;
@@ -275,7 +283,7 @@ static void an_empty_row_with_a_tail_of_count_0_is_empty(const filk_row *row)
 static void a_row_of_logits_minus_inf_is_empty(const filk_row *row)
 {
     attn_case  c;
-    attn_shape s = shape;
+    attn_shape s = shape_for(row);
     s.n_sinks    = 0;
     attn_make(&c, &s);
     for (int64_t i = 0; i < c.p.nq; i++)
@@ -287,7 +295,7 @@ static void a_row_of_logits_minus_inf_is_empty(const filk_row *row)
     check_all_empty(row, &c);
     /* One key that counts, in the last block. */
     attn_set(&c, &c.k, c.p.nk - 1, 0, 0, 1.0);
-    attn_check(row, &c, 0, attn_cosine(FIL_BF16), NULL);
+    attn_check(row, &c, 0, attn_cosine(c.p.dtype), NULL);
     attn_free(&c);
 }
 
@@ -295,7 +303,7 @@ static void a_row_of_logits_minus_inf_is_empty(const filk_row *row)
 static void an_infinite_query_whose_logits_are_minus_inf_is_empty(const filk_row *row)
 {
     attn_case  c;
-    attn_shape s = shape;
+    attn_shape s = shape_for(row);
     attn_make(&c, &s);
     for (int64_t i = 0; i < c.p.nk; i++)
         for (int32_t d = 0; d < c.p.head_dim; d++)

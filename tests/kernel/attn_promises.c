@@ -9,19 +9,25 @@
 #include "base/ctx.h"
 #include "kernel/attn_tests.h"
 
-static const attn_shape shape = {.seed        = 41,
-                                 .nq          = 333,
-                                 .nk          = 400,
-                                 .heads       = 6,
-                                 .kv_heads    = 3,
-                                 .head_dim    = 64,
-                                 .ragged_q    = 1,
-                                 .ragged_k    = 1,
-                                 .density     = 35,
-                                 .dtype       = FIL_BF16,
-                                 .tail        = 1,
-                                 .tail_factor = 1,
-                                 .n_sinks     = 11};
+static const attn_shape base = {.seed        = 41,
+                                .nq          = 333,
+                                .nk          = 400,
+                                .heads       = 6,
+                                .kv_heads    = 3,
+                                .head_dim    = 64,
+                                .ragged_q    = 1,
+                                .ragged_k    = 1,
+                                .density     = 35,
+                                .tail        = 1,
+                                .tail_factor = 1,
+                                .n_sinks     = 11};
+
+static attn_shape shape_for(const filk_row *row)
+{
+    attn_shape s = base;
+    s.dtype      = attn_dtype(row);
+    return s;
+}
 
 /* ---- allocations of the C library ----------------------------------------------------------- */
 
@@ -50,7 +56,7 @@ static void a_run_calls_no_malloc(const filk_row *row)
     if (fili_isa_is_device(row->isa)) check_skip(); /* the driver's memory is not ours to count */
 #if COUNTS_MALLOC
     attn_case  c;
-    attn_shape s = shape;
+    attn_shape s = shape_for(row);
     s.ragged_q   = 1;
     s.nq         = 2000; /* enough tasks that glibc's qsort would want memory */
     s.nk         = row->isa == FILI_ISA_REF ? 20 : 400;
@@ -98,7 +104,7 @@ static void check_bits(const filk_row *row, const attn_shape *s, int repetitions
 
 static void the_same_bits_for_1_2_3_7_threads_and_20_repetitions(const filk_row *row)
 {
-    attn_shape s = shape;
+    attn_shape s = shape_for(row);
     if (row->isa == FILI_ISA_REF) s.nq = 60;
     if (row->isa == FILI_ISA_REF) s.nk = 150;
     check_bits(row, &s, check_is_sanitized() ? 3 : 20);
@@ -110,7 +116,7 @@ static void a_head_alone_has_the_bits_it_has_among_others(const filk_row *row)
     attn_case  c;
     size_t     bytes;
     size_t     one;
-    attn_shape s   = shape;
+    attn_shape s   = shape_for(row);
     s.nq           = 100;
     s.kv_heads     = s.heads;
     s.mask         = MASK_RANDOM;
@@ -120,12 +126,13 @@ static void a_head_alone_has_the_bits_it_has_among_others(const filk_row *row)
     attn_make(&c, &s);
     attn_run(row, &c, 2);
     unsigned char *all  = attn_result(&c, &bytes);
-    const size_t   el   = (size_t)s.head_dim * 2;
+    const size_t   size = fil_dtype_bits(s.dtype) / 8;
+    const size_t   el   = (size_t)s.head_dim * size;
     attn_case      solo = c; /* shows head 4 of the same memory */
     solo.p.heads = solo.p.kv_heads = 1;
-    solo.a.q.data                  = c.q.data + 4 * c.q.stride_h * 2;
-    solo.a.k.data                  = c.k.data + 4 * c.k.stride_h * 2;
-    solo.a.v.data                  = c.v.data + 4 * c.v.stride_h * 2;
+    solo.a.q.data                  = c.q.data + 4 * c.q.stride_h * (int64_t)size;
+    solo.a.k.data                  = c.k.data + 4 * c.k.stride_h * (int64_t)size;
+    solo.a.v.data                  = c.v.data + 4 * c.v.stride_h * (int64_t)size;
     solo.a.mask                    = c.a.mask + 4 * c.a.mask_stride_h;
     attn_shape t                   = s;
     t.heads = t.kv_heads = 1;
@@ -152,7 +159,7 @@ static void a_head_alone_has_the_bits_it_has_among_others(const filk_row *row)
 static void the_workspace_suffices_for_every_thread_count_and_grows_with_it(const filk_row *row)
 {
     attn_case  c;
-    attn_shape s  = shape;
+    attn_shape s  = shape_for(row);
     size_t     at = 0;
     s.nq          = 40;
     s.nk          = 70;
@@ -177,7 +184,7 @@ static int cancel_now(void *user)
 static void a_run_after_a_cancelled_one_is_whole(const filk_row *row)
 {
     attn_case   c;
-    attn_shape  s = shape;
+    attn_shape  s = shape_for(row);
     fil_options opt;
     fil_ctx    *ctx = NULL;
     s.nq            = 70;
@@ -193,7 +200,7 @@ static void a_run_after_a_cancelled_one_is_whole(const filk_row *row)
     if (status != FIL_OK &&
         status != FIL_E_CANCELLED) /* a row may have no unit of work to stop at */
         check_fail("a cancelled run gave %s", fil_status_name(status));
-    attn_check(row, &c, 0, attn_cosine(FIL_BF16), NULL);
+    attn_check(row, &c, 0, attn_cosine(c.p.dtype), NULL);
     check_buffer_free(&workspace);
     fil_ctx_close(&ctx);
     attn_free(&c);

@@ -49,6 +49,24 @@ static filk_conv3d_axis random_axis(check_rng *rng, int32_t max_size, int32_t ma
     return a;
 }
 
+/* Turns a problem that the row refuses into one for rows of 3x3 kernels and whole vectors. */
+static void make_fit(conv_case *c, const filk_row *row)
+{
+    filk_conv3d_problem *p = &c->p;
+    if (row->refuse(p) == NULL) return;
+    for (int i = 0; i < 2; i++) {
+        filk_conv3d_axis *a = i == 0 ? &p->h : &p->w;
+        *a = (filk_conv3d_axis){.size   = draw(&c->rng, 3, 15),
+                                .kernel = 3,
+                                .stride = 1,
+                                .before = draw(&c->rng, 0, 2),
+                                .after  = draw(&c->rng, 0, 2)};
+    }
+    p->c_in = 16 * draw(&c->rng, 1, 4);
+    if (p->c_out < 16) p->c_out += 16;
+    if (row->refuse(p) != NULL) p->dtype = p->dtype == FIL_BF16 ? FIL_F32 : FIL_BF16;
+}
+
 static void random_problem(conv_case *c, const filk_row *row)
 {
     static const int32_t channels[] = {1, 3, 4, 16, 17, 32, 33, 48, 96};
@@ -64,6 +82,7 @@ static void random_problem(conv_case *c, const filk_row *row)
     p->bias_dtype = check_chance(&c->rng, 50) ? FIL_BF16 : FIL_F32;
     if (check_chance(&c->rng, 20)) p->bias_dtype = FIL_DTYPE_NONE;
     p->silu = check_chance(&c->rng, 40);
+    make_fit(c, row);
 }
 
 static void fill_args(conv_case *c)

@@ -176,9 +176,16 @@ static int is_ref(const filk_row *row)
     return row->isa == FILI_ISA_REF;
 }
 
+/* BF16 where the row takes it, else F32. */
+static fil_dtype dtype_of(const filk_row *row)
+{
+    const filk_mass_problem p = {.dtype = FIL_BF16, .head_dim = 64};
+    return row->refuse(&p) == NULL ? FIL_BF16 : FIL_F32;
+}
+
 static fil_dtype dtype_for(const filk_row *row, check_rng *rng)
 {
-    return is_ref(row) && check_chance(rng, 50) ? FIL_F32 : FIL_BF16;
+    return is_ref(row) && check_chance(rng, 50) ? FIL_F32 : dtype_of(row);
 }
 
 static shape random_shape(const filk_row *row, check_rng *rng)
@@ -193,8 +200,10 @@ static shape random_shape(const filk_row *row, check_rng *rng)
                    .dtype = dtype_for(row, rng)};
 }
 
-static const shape small = {
-    .nq = 70, .nk = 300, .heads = 2, .group = 1, .D = 64, .dtype = FIL_BF16};
+static shape small_for(const filk_row *row)
+{
+    return (shape){.nq = 70, .nk = 300, .heads = 2, .group = 1, .D = 64, .dtype = dtype_of(row)};
+}
 
 /* ---- random problems ------------------------------------------------------------------------ */
 
@@ -235,7 +244,7 @@ static void lse_may_be_replaced_in_place(const filk_row *row)
 {
     check_rng rng = {.seed = check_opt.seed, .stream = 2};
     mass_case c;
-    make_case(&c, &rng, small);
+    make_case(&c, &rng, small_for(row));
     fill_normal(&c, &rng, 1.0);
     c.a.lse_in = floats(&c.lse_in);
     memset(c.lse_in.data, 0, c.lse_in.bytes);
@@ -255,7 +264,7 @@ static void rows_of_mass_sum_to_the_tokens_of_their_block(const filk_row *row)
     check_rng    rng    = {.seed = check_opt.seed, .stream = 3};
     check_report report = {.what = "sum of masses"};
     mass_case    c;
-    shape        s = small;
+    shape        s = small_for(row);
     s.nk           = is_ref(row) ? 300 : 5000;
     make_case(&c, &rng, s);
     fill_normal(&c, &rng, 3.0);
@@ -302,7 +311,7 @@ static void sizes_around_the_tile_agree(const filk_row *row)
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         check_rng rng = {.seed = check_opt.seed + i, .stream = 5};
         mass_case c;
-        shape     s = {.heads = 1, .group = 1, .D = i % 2 == 0 ? 64 : 128, .dtype = FIL_BF16};
+        shape     s = {.heads = 1, .group = 1, .D = i % 2 == 0 ? 64 : 128, .dtype = dtype_of(row)};
         s.nk        = sizes[i];
         s.nq        = sizes[i] > 200 ? 33 : sizes[i];
         make_case(&c, &rng, s);
@@ -317,7 +326,7 @@ static void known_scores(const filk_row *row, double (*score)(int64_t j, check_r
 {
     check_rng rng = {.seed = check_opt.seed, .stream = 6};
     mass_case c;
-    make_case(&c, &rng, small);
+    make_case(&c, &rng, small_for(row));
     fill_zero(&c);
     for (int64_t j = 0; j < c.p.nk; j++)
         set_score(&c, j, score(j, &rng));
@@ -414,7 +423,7 @@ static void products_that_cancel_agree(const filk_row *row)
 {
     check_rng rng = {.seed = check_opt.seed, .stream = 7};
     mass_case c;
-    make_case(&c, &rng, small);
+    make_case(&c, &rng, small_for(row));
     fill_normal(&c, &rng, 4.0);
     for (int64_t j = 0; j < c.p.nk; j++) /* k_d = -k_(d+1), nearly */
         for (int32_t h = 0; h < c.p.kv_heads; h++)
@@ -438,7 +447,7 @@ static void a_bad_query_reaches_its_block_alone(const filk_row *row)
     for (size_t i = 0; i < 3; i++) {
         check_rng rng = {.seed = check_opt.seed, .stream = 8};
         mass_case c;
-        make_case(&c, &rng, small);
+        make_case(&c, &rng, small_for(row));
         fill_normal(&c, &rng, 1.0);
         row_tensor_set(&c.q, 33, 1, 5, bad[i]);
         run_and_verify(row, &c); /* the oracle is NaN where it should be, and nowhere else */
@@ -450,7 +459,7 @@ static void a_bad_key_reaches_every_row_of_its_head(const filk_row *row)
     for (int given = 0; given < 2; given++) {
         check_rng rng = {.seed = check_opt.seed, .stream = 9};
         mass_case c;
-        make_case(&c, &rng, small);
+        make_case(&c, &rng, small_for(row));
         fill_normal(&c, &rng, 1.0);
         row_tensor_set(&c.k, 140, 1, 5, (double)NAN);
         memset(c.lse_in.data, 0, c.lse_in.bytes);
@@ -469,7 +478,7 @@ static void a_row_without_a_score_counts_for_nothing(const filk_row *row)
 {
     check_rng rng = {.seed = check_opt.seed, .stream = 10};
     mass_case c;
-    make_case(&c, &rng, small);
+    make_case(&c, &rng, small_for(row));
     fill_zero(&c);
     for (int64_t j = 0; j < c.p.nk; j++)
         set_score(&c, j, -(double)INFINITY);
@@ -496,12 +505,12 @@ static void workspace_grows_with_the_keys_not_with_their_square(const filk_row *
                                       .heads    = 40,
                                       .kv_heads = 40,
                                       .head_dim = 128,
-                                      .dtype    = FIL_BF16,
+                                      .dtype    = dtype_of(row),
                                       .mq       = m,
                                       .mk       = m,
                                       .q_offset = offset,
                                       .k_offset = offset};
-    const size_t            packed = (size_t)n * 128 * 2;
+    const size_t            packed = (size_t)n * 128 * (fil_dtype_bits(p.dtype) / 8);
     const size_t            sums   = (size_t)threads * (size_t)n / 16 * 64 * sizeof(float);
     assert_true(row->workspace(&p, threads) <= (packed + sums) / 50 * 51 + (size_t)threads * 32768);
     free(offset);
@@ -587,7 +596,7 @@ static void one_fixture(const filk_row *row, fil_file *file, const char *order_n
                            .heads = heads,
                            .group = 1,
                            .D     = (int32_t)q.shape[2],
-                           .dtype = FIL_BF16};
+                           .dtype = dtype_of(row)};
     make_case(&c, &rng, s);
     if (strcmp(order_name, "raster") != 0) {
         snprintf(name, sizeof name, "order_%s", order_name);

@@ -47,6 +47,8 @@ static void random_problem(norm_case *c, const filk_row *row)
         p->head_dim = heads[check_between(&c->rng, 0, 2)];
         if (row->isa == FILI_ISA_REF && check_chance(&c->rng, 50)) p->head_dim = 6;
         p->dim = p->head_dim * check_between(&c->rng, 1, 14);
+    } else if (p->kind == FILK_NORM_RMS) {
+        p->silu = check_chance(&c->rng, 50);
     }
 }
 

@@ -8,3 +8,11 @@ set(demo ${CMAKE_CURRENT_BINARY_DIR}/demo)
 add_test(NAME make_demo COMMAND make_demo ${demo})
 set_tests_properties(make_demo PROPERTIES FIXTURES_SETUP demo)
 set_tests_properties(test_file_api PROPERTIES FIXTURES_REQUIRED demo ENVIRONMENT FIL_DEMO=${demo})
+
+# libpng, libav and sentencepiece are not instrumented: what they write would look unwritten.
+if(NOT FIL_SANITIZE MATCHES "memory")
+    fil_add_test(test_generate)
+    set_tests_properties(test_generate PROPERTIES
+        FIXTURES_REQUIRED demo ENVIRONMENT FIL_DEMO=${demo})
+    fil_add_test(test_parity)
+endif()

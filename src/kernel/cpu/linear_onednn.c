@@ -14,9 +14,8 @@
 #include "base/checked.h"
 #include "base/mem.h"
 #include "base/pool.h"
+#include "kernel/cpu/linear_finish.h"
 #include "kernel/cpu/onednn.h"
-#include "kernel/cpu/tile.h"
-#include "tensor/convert.h"
 
 enum {
     LONG_M     = 256, /* packed weights */
@@ -27,9 +26,10 @@ enum {
     SHORT_K    = 2048,
     IN_PLACE_M = 512,
     IN_PLACE_N = 256,
-    MAX_TILE_N = WHOLE_N,
     LINE       = 64
 };
+
+_Static_assert(WHOLE_N <= FILK_LINEAR_WIDE, "the bias of a tile fits");
 
 typedef struct linear_plan {
     filk_linear_problem p;
@@ -241,39 +241,6 @@ static const void *dense_rows(const linear_plan *l, const void *x, int64_t first
     return copy;
 }
 
-static const float *bias_of(const linear_plan *l, const void *bias, int64_t first, int64_t n,
-                            float widened[MAX_TILE_N])
-{
-    if (l->p.bias_dtype == FIL_DTYPE_NONE) return NULL;
-    if (l->p.bias_dtype == FIL_F32) return (const float *)bias + first;
-    fili_convert_row(fili_convert_select(FILI_ISA_REF), FIL_F32, widened, FIL_BF16,
-                     (const uint16_t *)bias + first, (size_t)n);
-    return widened;
-}
-
-static void finish_tile(const linear_plan *l, const filk_linear_args *a, const float *acc,
-                        fili_range m, fili_range n)
-{
-    float         widened[MAX_TILE_N];
-    const int64_t columns  = n.end - n.begin;
-    const int64_t out_size = l->p.out_dtype == FIL_BF16 ? 2 : 4;
-    char         *out      = (char *)a->out + (m.begin * a->out_stride + n.begin) * out_size;
-    filk_tile     t        = {.acc             = acc,
-                              .acc_stride      = columns,
-                              .rows            = m.end - m.begin,
-                              .cols            = columns,
-                              .act             = l->p.act,
-                              .bias            = bias_of(l, a->bias, n.begin, columns, widened),
-                              .residual_dtype  = FIL_F32,
-                              .residual_stride = a->residual_stride,
-                              .out             = out,
-                              .out_dtype       = l->p.out_dtype,
-                              .out_stride      = a->out_stride};
-    if (a->gate != NULL) t.gate = a->gate + n.begin;
-    if (a->residual != NULL) t.residual = a->residual + m.begin * a->residual_stride + n.begin;
-    l->tile(&t);
-}
-
 /* Tiles of the same columns follow each other, so that their weights stay in the cache. */
 static fil_status tile_task(void *arg, int64_t task, int32_t worker)
 {
@@ -293,7 +260,8 @@ static fil_status tile_task(void *arg, int64_t task, int32_t worker)
     const fil_status status =
         filk_dnn_execute(&l->dnn, &l->product[rest_m][rest_n], worker, data, acc + l->acc_bytes);
     if (status != FIL_OK) return status;
-    finish_tile(l, s->a, (const float *)(const void *)acc, m, n);
+    filk_linear_finish(&l->p, s->a, l->tile, (const float *)(const void *)acc, n.end - n.begin, m,
+                       n);
     return FIL_OK;
 }
 
@@ -305,23 +273,14 @@ static fil_status run(fil_ctx *ctx, const void *plan, const void *args, void *wo
 
 /* ---- rows ----------------------------------------------------------------------------------- */
 
-static const char *refuse_other_than(const filk_linear_problem *p, fil_dtype dtype)
-{
-    if (p->dtype != dtype) return dtype == FIL_BF16 ? "takes bf16 only" : "takes f32 only";
-    if (p->out_dtype != FIL_BF16 && p->out_dtype != FIL_F32) return "writes bf16 and f32 only";
-    if (p->bias_dtype != FIL_DTYPE_NONE && p->bias_dtype != FIL_BF16 && p->bias_dtype != FIL_F32)
-        return "takes a bias in bf16 or f32 only";
-    return p->k > INT32_MAX ? "takes rows below 2^31 elements" : NULL;
-}
-
 const char *filk_linear_bf16_tile__onednn_refuse(const void *problem)
 {
-    return refuse_other_than(problem, FIL_BF16);
+    return filk_linear_refuse_other(problem, FIL_BF16);
 }
 
 const char *filk_linear_f32_tile__onednn_refuse(const void *problem)
 {
-    return refuse_other_than(problem, FIL_F32);
+    return filk_linear_refuse_other(problem, FIL_F32);
 }
 
 const filk_plan_ops filk_linear_bf16_tile__onednn_plan = {.create       = create,

@@ -32,8 +32,9 @@ typedef struct scratch {
     group_sums groups[]; /* [n_panels / FILK_GROUP], then float [n_panels]: sums over the rows */
 } scratch;
 
-static size_t scratch_bytes(int32_t n_panels)
+static size_t scratch_bytes(int32_t n_panels, int32_t n_runs)
 {
+    (void)n_runs;
     const size_t panels = (size_t)n_panels;
     return sizeof(scratch) + panels / FILK_GROUP * sizeof(group_sums) + panels * sizeof(float);
 }

@@ -33,7 +33,7 @@ static layout plan(const filk_mass_problem *p, const filk_mass_kernel *kernel, i
     l.slots  = filk_round_heads((int64_t)p->mq * (p->heads / p->kv_heads), p->kv_heads, n_threads);
     l.panel_bytes   = kernel->panel_bytes(p->head_dim);
     l.slot_bytes    = filk_padded((size_t)l.n_panels * l.panel_bytes);
-    l.scratch_bytes = filk_padded(kernel->scratch_bytes(l.n_panels));
+    l.scratch_bytes = filk_padded(kernel->scratch_bytes(l.n_panels, p->mk));
     l.total = filk_padded(sizeof(int32_t) * ((size_t)p->mk + 1)) + filk_padded((size_t)l.n_panels) +
               (size_t)l.slots * l.slot_bytes + (size_t)n_threads * l.scratch_bytes;
     return l;

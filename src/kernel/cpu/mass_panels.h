@@ -28,7 +28,7 @@ typedef struct filk_mass_block {
 /* What one row brings. */
 typedef struct filk_mass_kernel {
     size_t (*panel_bytes)(int32_t head_dim);
-    size_t (*scratch_bytes)(int32_t n_panels);
+    size_t (*scratch_bytes)(int32_t n_panels, int32_t n_runs);
     /* Packs 16 keys; a NULL row pointer stands for zeros. */
     void (*pack)(const void *const k[FILK_PANEL], int32_t head_dim, void *panel);
     void (*block)(const filk_mass_block *block);

@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "base/pool.h"
+#include "kernel/cpu/activation.h"
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b)  JOIN_(a, b)
@@ -89,15 +90,16 @@ INLINE void layer_norm(const filk_norm_problem *p, const filk_norm_args *a, cons
 }
 
 INLINE void rms_norm(const filk_norm_problem *p, const filk_norm_args *a, const norm_row *r,
-                     int bf16, int bf16_out)
+                     int bf16, int bf16_out, int silu)
 {
     const float square  = sum_of(r->x, bf16, p->dim, 1, 0.0f) / (float)p->dim;
     const vf    inverse = vf_set1(1.0f / sqrtf(square + a->eps));
     for (int64_t i = 0; i < p->dim; i += VF_LANES) {
         const int64_t left  = p->dim - i;
         const int64_t lanes = left < VF_LANES ? left : VF_LANES;
-        put(r->out, bf16_out, i, lanes,
-            get(r->x, bf16, i, lanes) * inverse * get(a->a, 0, i, lanes));
+        vf            v     = get(r->x, bf16, i, lanes) * inverse * get(a->a, 0, i, lanes);
+        if (silu) v = activated(v, FILK_ACT_SILU);
+        put(r->out, bf16_out, i, lanes, v);
     }
 }
 
@@ -122,8 +124,10 @@ INLINE void norm_of(const filk_norm_problem *p, const filk_norm_args *a, const n
         layer_norm(p, a, r, bf16, bf16_out, p->kind == FILK_NORM_MODULATED);
     else if (r->cos != NULL)
         rms_norm_rope(p, a, r, bf16, bf16_out);
+    else if (p->silu)
+        rms_norm(p, a, r, bf16, bf16_out, 1);
     else
-        rms_norm(p, a, r, bf16, bf16_out);
+        rms_norm(p, a, r, bf16, bf16_out, 0);
 }
 
 typedef struct run_state {

@@ -70,6 +70,10 @@ void filk_norm_oracle_row(const filk_norm_problem *problem, const filk_norm_args
         cond[d]             = (fabs(out[d]) + m.mean_abs) * m.inverse * fabs(factor) + fabs(shift);
         if (p->kind == FILK_NORM_MODULATED) cond[d] += fabs(unit);
         out[d] = unit * factor + shift;
+        if (p->silu) { /* its slope is below 1.1 */
+            cond[d] *= 1.1;
+            out[d] /= 1.0 + exp(-out[d]);
+        }
     }
     if (args->cos != NULL) rotate(p, args, i, out, cond);
 }

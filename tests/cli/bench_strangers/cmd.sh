@@ -10,3 +10,7 @@ filigree bench linear --sinks 1; test $? = 2 || exit 1
 filigree bench attention --m 5; test $? = 2 || exit 1
 filigree bench mass --k 5; test $? = 2 || exit 1
 filigree bench attention --epilogue gelu; test $? = 2 || exit 1
+filigree bench dit --heads 2; test $? = 2 || exit 1
+filigree bench dit --kernel x; test $? = 2 || exit 1
+filigree bench linear --grid 1,2,3; test $? = 2 || exit 1
+filigree bench mass --layers 2; test $? = 2 || exit 1

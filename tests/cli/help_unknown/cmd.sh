@@ -1,2 +1,2 @@
 # help of an unknown verb is wrong usage.
-filigree help encode
+filigree help transmogrify

@@ -1,0 +1,266 @@
+/* bench/bench_attention.c: attention in forms that `filigree bench` does not have: f32, ragged
+ * cubes, tail and sinks against the same mask without.
+ *
+ * One JSON object a line, one thread, head dim 128, the kernel that is chosen. Each form runs in
+ * turn with its base and with the peak loop of the kernel's instruction set; medians.
+ * of_peak: multiplications and additions of the pairs that count, sinks and pooled keys included.
+ * of_base: its rate on them over that of the base; time_of_base: its time.
+ * Usage: bench_attention [repetitions]
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "kernel/attention.h"
+#include "kernel/cpu/peak.h"
+#include "sparse/blocks.h"
+#include "tensor/convert.h"
+
+enum { HEADS = 2, D = 128, MAX_REPETITIONS = 51, SINKS = 16 };
+
+typedef struct form {
+    const char *name, *base; /* base: whole blocks, the same density, neither tail nor sinks */
+    int64_t     n;
+    const char *cubes; /* order on a 5x30x52 grid; NULL: blocks of 64 */
+    double      density;
+    int         tail, sinks;
+} form;
+
+typedef struct problem {
+    filk_attn_problem p;
+    filk_attn_args    a;
+    const filk_row   *row;
+    void             *memory[16];
+    int               n_memory;
+    double            flops;
+    double            seconds[MAX_REPETITIONS];
+    double            share[MAX_REPETITIONS]; /* of peak */
+} problem;
+
+static void must(const fil_ctx *ctx, fil_status status)
+{
+    if (status == FIL_OK) return;
+    fprintf(stderr, "bench_attention: %s\n", fil_ctx_error(ctx)->message);
+    exit(1);
+}
+
+static void *need(problem *b, size_t bytes)
+{
+    void *p = aligned_alloc(64, (bytes + 127) / 64 * 64);
+    if (p == NULL) exit(1);
+    memset(p, 0, bytes);
+    b->memory[b->n_memory++] = p;
+    return p;
+}
+
+static filk_attn_view normal(problem *b, int64_t n, uint64_t stream)
+{
+    const int64_t total = n * HEADS * D;
+    const size_t  size  = fil_dtype_bits(b->p.dtype) / 8;
+    char         *data  = need(b, (size_t)total * size);
+    float         chunk[4096];
+    for (int64_t i = 0; i < total; i += 4096) {
+        const int64_t left = total - i < 4096 ? total - i : 4096;
+        fili_philox_normal(1, stream, (uint64_t)i, chunk, left);
+        fili_convert_row(fili_convert_select(FILI_ISA_REF), b->p.dtype, data + (size_t)i * size,
+                         FIL_F32, chunk, (size_t)left);
+    }
+    return (filk_attn_view){.data = data, .stride_n = HEADS * D, .stride_h = D};
+}
+
+/* ---- making a problem ----------------------------------------------------------------------- */
+
+static void make_blocks(fil_ctx *ctx, problem *b, const form *f)
+{
+    const int32_t *from  = NULL;
+    fili_order     order = {.n = 0};
+    fili_blocks    cubes = {.m = 0};
+    int32_t        m     = (int32_t)((f->n + FILK_BLOCK - 1) / FILK_BLOCK);
+    if (f->cubes != NULL) {
+        fili_order_spec spec;
+        must(ctx, fili_order_parse(ctx, f->cubes, &spec));
+        must(ctx, fili_order_init(&order, ctx, (fili_grid){5, 30, 52}, &spec));
+        must(ctx, fili_blocks_from_order(&cubes, &order));
+        m    = cubes.m;
+        from = cubes.offset;
+    }
+    int32_t *offset = need(b, sizeof(int32_t) * (size_t)(m + 1));
+    for (int32_t i = 0; i <= m; i++)
+        offset[i] = from != NULL ? from[i] : i * 64ll < f->n ? i * 64 : (int32_t)f->n;
+    b->p.mq = b->p.mk = m;
+    b->p.q_offset = b->p.k_offset = offset;
+    if (f->cubes != NULL) {
+        fili_blocks_fini(&cubes);
+        fili_order_fini(&order);
+    }
+}
+
+/* The same number of blocks in every row, at random. */
+static void make_mask(problem *b, double density)
+{
+    const int32_t m     = b->p.mk;
+    const int32_t words = (m + 31) / 32;
+    const int32_t keep  = (int32_t)(density * m + 0.5);
+    uint64_t      seed  = 7;
+    if (density >= 1.0) return;
+    uint32_t *mask = need(b, sizeof(uint32_t) * (size_t)words * (size_t)m * HEADS);
+    for (int32_t r = 0; r < m * HEADS; r++)
+        for (int32_t left = keep; left > 0;) {
+            seed              = seed * 6364136223846793005u + 1442695040888963407u;
+            const int32_t  at = (int32_t)((seed >> 33) % (uint64_t)m);
+            uint32_t      *w  = &mask[(int64_t)r * words + at / 32];
+            const uint32_t it = 1u << (at % 32);
+            left -= (*w & it) == 0;
+            *w |= it;
+        }
+    b->a.mask          = mask;
+    b->a.mask_stride_h = (int64_t)words * m;
+}
+
+static double pairs_of(const problem *b)
+{
+    double        pairs = 0.0;
+    const int32_t words = (b->p.mk + 31) / 32;
+    for (int32_t h = 0; h < HEADS; h++)
+        for (int32_t i = 0; i < b->p.mq; i++) {
+            const double rows = b->p.q_offset[i + 1] - b->p.q_offset[i];
+            for (int32_t j = 0; j < b->p.mk; j++) {
+                const uint32_t *row =
+                    b->a.mask != NULL ? b->a.mask + h * b->a.mask_stride_h + i * words : NULL;
+                const int kept = row == NULL || (row[j / 32] >> (j % 32) & 1u) != 0;
+                if (kept) pairs += rows * (b->p.k_offset[j + 1] - b->p.k_offset[j]);
+                if (!kept && b->p.has_tail) pairs += rows;
+            }
+            pairs += rows * b->a.n_sinks;
+        }
+    return pairs;
+}
+
+static void make_problem(fil_ctx *ctx, problem *b, const form *f, fil_dtype dtype)
+{
+    *b   = (problem){.n_memory = 0};
+    b->p = (filk_attn_problem){.nq        = f->n,
+                               .nk        = f->n,
+                               .heads     = HEADS,
+                               .kv_heads  = HEADS,
+                               .head_dim  = D,
+                               .dtype     = dtype,
+                               .max_sinks = f->sinks ? SINKS : 0,
+                               .has_tail  = f->tail};
+    make_blocks(ctx, b, f);
+    b->a     = (filk_attn_args){.q            = normal(b, f->n, 1),
+                                .k            = normal(b, f->n, 2),
+                                .v            = normal(b, f->n, 3),
+                                .out_stride_n = HEADS * D,
+                                .out_stride_h = D,
+                                .scale        = 0.08838834764f};
+    b->a.out = need(b, (size_t)(f->n * HEADS * D) * fil_dtype_bits(dtype) / 8);
+    b->a.lse = need(b, sizeof(float) * (size_t)(f->n * HEADS));
+    make_mask(b, f->density);
+    if (f->sinks) {
+        int32_t *sinks = need(b, sizeof(int32_t) * SINKS);
+        for (int32_t i = 0; i < SINKS; i++)
+            sinks[i] = i;
+        b->a.sinks   = sinks;
+        b->a.n_sinks = SINKS;
+    }
+    if (f->tail) {
+        int32_t *count = need(b, sizeof(int32_t) * (size_t)b->p.mk);
+        for (int32_t i = 0; i < b->p.mk; i++)
+            count[i] = b->p.k_offset[i + 1] - b->p.k_offset[i];
+        b->a.tail_count = count;
+        b->a.tail_k     = normal(b, b->p.mk, 4);
+        b->a.tail_v     = normal(b, b->p.mk, 5);
+    }
+    b->flops = 4.0 * D * pairs_of(b);
+    must(ctx, filk_select(ctx, &filk_attention, &b->p, NULL, &b->row));
+}
+
+static void drop_problem(problem *b)
+{
+    for (int i = 0; i < b->n_memory; i++)
+        free(b->memory[i]);
+}
+
+/* ---- measuring ------------------------------------------------------------------------------ */
+
+static void run_once(fil_ctx *ctx, problem *b, void *workspace, int at)
+{
+    double       peak;
+    const double start = filk_seconds(ctx);
+    must(ctx, b->row->run(ctx, &b->p, &b->a, workspace));
+    const double seconds = filk_seconds(ctx) - start;
+    must(ctx, filk_peak_measure(ctx, filk_peak_find(b->row->isa, b->p.dtype), &peak));
+    if (at < 0) return;
+    b->seconds[at] = seconds;
+    b->share[at]   = b->flops / seconds / peak;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a;
+    const double y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *x, int n)
+{
+    qsort(x, (size_t)n, sizeof *x, by_value);
+    return x[n / 2];
+}
+
+static void measure(fil_ctx *ctx, const form *f, const form *base, fil_dtype dtype, int repetitions)
+{
+    problem b[2];
+    make_problem(ctx, &b[0], f, dtype);
+    make_problem(ctx, &b[1], base, dtype);
+    for (int i = 0; i < 2; i++) {
+        const size_t bytes = b[i].row->workspace(&b[i].p, 1);
+        b[i].memory[15]    = NULL;
+        void *workspace    = need(&b[i], bytes);
+        run_once(ctx, &b[i], workspace, -1); /* warms up */
+    }
+    for (int r = 0; r < repetitions; r++)
+        for (int i = 0; i < 2; i++)
+            run_once(ctx, &b[i], b[i].memory[b[i].n_memory - 1], r);
+    const double t[2] = {median(b[0].seconds, repetitions), median(b[1].seconds, repetitions)};
+    printf("{\"bench\":\"attention\",\"form\":\"%s\",\"base\":\"%s\",\"kernel\":\"%s\",\"n\":%lld,"
+           "\"blocks\":%d,\"heads\":%d,\"head_dim\":%d,\"density\":%.3f,\"threads\":1,"
+           "\"seconds\":%.6f,\"of_peak\":%.4f,\"base_of_peak\":%.4f,\"of_base\":%.4f,"
+           "\"time_of_base\":%.4f}\n",
+           f->name, base->name, b[0].row->name, (long long)f->n, b[0].p.mk, HEADS, D, f->density,
+           t[0], median(b[0].share, repetitions), median(b[1].share, repetitions),
+           b[0].flops / t[0] / (b[1].flops / t[1]), t[0] / t[1]);
+    fflush(stdout);
+    drop_problem(&b[0]);
+    drop_problem(&b[1]);
+}
+
+int main(int argc, char **argv)
+{
+    static const form forms[] = {
+        {"dense", "dense", 4096, NULL, 1.0, 0, 0},
+        {"sparse", "dense 8192", 8192, NULL, 0.15, 0, 0},
+        {"dense 8192", "dense 8192", 8192, NULL, 1.0, 0, 0},
+        {"tail", "sparse", 8192, NULL, 0.15, 1, 0},
+        {"tail and sinks", "sparse", 8192, NULL, 0.15, 1, 1},
+        {"cubes", "whole blocks", 7800, "hilbert-cubes 4x4x4", 0.3, 0, 0},
+        {"whole blocks", "whole blocks", 7800, NULL, 0.3, 0, 0},
+    };
+    enum { N = sizeof forms / sizeof forms[0] };
+    const int   repetitions = argc > 1 ? atoi(argv[1]) : 7;
+    fil_ctx    *ctx         = NULL;
+    fil_options opt;
+    if (repetitions < 1 || repetitions > MAX_REPETITIONS) return 2;
+    fil_options_init(&opt);
+    opt.n_threads = 1;
+    if (fil_ctx_open(&ctx, &opt) != FIL_OK) return 1;
+    for (int type = 0; type < 2; type++)
+        for (int i = 0; i < N; i++)
+            for (int j = 0; j < N; j++)
+                if (i != j && strcmp(forms[i].base, forms[j].name) == 0)
+                    measure(ctx, &forms[i], &forms[j], type == 0 ? FIL_BF16 : FIL_F32, repetitions);
+    fil_ctx_close(&ctx);
+    return 0;
+}

@@ -1,0 +1,79 @@
+/* cli/cmd_decode.c: `filigree decode -m DIR -i LATENTS -o OUT.mp4`: the end of a run alone. */
+#include "report.h"
+#include "video_run.h"
+
+typedef struct decode_values {
+    cli_model   model;
+    const char *input, *output, *save_frames, *preset, *precision;
+    int64_t     fps, crf;
+    int         force, json;
+} decode_values;
+
+static int run_decode(const cli_call *call)
+{
+    const decode_values *v     = call->values;
+    fil_ctx             *ctx   = NULL;
+    fil_model           *model = NULL;
+    fil_decode_options   o;
+    fil_video_result     r;
+    if (v->input == NULL)
+        return cli_usage("decode: expected latents (-i FILE.safetensors), found none");
+    if (v->output == NULL && v->save_frames == NULL)
+        return cli_usage("decode: expected an output (-o FILE.mp4), found none");
+    fil_decode_options_init(&o);
+    o.latents     = v->input;
+    o.video       = v->output;
+    o.save_frames = v->save_frames;
+    o.preset      = cli_preset_of(v->preset);
+    o.precision   = cli_precision_of(v->precision);
+    o.replace     = v->force != 0;
+    if (v->fps != 0) o.fps = (int32_t)v->fps;
+    if (v->crf != 0) o.crf = (int32_t)v->crf;
+    int code = cli_open_model(call->common, &v->model, "decode", &ctx, &model);
+    if (code == CLI_EXIT_DONE) {
+        if (fil_decode(model, &o, &r) != FIL_OK)
+            code = cli_failed(ctx, NULL);
+        else
+            cli_tell_run(call, v->json, o.video, &r);
+    }
+    fil_model_close(&model);
+    fil_ctx_close(&ctx);
+    return code;
+}
+
+#define AT(field) offsetof(decode_values, field)
+
+static const cli_option options[] = {
+    CLI_TEXT_OPTION("model", 'm', "DIR", "model folder", AT(model.dir)),
+    CLI_TEXT_OPTION("vae", 0, "PATH", "take the VAE from this file or folder", AT(model.vae)),
+    CLI_FLAG_OPTION("trusted", "for files of your own: follow symbolic links, map files",
+                    AT(model.trusted)),
+    CLI_TEXT_OPTION("input", 'i', "FILE", "latents as --save-latents writes them", AT(input)),
+    CLI_TEXT_OPTION("output", 'o', "FILE", "write the video: FILE.mp4, or FILE.png for one frame",
+                    AT(output)),
+    CLI_NUMBER_OPTION("fps", 0, "N", "frames per second of the file; default 16", AT(fps), 1, 1000),
+    CLI_NUMBER_OPTION("crf", 0, "N", "quality of the file, 1 (best) to 51; default 10", AT(crf), 1,
+                      51),
+    CLI_TEXT_OPTION("save-frames", 0, "FILE", "write the frames as safetensors", AT(save_frames)),
+    CLI_CHOICE_OPTION("preset", "NAME",
+                      "how bytes are made: official cuts off, diffusers rounds; default official",
+                      AT(preset), cli_preset_names),
+    CLI_CHOICE_OPTION("precision", "TYPE", "of products: bf16 or f32; default bf16", AT(precision),
+                      cli_precision_names),
+    CLI_FLAG_OPTION("force", "replace files that exist", AT(force)),
+    CLI_FLAG_OPTION("json", "print one JSON object on stdout", AT(json)),
+};
+
+const cli_verb cli_verb_decode = {
+    .name      = "decode",
+    .summary   = "make a video of saved latents with the VAE",
+    .args      = "",
+    .options   = options,
+    .n_options = sizeof options / sizeof options[0],
+    .notes = "Goes on where a run of generate ended before its video was written, and needs the "
+             "VAE alone.\n"
+             "\n"
+             "example:\n"
+             "  filigree decode -m Wan2.1-T2V-1.3B -i fox.mp4.latents.safetensors -o fox.mp4\n",
+    .run   = run_decode,
+};

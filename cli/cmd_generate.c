@@ -1,0 +1,255 @@
+/* cli/cmd_generate.c: `filigree generate -m DIR -p PROMPT -o OUT.mp4`. Hands the options to
+ * fil_generate; --plan stops where the work would begin and prints what it would be.
+ */
+#include <string.h>
+
+#include "report.h"
+#include "video_run.h"
+
+typedef struct generate_values {
+    cli_model   model;
+    const char *prompt, *negative, *output;
+    int64_t     width, height, frames, fps, crf, steps, seed;
+    double      shift, cfg;
+    const char *sampler, *grid, *preset, *timesteps, *sigmas;
+    const char *noise, *save_noise, *save_latents, *save_frames;
+    const char *precision, *mask;
+    int         plan, force, json;
+} generate_values;
+
+_Static_assert(sizeof(generate_values) <= CLI_VALUES, "main.c has room for the values");
+
+enum { LIST = 64 };
+
+static const char *const sampler_names[] = {"unipc", "dpmpp", "euler", "dmd", NULL};
+static const char *const grid_names[]    = {"wan-unipc",       "wan-dpm",        "diffusers-unipc",
+                                            "diffusers-euler", "comfy-discrete", NULL};
+
+/* 0 = not given: the library's default stays. */
+static void take_number(int32_t *field, int64_t value)
+{
+    if (value != 0) *field = (int32_t)value;
+}
+
+static void fill(const generate_values *v, fil_generate_options *o)
+{
+    fil_generate_options_init(o);
+    take_number(&o->width, v->width);
+    take_number(&o->height, v->height);
+    take_number(&o->frames, v->frames);
+    take_number(&o->steps, v->steps);
+    take_number(&o->fps, v->fps);
+    take_number(&o->crf, v->crf);
+    if (v->shift > 0.0) o->shift = v->shift;
+    if (v->cfg > 0.0) o->guidance = v->cfg;
+    o->prompt       = v->prompt;
+    o->negative     = v->negative;
+    o->preset       = cli_preset_of(v->preset);
+    o->sampler      = v->sampler;
+    o->grid         = v->grid;
+    o->seed         = (uint64_t)v->seed;
+    o->noise        = v->noise;
+    o->precision    = cli_precision_of(v->precision);
+    o->mask         = v->mask;
+    o->video        = v->output;
+    o->save_noise   = v->save_noise;
+    o->save_latents = v->save_latents;
+    o->save_frames  = v->save_frames;
+    o->replace      = v->force != 0;
+}
+
+static int read_list(const char *option, const char *text, double *values, int32_t *n)
+{
+    *n = 0;
+    if (text == NULL) return CLI_EXIT_DONE;
+    const int found = cli_read_reals(option, text, values, LIST);
+    if (found < 0) return CLI_EXIT_USAGE;
+    *n = found;
+    return CLI_EXIT_DONE;
+}
+
+/* ---- the plan ------------------------------------------------------------------------------- */
+
+static void plan_json(cli_out *out, const fil_plan *p)
+{
+    cli_json_open(out, "plan");
+    cli_json_text(out, "sampler", p->sampler);
+    cli_json_text(out, "grid", p->grid);
+    cli_json_number(out, "steps", (uint64_t)p->steps);
+    cli_json_number(out, "passes", (uint64_t)p->passes);
+    cli_json_real(out, "shift", p->shift);
+    cli_json_real(out, "cfg", p->guidance);
+    cli_json_number(out, "prompt_tokens", (uint64_t)p->prompt_tokens);
+    cli_json_number(out, "negative_tokens", (uint64_t)p->negative_tokens);
+    cli_json_array(
+        out, "latents",
+        (const int64_t[]){p->channels, p->latent_frames, p->latent_height, p->latent_width}, 4);
+    cli_json_number(out, "tokens", (uint64_t)p->tokens);
+    cli_json_real(out, "tflop", p->flops * 1e-12);
+    cli_json_number(out, "text_bytes", p->text_bytes);
+    cli_json_number(out, "sample_bytes", p->sample_bytes);
+    cli_json_number(out, "decode_bytes", p->decode_bytes);
+    cli_json_number(out, "peak_bytes", p->peak_bytes);
+    cli_json_close(out);
+}
+
+static void bytes_line(cli_out *out, const char *what, uint64_t bytes)
+{
+    char text[CLI_HUMAN];
+    cli_putf(out, "  %-9s %s\n", what, cli_human(text, bytes));
+}
+
+static void plan_text(cli_out *out, const fil_plan *p)
+{
+    cli_putf(out, "sampler     %s on %s, %d step%s of %d pass%s, shift %g, cfg %g\n", p->sampler,
+             p->grid, (int)p->steps, p->steps == 1 ? "" : "s", (int)p->passes,
+             p->passes == 1 ? "" : "es", p->shift, p->guidance);
+    cli_putf(out, "prompts     %d tokens", (int)p->prompt_tokens);
+    if (p->negative_tokens > 0) cli_putf(out, ", negative %d", (int)p->negative_tokens);
+    cli_putf(out, "\nlatents     %d x %d x %d x %d, %lld tokens\n", (int)p->channels,
+             (int)p->latent_frames, (int)p->latent_height, (int)p->latent_width,
+             (long long)p->tokens);
+    cli_putf(out, "work        %.3g TFLOP\nmemory\n", p->flops * 1e-12);
+    bytes_line(out, "text", p->text_bytes);
+    bytes_line(out, "sampling", p->sample_bytes);
+    if (p->decode_bytes > 0) bytes_line(out, "decoding", p->decode_bytes);
+    bytes_line(out, "peak", p->peak_bytes);
+}
+
+/* ---- the verb ------------------------------------------------------------------------------- */
+
+static int plan_or_run(const cli_call *call, fil_ctx *ctx, fil_model *model,
+                       const fil_generate_options *o)
+{
+    const generate_values *v = call->values;
+    fil_plan               p;
+    fil_video_result       r;
+    if (v->plan != 0) {
+        if (fil_generate_check(model, o, &p) != FIL_OK) return cli_failed(ctx, NULL);
+        if (v->json != 0)
+            plan_json(call->out, &p);
+        else
+            plan_text(call->out, &p);
+        return CLI_EXIT_DONE;
+    }
+    if (fil_generate(model, o, &r) != FIL_OK) return cli_failed(ctx, NULL);
+    cli_tell_run(call, v->json, o->video, &r);
+    return CLI_EXIT_DONE;
+}
+
+static int run_generate(const cli_call *call)
+{
+    const generate_values *v     = call->values;
+    fil_ctx               *ctx   = NULL;
+    fil_model             *model = NULL;
+    fil_generate_options   o;
+    double                 timesteps[LIST];
+    double                 sigmas[LIST];
+    if (v->prompt == NULL) return cli_usage("generate: expected a prompt (-p TEXT), found none");
+    if (v->output == NULL && v->save_latents == NULL && v->save_frames == NULL)
+        return cli_usage("generate: expected an output (-o FILE.mp4), found none");
+    fill(v, &o);
+    o.timesteps = timesteps;
+    o.sigmas    = sigmas;
+    int code    = read_list("timesteps", v->timesteps, timesteps, &o.n_timesteps);
+    if (code == CLI_EXIT_DONE) code = read_list("sigmas", v->sigmas, sigmas, &o.n_sigmas);
+    if (code == CLI_EXIT_DONE)
+        code = cli_open_model(call->common, &v->model, "generate", &ctx, &model);
+    if (code == CLI_EXIT_DONE) code = plan_or_run(call, ctx, model, &o);
+    fil_model_close(&model);
+    fil_ctx_close(&ctx);
+    return code;
+}
+
+#define AT(field) offsetof(generate_values, field)
+
+static const cli_option options[] = {
+    CLI_TEXT_OPTION("model", 'm', "DIR",
+                    "model folder as published: original, diffusers, or ComfyUI's files",
+                    AT(model.dir)),
+    CLI_TEXT_OPTION("dit", 0, "PATH", "take the transformer from this file, index or folder",
+                    AT(model.dit)),
+    CLI_TEXT_OPTION("t5", 0, "PATH", "take the text encoder from there", AT(model.t5)),
+    CLI_TEXT_OPTION("vae", 0, "PATH", "take the VAE from there", AT(model.vae)),
+    CLI_TEXT_OPTION("tokenizer", 0, "PATH", "take spiece.model from this file or folder",
+                    AT(model.tokenizer)),
+    CLI_FLAG_OPTION("trusted",
+                    "for files of your own: use bf16 weights in place, follow symbolic links",
+                    AT(model.trusted)),
+    CLI_TEXT_OPTION("prompt", 'p', "TEXT", "what the video shows", AT(prompt)),
+    CLI_TEXT_OPTION("negative", 'n', "TEXT",
+                    "what it should not show; default: official's own, diffusers: none",
+                    AT(negative)),
+    CLI_TEXT_OPTION("output", 'o', "FILE", "write the video: FILE.mp4, or FILE.png for one frame",
+                    AT(output)),
+    CLI_NUMBER_OPTION("width", 'W', "N", "pixels, a multiple of 16; default 832", AT(width), 1,
+                      16384),
+    CLI_NUMBER_OPTION("height", 'H', "N", "pixels, a multiple of 16; default 480", AT(height), 1,
+                      16384),
+    CLI_NUMBER_OPTION("frames", 0, "N", "4n + 1 frames; default 81", AT(frames), 1, 100001),
+    CLI_NUMBER_OPTION("fps", 0, "N", "frames per second of the file; default 16", AT(fps), 1, 1000),
+    CLI_NUMBER_OPTION("crf", 0, "N", "quality of the file, 1 (best) to 51; default 10", AT(crf), 1,
+                      51),
+    CLI_NUMBER_OPTION("steps", 0, "N", "steps of the sampler; default 50", AT(steps), 1, 1000),
+    {.name = "shift",
+     .kind = CLI_REAL,
+     .arg  = "X",
+     .help = "shift of the sigma grid; default: official 5, diffusers 3 up to 480p, else 5",
+     .at   = AT(shift),
+     .max  = 100},
+    {.name = "cfg",
+     .kind = CLI_REAL,
+     .arg  = "X",
+     .help = "guidance; 1 or less: none, and half the work; default 5, dmd 1",
+     .at   = AT(cfg),
+     .max  = 1000},
+    CLI_CHOICE_OPTION("sampler", "NAME",
+                      "unipc, dpmpp, euler or dmd; default unipc, with a list euler", AT(sampler),
+                      sampler_names),
+    CLI_CHOICE_OPTION("grid", "NAME",
+                      "sigma grid: wan-unipc, wan-dpm, diffusers-unipc, diffusers-euler or "
+                      "comfy-discrete; default: the preset's",
+                      AT(grid), grid_names),
+    CLI_TEXT_OPTION("timesteps", 0, "LIST",
+                    "times of the steps instead of a grid: 1000,937.5,833.3,625 for lightx2v",
+                    AT(timesteps)),
+    CLI_TEXT_OPTION("sigmas", 0, "LIST", "the same as sigmas, 1 to 0", AT(sigmas)),
+    CLI_CHOICE_OPTION("preset", "NAME",
+                      "whose run is repeated, official or diffusers: grid, shift, negative prompt, "
+                      "rounding of bytes; default official",
+                      AT(preset), cli_preset_names),
+    CLI_NUMBER_OPTION("seed", 0, "N", "seed of the noise, that of torch on a CPU; default 0",
+                      AT(seed), 0, INT64_MAX),
+    CLI_TEXT_OPTION("noise", 0, "FILE", "take the noise from a safetensors file instead",
+                    AT(noise)),
+    CLI_TEXT_OPTION("save-noise", 0, "FILE", "write the noise as safetensors", AT(save_noise)),
+    CLI_TEXT_OPTION("save-latents", 0, "FILE",
+                    "write the latents as safetensors, before they are decoded", AT(save_latents)),
+    CLI_TEXT_OPTION("save-frames", 0, "FILE", "write the frames as safetensors", AT(save_frames)),
+    CLI_CHOICE_OPTION("precision", "TYPE", "of products: bf16 or f32; default bf16", AT(precision),
+                      cli_precision_names),
+    CLI_TEXT_OPTION("mask", 0, "FILE", "a mask file for the self-attention; default: dense",
+                    AT(mask)),
+    CLI_FLAG_OPTION("plan", "check everything, print work and memory, and end", AT(plan)),
+    CLI_FLAG_OPTION("force", "replace files that exist", AT(force)),
+    CLI_FLAG_OPTION("json", "print one JSON object on stdout", AT(json)),
+};
+
+const cli_verb cli_verb_generate = {
+    .name      = "generate",
+    .summary   = "render a video from a prompt with a Wan2.1 checkpoint",
+    .args      = "",
+    .options   = options,
+    .n_options = sizeof options / sizeof options[0],
+    .notes =
+        "Everything is checked before any work starts. Latents are on disk before the first frame "
+        "is decoded: without --save-latents as OUTPUT.latents.safetensors, removed when the video "
+        "stands. Same seed, same bits, for any number of threads.\n"
+        "\n"
+        "examples:\n"
+        "  filigree generate -m Wan2.1-T2V-1.3B -p \"A red fox in the snow.\" --cfg 6 --shift 8 "
+        "\\\n"
+        "      -o fox.mp4\n"
+        "  filigree generate -m Wan2.1-T2V-1.3B -p \"A red fox in the snow.\" --plan -o fox.mp4\n",
+    .run = run_generate,
+};

@@ -1,0 +1,68 @@
+/* cli/video_run.c: opening a model for a run, and telling how it went (cli/video_run.h). */
+#include <string.h>
+
+#include "report.h"
+#include "video_run.h"
+
+const char *const cli_preset_names[]    = {"official", "diffusers", NULL};
+const char *const cli_precision_names[] = {"bf16", "f32", NULL};
+
+fil_preset cli_preset_of(const char *name)
+{
+    return name != NULL && strcmp(name, "diffusers") == 0 ? FIL_PRESET_DIFFUSERS
+                                                          : FIL_PRESET_OFFICIAL;
+}
+
+fil_dtype cli_precision_of(const char *name)
+{
+    return name != NULL && strcmp(name, "f32") == 0 ? FIL_F32 : FIL_BF16;
+}
+
+int cli_open_model(cli_common *common, const cli_model *where, const char *verb, fil_ctx **ctx,
+                   fil_model **model)
+{
+    fil_model_options o;
+    if (where->dir == NULL && where->dit == NULL && where->t5 == NULL && where->vae == NULL)
+        return cli_usage("%s: expected a model (-m DIR), found none", verb);
+    const int code = cli_open_context_for_run(common, ctx);
+    if (code != CLI_EXIT_DONE) return code;
+    fil_model_options_init(&o);
+    o.flags     = where->trusted != 0 ? FIL_OPEN_TRUSTED : 0;
+    o.dir       = where->dir;
+    o.dit       = where->dit;
+    o.t5        = where->t5;
+    o.vae       = where->vae;
+    o.tokenizer = where->tokenizer;
+    return fil_model_open(*ctx, &o, model) == FIL_OK ? CLI_EXIT_DONE : cli_failed(*ctx, NULL);
+}
+
+static void tell_json(cli_out *out, const char *verb, const char *path, const fil_video_result *r)
+{
+    cli_json_open(out, verb);
+    if (path != NULL) cli_json_text(out, "path", path);
+    cli_json_number(out, "frames", (uint64_t)r->frames);
+    cli_json_number(out, "width", (uint64_t)r->width);
+    cli_json_number(out, "height", (uint64_t)r->height);
+    cli_json_real(out, "text_seconds", r->text_seconds);
+    cli_json_real(out, "load_seconds", r->load_seconds);
+    cli_json_real(out, "sample_seconds", r->sample_seconds);
+    cli_json_real(out, "decode_seconds", r->decode_seconds);
+    cli_json_number(out, "peak_bytes", r->peak_bytes);
+    cli_json_close(out);
+}
+
+void cli_tell_run(const cli_call *call, int json, const char *path, const fil_video_result *r)
+{
+    const char *verb = call->verb->name;
+    char        bytes[CLI_HUMAN];
+    if (json != 0) {
+        tell_json(call->out, verb, path, r);
+        return;
+    }
+    cli_error("note: %s%s%d frame%s of %d x %d pixels; text %.1f s, load %.1f s, sample %.1f s, %s "
+              "%.1f s; peak %s",
+              path != NULL ? path : "", path != NULL ? ": " : "", (int)r->frames,
+              r->frames == 1 ? "" : "s", (int)r->width, (int)r->height, r->text_seconds,
+              r->load_seconds, r->sample_seconds, strcmp(verb, "encode") == 0 ? verb : "decode",
+              r->decode_seconds, cli_human(bytes, r->peak_bytes));
+}

@@ -1,0 +1,49 @@
+/* cli/video_run.h: what generate, decode and encode have in common: where the model is, names of
+ * choices, and how a run is told.
+ */
+#ifndef CLI_VIDEO_RUN_H
+#define CLI_VIDEO_RUN_H
+
+#include "filigree/video.h"
+#include "verb.h"
+
+/* Options that say where the model is; a part of each verb's values. */
+typedef struct cli_model {
+    const char *dir, *dit, *t5, *vae, *tokenizer;
+    int         trusted;
+} cli_model;
+
+extern const char *const cli_preset_names[];    /* official, diffusers */
+extern const char *const cli_precision_names[]; /* bf16, f32 */
+
+fil_preset cli_preset_of(const char *name);    /* NULL: official */
+fil_dtype  cli_precision_of(const char *name); /* NULL: bf16 */
+
+/* Opens the context and the model. Returns 0 or an exit code, after the report. */
+int cli_open_model(cli_common *common, const cli_model *where, const char *verb, fil_ctx **ctx,
+                   fil_model **model);
+
+/* One line on stderr, or with json one object of type `verb` on stdout. */
+void cli_tell_run(const cli_call *call, int json, const char *path, const fil_video_result *r);
+
+#define CLI_TEXT_OPTION(option, short_form, value, text, place)                                    \
+    {                                                                                              \
+        .name = (option), .letter = (short_form), .kind = CLI_TEXT, .arg = (value),                \
+        .help = (text), .at = (place)                                                              \
+    }
+#define CLI_FLAG_OPTION(option, text, place)                                                       \
+    {                                                                                              \
+        .name = (option), .kind = CLI_FLAG, .help = (text), .at = (place)                          \
+    }
+#define CLI_NUMBER_OPTION(option, short_form, value, text, place, low, high)                       \
+    {                                                                                              \
+        .name = (option), .letter = (short_form), .kind = CLI_NUMBER, .arg = (value),              \
+        .help = (text), .at = (place), .min = (low), .max = (high)                                 \
+    }
+#define CLI_CHOICE_OPTION(option, value, text, place, names)                                       \
+    {                                                                                              \
+        .name = (option), .kind = CLI_CHOICE, .arg = (value), .help = (text), .at = (place),       \
+        .choices = (names)                                                                         \
+    }
+
+#endif

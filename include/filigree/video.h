@@ -1,0 +1,229 @@
+/* filigree/video.h: videos from text with a Wan2.1 checkpoint.
+ *
+ * Four calls: open a model, generate, decode, encode. Everything that can be wrong with a request
+ * is found before any work starts; everything that a run will take is known before it, too.
+ *
+ *     #include <filigree/video.h>
+ *
+ *     fil_model_options    where;
+ *     fil_generate_options what;
+ *     fil_model           *model = NULL;
+ *
+ *     fil_model_options_init(&where);
+ *     where.dir = "Wan2.1-T2V-1.3B";
+ *     fil_generate_options_init(&what);
+ *     what.prompt = "A red fox in the snow.";
+ *     what.video  = "fox.mp4";
+ *     if (fil_model_open(ctx, &where, &model) != FIL_OK ||
+ *         fil_generate(model, &what, NULL) != FIL_OK)
+ *         fprintf(stderr, "%s\n", fil_ctx_error(ctx)->message);
+ *     fil_model_close(&model);
+ *
+ * The way of the data: prompt, token ids, text rows (then the text encoder is gone), noise, one or
+ * two passes of the transformer per step, latents, saved, frames from the VAE one by one, file.
+ * Latents are on disk before the first frame is decoded, so that a failure there costs nothing:
+ * fil_decode goes on from them.
+ *
+ * Progress comes as the phases "encode" (layers of the text encoder, once per prompt), "load"
+ * (layers of the transformer), "sample" (steps) and "decode" (latent frames); the cancel callback
+ * is asked within each of them. Same seed, same bits, for any number of threads.
+ */
+#ifndef FILIGREE_VIDEO_H
+#define FILIGREE_VIDEO_H
+
+#include "filigree/file.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- a model -------------------------------------------------------------------------------- */
+
+/* The files that a model consists of: transformer, text encoder, VAE, tokenizer. Opaque. It holds
+ * paths, no weights: those are read by the call that needs them and given back by it. */
+typedef struct fil_model fil_model;
+
+/* Where the parts lie. The folder is one as its owners publish it: the original layout of Wan-AI,
+ * the diffusers layout, or ComfyUI's single files. Each part can be named by itself, and then the
+ * folder is not asked for it (and may be NULL if all that are needed are named). */
+typedef struct fil_model_options {
+    uint32_t    struct_size; /* set by fil_model_options_init */
+    uint32_t    flags;       /* 0 or FIL_OPEN_TRUSTED (file.h): bf16 weights are used in place */
+    const char *dir;         /* model folder */
+    const char *dit;         /* transformer: file, index or folder; NULL = from dir */
+    const char *t5;          /* text encoder, the same */
+    const char *vae;         /* VAE, the same */
+    const char *tokenizer;   /* spiece.model or its folder; NULL = from dir */
+} fil_model_options;
+
+/* All NULL. Cannot fail. */
+FIL_API void fil_model_options_init(fil_model_options *options);
+
+/* Finds the parts; which of them must be there is asked by the calls below. Strings are copied. The
+ * model borrows ctx. E_IO: no such folder; E_MISMATCH: no tensor file in it, or several files could
+ * be a part (the message names the option that decides); E_LIMIT, E_NOMEM, E_ARG. */
+FIL_API FIL_MUSTCHECK fil_status fil_model_open(fil_ctx *ctx, const fil_model_options *options,
+                                                fil_model **out);
+
+/* Closes and sets *model to NULL. NULL and a NULL handle are accepted. */
+FIL_API void fil_model_close(fil_model **model);
+
+/* "original", "diffusers", "comfy" or "files". Static storage. */
+FIL_API const char *fil_model_layout(const fil_model *model);
+
+/* ---- generate ------------------------------------------------------------------------------- */
+
+/* Whose run is repeated. A preset fixes what options leave open:
+ *
+ *                      official                          diffusers
+ *   sigma grid         wan-unipc (dpmpp: wan-dpm)        diffusers-unipc (euler: diffusers-euler)
+ *   shift              5                                 3 up to 480 x 832 pixels, else 5
+ *   negative prompt    the official Chinese one          none (the empty prompt)
+ *   bytes of frames    cut off (one frame: rounded)      rounded
+ *
+ * The authors recommend shift 8 and guidance 6 for the 1.3B model. */
+typedef enum fil_preset { FIL_PRESET_OFFICIAL = 0, FIL_PRESET_DIFFUSERS = 1 } fil_preset;
+
+/* A frame that is ready. rgb: [height, width, 3] u8, borrowed for the call. Anything but 0 ends the
+ * run with E_CANCELLED. */
+typedef int (*fil_frame_fn)(void *user, int32_t index, const uint8_t *rgb, int32_t width,
+                            int32_t height);
+
+/* "The default that fits the rest", for numbers where 0 would be a mistake of somebody. */
+#define FIL_AUTO (-1)
+
+/* One video. Paths are relative to the working directory. All pointers are borrowed for the call.
+ */
+typedef struct fil_generate_options {
+    uint32_t    struct_size; /* set by fil_generate_options_init */
+    const char *prompt;      /* UTF-8; cut at 512 tokens, with a warning in the log */
+    const char *negative;    /* NULL = the preset's; unused if guidance is off */
+    int32_t     width;       /* pixels, a multiple of 16; 832 */
+    int32_t     height;      /* 480 */
+    int32_t     frames;      /* 4n + 1; 81 */
+    int32_t     steps;       /* 1 to 1000; FIL_AUTO = 50, or what a list below or dmd says */
+    double      shift;       /* of the sigma grid, above 0; FIL_AUTO = the preset's */
+    double      guidance; /* 1 or less: one pass per step, no negative prompt; FIL_AUTO = 5, dmd: 1
+                           */
+    fil_preset  preset;   /* FIL_PRESET_OFFICIAL */
+    const char *sampler;  /* "unipc", "dpmpp", "euler", "dmd"; NULL = unipc, with a list: euler */
+    const char *grid;     /* "wan-unipc", "wan-dpm", "diffusers-unipc", "diffusers-euler",
+                             "comfy-discrete"; NULL = the preset's */
+
+    /* For few-step checkpoints: the times (1000 to 0, falling) or the sigmas (1 to 0) of the steps,
+     * instead of a grid. lightx2v: 1000, 937.5, 833.3, 625 with euler; FastWan: 1000, 757, 522 with
+     * dmd (its default). At most one of the two. */
+    const double *timesteps;
+    int32_t       n_timesteps;
+    const double *sigmas;
+    int32_t       n_sigmas;
+
+    uint64_t     seed;         /* of torch's CPU stream; 0 */
+    const char  *noise;        /* a safetensors file with `noise` [C, T, H, W] f32, instead */
+    fil_dtype    precision;    /* FIL_BF16, or FIL_F32 for comparisons; FIL_BF16 */
+    const char  *mask;         /* a mask file for the self-attention; NULL = dense */
+    const char  *video;        /* .mp4, or .png for one frame; NULL = none */
+    int32_t      fps;          /* 16 */
+    int32_t      crf;          /* 0 (lossless) to 51; 10 */
+    const char  *save_noise;   /* safetensors files of the noise, [C, T, H, W] f32, */
+    const char  *save_latents; /* the normalised latents, [C, T, H, W] f32, */
+    const char  *save_frames;  /* and the frames, [F, H, W, 3] u8. NULL = not wanted */
+    int32_t      replace;      /* 1 = files that exist are replaced; 0 = that is a failure */
+    fil_frame_fn frame;        /* given every frame; NULL = nobody wants them */
+    void        *frame_user;   /* for frame */
+} fil_generate_options;
+
+/* Fills in the defaults named above. Cannot fail. */
+FIL_API void fil_generate_options_init(fil_generate_options *options);
+
+/* What a run will be, filled by fil_generate_check. Bytes are those of the context's memory at the
+ * peak of each phase, weights included; files that are mapped (FIL_OPEN_TRUSTED) do not count. */
+typedef struct fil_plan {
+    const char *sampler, *grid; /* names; the grid is "list" where a list was given. Static */
+    int32_t     steps;
+    int32_t     passes; /* of the transformer per step: 2 with guidance */
+    double      shift, guidance;
+    int32_t     prompt_tokens, negative_tokens; /* the closing one included; 0 = not used */
+    int32_t     channels, latent_frames, latent_height, latent_width;
+    int64_t     tokens;       /* of the self-attention */
+    double      flops;        /* of all passes, attention dense */
+    uint64_t    text_bytes;   /* encoding the prompts */
+    uint64_t    sample_bytes; /* the steps */
+    uint64_t    decode_bytes; /* frames from latents, and the video encoder */
+    uint64_t    peak_bytes;   /* the largest of the three */
+} fil_plan;
+
+/* Checks everything that fil_generate checks and tells what it would do; reads headers, no weights.
+ * E_ARG: an option (the message names it, what was expected and what was found); E_MISMATCH: parts
+ * that do not belong together, a part that is missing; E_SHAPE: a mask or noise of another size;
+ * E_IO: an output that exists or cannot be written; E_NOMEM: more than the context's limit;
+ * E_UNSUP: no plug-in for video files; and what opening the files may give. */
+FIL_API FIL_MUSTCHECK fil_status fil_generate_check(fil_model                  *model,
+                                                    const fil_generate_options *options,
+                                                    fil_plan                   *plan);
+
+/* How a run went. Seconds by the clock. */
+typedef struct fil_video_result {
+    int32_t  frames, width, height; /* pixels */
+    double   text_seconds;          /* prompts, reading the text encoder included */
+    double   load_seconds;          /* reading the transformer */
+    double   sample_seconds;        /* steps */
+    double   decode_seconds;        /* VAE and files; of fil_encode: all */
+    uint64_t peak_bytes;            /* of the context's memory */
+} fil_video_result;
+
+/* Renders the video. result: may be NULL. Without save_latents the latents lie beside the video, as
+ * VIDEO.latents.safetensors, until it is finished. Status as fil_generate_check; and E_NONFINITE: a
+ * NaN or infinity in the latents; E_CANCELLED; E_IO. On failure no file is left half written. */
+FIL_API FIL_MUSTCHECK fil_status fil_generate(fil_model *model, const fil_generate_options *options,
+                                              fil_video_result *result);
+
+/* ---- decode --------------------------------------------------------------------------------- */
+
+/* Latents to a video: the end of a run alone. Needs the VAE only. */
+typedef struct fil_decode_options {
+    uint32_t     struct_size; /* set by fil_decode_options_init */
+    const char  *latents;     /* a safetensors file with `latents` [C, T, H, W] f32, normalised */
+    fil_preset   preset;      /* how bytes are made of values: see above */
+    fil_dtype    precision;   /* FIL_BF16 or FIL_F32; FIL_BF16 */
+    const char  *video;       /* the outputs and what belongs to them: as in */
+    int32_t      fps, crf;    /* fil_generate_options */
+    const char  *save_frames;
+    int32_t      replace;
+    fil_frame_fn frame;
+    void        *frame_user;
+} fil_decode_options;
+
+/* Defaults as above. Cannot fail. */
+FIL_API void fil_decode_options_init(fil_decode_options *options);
+
+/* result: may be NULL. Status as fil_generate. */
+FIL_API FIL_MUSTCHECK fil_status fil_decode(fil_model *model, const fil_decode_options *options,
+                                            fil_video_result *result);
+
+/* ---- encode --------------------------------------------------------------------------------- */
+
+/* A video to latents. Needs the VAE only. */
+typedef struct fil_encode_options {
+    uint32_t    struct_size; /* set by fil_encode_options_init */
+    const char *input;       /* a video file, a .png, or a safetensors file with `frames`
+                                [F, H, W, 3] u8. Sides are multiples of 8; of a video the first
+                                4n + 1 frames are taken */
+    int32_t     frames;      /* take that many, 4n + 1; FIL_AUTO = all that fit */
+    fil_dtype   precision;   /* FIL_BF16 or FIL_F32; FIL_BF16 */
+    const char *latents;     /* the file to write: `latents` [C, T, H, W] f32, normalised */
+    int32_t     replace;     /* 1 = an existing file is replaced */
+} fil_encode_options;
+
+/* Defaults as above. Cannot fail. */
+FIL_API void fil_encode_options_init(fil_encode_options *options);
+
+/* result: may be NULL. Status as fil_generate. */
+FIL_API FIL_MUSTCHECK fil_status fil_encode(fil_model *model, const fil_encode_options *options,
+                                            fil_video_result *result);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,154 @@
+/* engine/decode_api.c: fil_decode, and the last phase of fil_generate: latents through the VAE, one
+ * latent frame at a time, into the outputs (filigree/video.h).
+ */
+#include <string.h>
+
+#include "base/mem.h"
+#include "engine/video_job.h"
+
+void fil_decode_options_init(fil_decode_options *options)
+{
+    *options = (fil_decode_options){
+        .struct_size = (uint32_t)sizeof *options, .precision = FIL_BF16, .fps = 16, .crf = 10};
+}
+
+fil_status fili_decode_bytes(fil_ctx *ctx, const fili_weights *weights,
+                             const fili_vae_config *config, fil_dtype precision,
+                             const int64_t shape[FILI_LATENT_RANK], const fili_outputs *outputs,
+                             uint64_t *bytes)
+{
+    const int32_t h     = (int32_t)shape[2];
+    const int32_t w     = (int32_t)shape[3];
+    const int32_t scale = fili_vae_scale(config);
+    FIL_TRY(fili_vae_decode_bytes(ctx, config, precision, h, w, bytes));
+    *bytes += fili_weights_taken(weights, precision) +
+              fili_frames_out_bytes(outputs, scale * w, scale * h);
+    return FIL_OK;
+}
+
+fil_status fili_decode_latents(fil_ctx *ctx, fili_weights *weights, fil_dtype precision,
+                               const float *z, const int64_t shape[FILI_LATENT_RANK],
+                               const fili_outputs *outputs, fil_video_result *result)
+{
+    const double    begun = fili_seconds(ctx);
+    fili_vae       *vae   = NULL;
+    fili_frames_out out;
+    FIL_TRY(fili_vae_open(ctx, weights, precision, &vae));
+    const int32_t scale = fili_vae_scale(fili_vae_config_of(vae));
+    result->frames = fili_vae_time_scale(fili_vae_config_of(vae)) * ((int32_t)shape[1] - 1) + 1;
+    result->height = scale * (int32_t)shape[2];
+    result->width  = scale * (int32_t)shape[3];
+    fil_status status =
+        fili_frames_out_open(&out, ctx, outputs, result->frames, result->width, result->height);
+    if (status == FIL_OK) {
+        status = fili_vae_decode(vae, z, (int32_t)shape[1], (int32_t)shape[2], (int32_t)shape[3],
+                                 fili_frames_out_put, &out);
+        if (status == FIL_OK)
+            status = fili_frames_out_finish(&out);
+        else
+            fili_frames_out_close(&out);
+    }
+    fili_vae_close(&vae);
+    result->decode_seconds += fili_seconds(ctx) - begun;
+    return status;
+}
+
+/* ---- fil_decode ----------------------------------------------------------------------------- */
+
+typedef struct decoding {
+    fil_ctx           *ctx;
+    fil_decode_options o;
+    fili_outputs       outputs;
+    fili_weights      *weights;
+    int64_t            shape[FILI_LATENT_RANK];
+    float             *z;
+    size_t             z_bytes;
+} decoding;
+
+static fil_status check_options(decoding *d, const fil_decode_options *options)
+{
+    fil_ctx            *ctx = d->ctx;
+    fil_decode_options *o   = &d->o;
+    fil_decode_options_init(o);
+    FIL_TRY(fili_take_options(ctx, "fil_decode_options", o, sizeof *o, options));
+    FIL_CHECK(ctx, o->latents != NULL, "expected a file of latents");
+    FIL_CHECK(ctx, o->video != NULL || o->save_frames != NULL || o->frame != NULL,
+              "nothing would come of it: expected a video or frames to write");
+    FIL_CHECK(ctx,
+              o->video == NULL || o->save_frames == NULL || strcmp(o->video, o->save_frames) != 0,
+              "video and frames are to go to one file, '%.160s'", o->video);
+    FIL_CHECK(ctx, o->precision == FIL_BF16 || o->precision == FIL_F32,
+              "precision: expected BF16 or F32, found %s", fil_dtype_name(o->precision));
+    d->outputs = (fili_outputs){.video   = o->video,
+                                .frames  = o->save_frames,
+                                .fps     = o->fps,
+                                .crf     = o->crf,
+                                .replace = o->replace,
+                                .rounds  = o->preset == FIL_PRESET_DIFFUSERS,
+                                .fn      = o->frame,
+                                .user    = o->frame_user};
+    return FIL_OK;
+}
+
+static fil_status check_latents(decoding *d, const fili_vae_config *config)
+{
+    const int64_t want[FILI_LATENT_RANK] = {config->z_dim, -1, -1, -1};
+    FIL_TRY(fili_latents_look(d->ctx, d->o.latents, "latents", want, d->shape));
+    const int64_t scale = fili_vae_scale(config);
+    const int64_t time  = fili_vae_time_scale(config);
+    if (d->shape[1] > 100000 || d->shape[2] * scale > FILI_VIDEO_SIDE ||
+        d->shape[3] * scale > FILI_VIDEO_SIDE)
+        return FIL_FAIL(d->ctx, FIL_E_LIMIT,
+                        "latents of %lld frames of %lld x %lld; expected at most 100000 of %lld x "
+                        "%lld",
+                        (long long)d->shape[1], (long long)d->shape[2], (long long)d->shape[3],
+                        FILI_VIDEO_SIDE / (long long)scale, FILI_VIDEO_SIDE / (long long)scale);
+    const int32_t frames = (int32_t)(time * (d->shape[1] - 1) + 1);
+    if (frames == 1) d->outputs.rounds = 1;
+    FIL_TRY(fili_outputs_check(d->ctx, &d->outputs, frames));
+    FIL_TRY(fili_output_check(d->ctx, "video", d->o.video, d->o.replace));
+    return fili_output_check(d->ctx, "frames", d->o.save_frames, d->o.replace);
+}
+
+static fil_status prepare(decoding *d, const fil_model *model)
+{
+    fili_vae *vae = NULL;
+    uint64_t  bytes;
+    void     *block;
+    FIL_TRY(fili_model_paths_need(&model->paths, FILI_PART_VAE));
+    FIL_TRY(fili_weights_open(d->ctx, FILI_PART_VAE, model->paths.part[FILI_PART_VAE], model->flags,
+                              &d->weights));
+    FIL_TRY(fili_vae_open(d->ctx, d->weights, d->o.precision, &vae));
+    const fili_vae_config config = *fili_vae_config_of(vae);
+    fili_vae_close(&vae);
+    FIL_TRY(check_latents(d, &config));
+    d->z_bytes = sizeof(float);
+    for (int i = 0; i < FILI_LATENT_RANK; i++)
+        d->z_bytes *= (size_t)d->shape[i];
+    FIL_TRY(fili_decode_bytes(d->ctx, d->weights, &config, d->o.precision, d->shape, &d->outputs,
+                              &bytes));
+    FIL_TRY(fili_check_budget(d->ctx, "decoding", bytes + d->z_bytes));
+    FIL_TRY(fili_alloc(d->ctx, d->z_bytes, "the latents", &block));
+    d->z = block;
+    return fili_latents_read(d->ctx, d->o.latents, "latents", d->shape, d->z);
+}
+
+fil_status fil_decode(fil_model *model, const fil_decode_options *options, fil_video_result *result)
+{
+    fil_video_result mine = {.frames = 0};
+    FIL_CHECK(NULL, model != NULL, "fil_decode: model is NULL");
+    fil_ctx *ctx = model->ctx;
+    fili_ctx_enter(ctx);
+    FIL_CHECK(ctx, options != NULL, "fil_decode: options is NULL");
+    decoding   d      = {.ctx = ctx};
+    fil_status status = check_options(&d, options);
+    if (status == FIL_OK) status = prepare(&d, model);
+    if (status == FIL_OK)
+        status =
+            fili_decode_latents(ctx, d.weights, d.o.precision, d.z, d.shape, &d.outputs, &mine);
+    fili_free(ctx, d.z, d.z_bytes);
+    fili_weights_close(&d.weights);
+    mine.peak_bytes = ctx->memory.peak;
+    if (result != NULL) *result = mine;
+    return status;
+}

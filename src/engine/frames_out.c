@@ -1,0 +1,158 @@
+/* engine/frames_out.c: frames of the VAE become bytes and go where they are wanted: an mp4, a PNG,
+ * a tensor `frames` [F, H, W, 3] u8, the caller's function (video_job.h). One frame is held at a
+ * time.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "engine/video_job.h"
+
+static bool ends_in(const char *path, const char *ending)
+{
+    const size_t n = strlen(path);
+    const size_t m = strlen(ending);
+    return n > m && strcmp(path + n - m, ending) == 0;
+}
+
+fil_status fili_outputs_check(fil_ctx *ctx, const fili_outputs *o, int32_t frames)
+{
+    const fili_video_plugin *plugin;
+    FIL_CHECK(ctx, o->fps >= 1 && o->fps <= 1000, "fps: expected 1 to 1000, found %d", (int)o->fps);
+    FIL_CHECK(ctx, o->crf >= 0 && o->crf <= 51, "crf: expected 0 to 51, found %d", (int)o->crf);
+    if (o->video == NULL) return FIL_OK;
+    const fili_quoted name = fili_quote(o->video, strlen(o->video));
+    if (ends_in(o->video, ".png")) {
+        FIL_CHECK(ctx, frames == 1, "output '%s': a .png holds one frame, this video has %d",
+                  name.text, (int)frames);
+        return FIL_OK;
+    }
+    FIL_CHECK(ctx, ends_in(o->video, ".mp4"),
+              "output '%s': expected a name that ends in .mp4, or in .png for one frame",
+              name.text);
+    return fili_video_load(ctx, &plugin);
+}
+
+fil_status fili_output_check(fil_ctx *ctx, const char *what, const char *path, int replace)
+{
+    fili_atomic file;
+    if (path == NULL) return FIL_OK;
+    const fil_status status = fili_atomic_open(ctx, path, replace, &file);
+    if (status == FIL_OK)
+        fili_atomic_abort(ctx, &file);
+    else
+        fili_error_frame(ctx, "%s %s", what, fili_quote(path, strlen(path)).text);
+    return status;
+}
+
+static size_t frame_bytes(int32_t width, int32_t height)
+{
+    return (size_t)width * (size_t)height * 3 + FILI_VIDEO_PAD;
+}
+
+/* A PNG is compressed in memory: no larger than 1.1 times the picture. */
+uint64_t fili_frames_out_bytes(const fili_outputs *o, int32_t width, int32_t height)
+{
+    uint64_t bytes = frame_bytes(width, height) + ((uint64_t)1 << 20);
+    if (o->video == NULL) return bytes;
+    return bytes + (ends_in(o->video, ".png") ? 2 * frame_bytes(width, height)
+                                              : fili_video_writer_bytes(width, height));
+}
+
+static fil_status open_tensor(fili_frames_out *f)
+{
+    const fil_tensor_desc t = {
+        .name = "frames", .dtype = FIL_U8, .rank = 4, .shape = {f->n, f->height, f->width, 3}};
+    const fili_writer_input input = {.tensors = &t, .n_tensors = 1};
+    FIL_TRY(fili_writer_open(&f->tensor, f->ctx, f->outputs->frames, &input, f->outputs->replace));
+    f->has_tensor = true;
+    return FIL_OK;
+}
+
+static fil_status open_video(fili_frames_out *f)
+{
+    const fili_outputs    *o     = f->outputs;
+    const fili_video_shape shape = {
+        .width = f->width, .height = f->height, .fps_num = o->fps, .fps_den = 1, .crf = o->crf};
+    FIL_TRY(fili_video_writer_open(&f->video, f->ctx, o->video, o->replace, &shape));
+    f->has_video = true;
+    return FIL_OK;
+}
+
+fil_status fili_frames_out_open(fili_frames_out *f, fil_ctx *ctx, const fili_outputs *outputs,
+                                int32_t n, int32_t width, int32_t height)
+{
+    void      *block;
+    fil_status status;
+    *f =
+        (fili_frames_out){.ctx = ctx, .outputs = outputs, .n = n, .width = width, .height = height};
+    FIL_TRY(fili_alloc(ctx, frame_bytes(width, height), "a frame", &block));
+    f->rgb = block;
+    memset(f->rgb, 0, frame_bytes(width, height));
+    if (outputs->frames != NULL) FIL_TRY_OR(fail, open_tensor(f));
+    if (outputs->video != NULL && ends_in(outputs->video, ".mp4")) FIL_TRY_OR(fail, open_video(f));
+    return FIL_OK;
+fail:
+    fili_frames_out_close(f);
+    return status;
+}
+
+/* In f32, as both implementations compute it; lrintf rounds half to even, as numpy does. */
+uint8_t fili_frame_byte(float value, int rounds)
+{
+    const float share = fminf(fmaxf((value + 1.0f) / 2.0f, 0.0f), 1.0f); /* NaN becomes 0 */
+    const float level = share * 255.0f;
+    return (uint8_t)(rounds ? lrintf(level) : (long)level);
+}
+
+static void to_bytes(fili_frames_out *f, const float *rgb)
+{
+    const size_t plane = (size_t)f->width * (size_t)f->height;
+    for (size_t i = 0; i < plane; i++)
+        for (size_t c = 0; c < 3; c++)
+            f->rgb[3 * i + c] = fili_frame_byte(rgb[c * plane + i], f->outputs->rounds);
+}
+
+fil_status fili_frames_out_put(void *user, int32_t index, const float *rgb, int32_t h, int32_t w)
+{
+    fili_frames_out    *f = user;
+    const fili_outputs *o = f->outputs;
+    if (h != f->height || w != f->width || index < 0 || index >= f->n)
+        return FIL_FAIL(f->ctx, FIL_E_INTERNAL,
+                        "frame %d of %d x %d, expected one of %d of %d x %d", (int)index, (int)w,
+                        (int)h, (int)f->n, (int)f->width, (int)f->height);
+    to_bytes(f, rgb);
+    if (f->has_tensor)
+        FIL_TRY(fili_writer_put(&f->tensor, 0, f->rgb, frame_bytes(w, h) - FILI_VIDEO_PAD));
+    if (f->has_video) FIL_TRY(fili_video_writer_put(&f->video, f->rgb));
+    if (o->video != NULL && !f->has_video)
+        FIL_TRY(fili_png_write(f->ctx, o->video, o->replace, f->rgb, w, h));
+    if (o->fn != NULL && o->fn(o->user, index, f->rgb, w, h) != 0)
+        return FIL_FAIL(f->ctx, FIL_E_CANCELLED, "the frame callback ended the run at frame %d",
+                        (int)index);
+    return FIL_OK;
+}
+
+fil_status fili_frames_out_finish(fili_frames_out *f)
+{
+    fil_status status = FIL_OK;
+    if (f->has_tensor) {
+        f->has_tensor = false;
+        status        = fili_writer_finish(&f->tensor);
+    }
+    if (status == FIL_OK && f->has_video) {
+        f->has_video = false;
+        status       = fili_video_writer_finish(&f->video);
+    }
+    fili_frames_out_close(f);
+    return status;
+}
+
+void fili_frames_out_close(fili_frames_out *f)
+{
+    if (f->ctx == NULL) return;
+    if (f->has_tensor) fili_writer_close(&f->tensor);
+    if (f->has_video) fili_video_writer_close(&f->video);
+    fili_free(f->ctx, f->rgb, frame_bytes(f->width, f->height));
+    *f = (fili_frames_out){.ctx = NULL};
+}

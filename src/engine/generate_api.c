@@ -1,0 +1,97 @@
+/* engine/generate_api.c: fil_generate and fil_generate_check: the phases in their order
+ * (filigree/video.h). Latents are on disk before the first frame is decoded; those that nobody
+ * asked for are removed when the video stands, and named where it does not.
+ */
+#include <string.h>
+
+#include "base/mem.h"
+#include "engine/video_job.h"
+
+static fil_status job_open(fil_model *model, const fil_generate_options *options, fili_job **out)
+{
+    void *block;
+    FIL_TRY(fili_calloc(model->ctx, 1, sizeof(fili_job), "a run", &block));
+    *out                    = block;
+    (*out)->ctx             = model->ctx;
+    (*out)->model           = model;
+    const fil_status status = fili_job_check(*out, options);
+    return status;
+}
+
+static void job_close(fili_job **job)
+{
+    if (*job == NULL) return;
+    fil_ctx *ctx = (*job)->ctx;
+    fili_job_fini(*job);
+    fili_free(ctx, *job, sizeof **job);
+    *job = NULL;
+}
+
+static void remove_latents(const fili_job *job)
+{
+    const fili_os *os = job->ctx->os;
+    if (!job->keeps_latents && job->latents_path != NULL)
+        (void)os->unlinkat(os->self, FILI_CWD, job->latents_path);
+}
+
+static bool has_frames(const fili_job *job)
+{
+    return job->outputs.video != NULL || job->outputs.frames != NULL || job->outputs.fn != NULL;
+}
+
+static fil_status decode(fili_job *job, fil_video_result *result)
+{
+    if (!has_frames(job)) return FIL_OK;
+    const fil_status status = fili_decode_latents(job->ctx, job->vae_weights, job->o.precision,
+                                                  job->latents, job->shape, &job->outputs, result);
+    if (status == FIL_OK)
+        remove_latents(job);
+    else if (job->latents_path != NULL)
+        fili_error_frame(job->ctx, "decoding %s, where the latents are kept",
+                         fili_quote(job->latents_path, strlen(job->latents_path)).text);
+    return status;
+}
+
+static fil_status run(fili_job *job, fil_video_result *result)
+{
+    const double begun = fili_seconds(job->ctx);
+    result->frames     = job->o.frames;
+    result->width      = job->o.width;
+    result->height     = job->o.height;
+    FIL_TRY(fili_job_text(job));
+    result->text_seconds = fili_seconds(job->ctx) - begun;
+    FIL_TRY(fili_job_sample(job, result));
+    if (job->latents_path != NULL)
+        FIL_TRY(fili_latents_write(job->ctx, job->latents_path, "latents", job->shape, job->latents,
+                                   job->o.replace));
+    return decode(job, result);
+}
+
+fil_status fil_generate(fil_model *model, const fil_generate_options *options,
+                        fil_video_result *result)
+{
+    fil_video_result mine = {.frames = 0};
+    fili_job        *job  = NULL;
+    FIL_CHECK(NULL, model != NULL, "fil_generate: model is NULL");
+    fili_ctx_enter(model->ctx);
+    FIL_CHECK(model->ctx, options != NULL, "fil_generate: options is NULL");
+    fil_status status = job_open(model, options, &job);
+    if (status == FIL_OK) status = run(job, &mine);
+    job_close(&job);
+    mine.peak_bytes = model->ctx->memory.peak;
+    if (result != NULL) *result = mine;
+    return status;
+}
+
+fil_status fil_generate_check(fil_model *model, const fil_generate_options *options, fil_plan *plan)
+{
+    fili_job *job = NULL;
+    FIL_CHECK(NULL, model != NULL, "fil_generate_check: model is NULL");
+    fili_ctx_enter(model->ctx);
+    FIL_CHECK(model->ctx, options != NULL && plan != NULL, "fil_generate_check: %s is NULL",
+              options == NULL ? "options" : "plan");
+    const fil_status status = job_open(model, options, &job);
+    if (status == FIL_OK) *plan = job->plan;
+    job_close(&job);
+    return status;
+}

@@ -1,0 +1,304 @@
+/* engine/generate_check.c: what fil_generate finds out before it begins (video_job.h): do the parts
+ * of the model belong together, does what is asked for fit them, how long are the prompts, and what
+ * memory does each phase take. Reads headers and the tokenizer, no weights.
+ */
+#include <string.h>
+
+#include "base/mem.h"
+#include "engine/video_job.h"
+
+static fil_status open_part(fili_job *job, fili_part part, fili_weights **out)
+{
+    const fil_model *m = job->model;
+    FIL_TRY(fili_model_paths_need(&m->paths, part));
+    return fili_weights_open(job->ctx, part, m->paths.part[part], m->flags, out);
+}
+
+static bool needs_frames(const fili_job *job)
+{
+    const fili_outputs *o = &job->outputs;
+    return o->video != NULL || o->frames != NULL || o->fn != NULL;
+}
+
+/* ---- the parts ------------------------------------------------------------------------------ */
+
+static fil_status check_dit(fili_job *job)
+{
+    FIL_TRY(open_part(job, FILI_PART_DIT, &job->dit_weights));
+    FIL_TRY(fili_dit_config_detect(job->dit_weights, &job->dit));
+    FIL_TRY(fili_dit_check_weights(job->dit_weights, &job->dit));
+    if (job->dit.in_channels == job->dit.out_channels) return FIL_OK;
+    return FIL_FAIL(job->ctx, FIL_E_UNSUP,
+                    "the transformer takes %d channels and gives %d: a model that also takes "
+                    "pictures, which this version does not run",
+                    (int)job->dit.in_channels, (int)job->dit.out_channels);
+}
+
+static fil_status check_vae(fili_job *job)
+{
+    fili_vae *vae = NULL;
+    if (!needs_frames(job)) {
+        fili_vae_config_init(&job->vae);
+        return FIL_OK;
+    }
+    FIL_TRY(open_part(job, FILI_PART_VAE, &job->vae_weights));
+    FIL_TRY(fili_vae_open(job->ctx, job->vae_weights, job->o.precision, &vae));
+    job->vae = *fili_vae_config_of(vae);
+    fili_vae_close(&vae);
+    if (job->vae.z_dim != job->dit.in_channels)
+        return FIL_FAIL(job->ctx, FIL_E_MISMATCH,
+                        "the VAE is another model's: its latents have %d channels, the "
+                        "transformer's %d",
+                        (int)job->vae.z_dim, (int)job->dit.in_channels);
+    if (fili_vae_scale(&job->vae) != 8 || fili_vae_time_scale(&job->vae) != 4)
+        return FIL_FAIL(job->ctx, FIL_E_MISMATCH,
+                        "the VAE is another model's: one latent stands for %d x %d pixels and %d "
+                        "frames, expected 8 x 8 and 4",
+                        (int)fili_vae_scale(&job->vae), (int)fili_vae_scale(&job->vae),
+                        (int)fili_vae_time_scale(&job->vae));
+    return FIL_OK;
+}
+
+/* The larger number of rows: of one prompt, since they are encoded one after the other. */
+static int32_t most_rows(const fili_job *job)
+{
+    return job->prompt[0].n > job->prompt[1].n ? job->prompt[0].n : job->prompt[1].n;
+}
+
+static uint64_t rows_bytes(const fili_job *job)
+{
+    return (uint64_t)(job->prompt[0].n + job->prompt[1].n) * (uint64_t)job->dit.text_dim *
+           sizeof(float);
+}
+
+static fil_status check_text(fili_job *job, const fili_umt5 *umt5, int32_t vocabulary)
+{
+    const fili_umt5_config *c = fili_umt5_config_of(umt5);
+    if (c->dim != job->dit.text_dim)
+        return FIL_FAIL(job->ctx, FIL_E_MISMATCH,
+                        "the text encoder is another model's: its rows have %lld values, the "
+                        "transformer takes %d",
+                        (long long)c->dim, (int)job->dit.text_dim);
+    if (c->vocab < vocabulary)
+        return FIL_FAIL(job->ctx, FIL_E_MISMATCH,
+                        "the tokenizer is another model's: it gives ids up to %d, the text encoder "
+                        "has %lld rows",
+                        (int)vocabulary - 1, (long long)c->vocab);
+    job->plan.text_bytes = fili_umt5_bytes(umt5, most_rows(job)) + rows_bytes(job);
+    return FIL_OK;
+}
+
+/* ---- prompts -------------------------------------------------------------------------------- */
+
+static fil_status tokenize(fili_job *job, fili_tokenizer *t, const char *what, const char *text,
+                           fili_prompt *out)
+{
+    int              cut    = 0;
+    const fil_status status = fili_tokenizer_ids(t, text, out->ids, &out->n, &cut);
+    if (status != FIL_OK) {
+        fili_error_frame(job->ctx, "reading the %s", what);
+        return status;
+    }
+    if (cut > 0)
+        fili_log(job->ctx, FIL_LOG_WARNING, "the %s is cut: %d of its %d tokens are left out", what,
+                 cut, cut + out->n);
+    return FIL_OK;
+}
+
+static fil_status take_prompts(fili_job *job, int32_t *vocabulary)
+{
+    fili_tokenizer *t = NULL;
+    FIL_TRY(fili_model_paths_need_tokenizer(&job->model->paths));
+    FIL_TRY(fili_tokenizer_open(job->ctx, job->model->paths.tokenizer, &t));
+    *vocabulary       = fili_tokenizer_size(t);
+    fil_status status = tokenize(job, t, "prompt", job->o.prompt, &job->prompt[0]);
+    if (status == FIL_OK && job->plan.passes == 2)
+        status = tokenize(job, t, "negative prompt", job->o.negative, &job->prompt[1]);
+    fili_tokenizer_close(&t);
+    job->plan.prompt_tokens   = job->prompt[0].n;
+    job->plan.negative_tokens = job->prompt[1].n;
+    return status;
+}
+
+static fil_status check_prompts(fili_job *job)
+{
+    fili_weights *weights = NULL;
+    fili_umt5    *umt5    = NULL;
+    int32_t       vocabulary;
+    FIL_TRY(take_prompts(job, &vocabulary));
+    FIL_TRY(open_part(job, FILI_PART_T5, &weights));
+    fil_status status = fili_umt5_open(job->ctx, weights, job->o.precision, &umt5);
+    if (status == FIL_OK) status = check_text(job, umt5, vocabulary);
+    fili_umt5_close(&umt5);
+    fili_weights_close(&weights);
+    return status;
+}
+
+/* ---- sizes ---------------------------------------------------------------------------------- */
+
+static fil_status choose_sizes(fili_job *job)
+{
+    const fil_generate_options *o = &job->o;
+    fil_plan                   *p = &job->plan;
+    const fili_dit_config      *c = &job->dit;
+    p->channels                   = c->in_channels;
+    p->latent_frames              = (o->frames - 1) / 4 + 1;
+    p->latent_height              = o->height / 8;
+    p->latent_width               = o->width / 8;
+    if (c->patch_t != 1 || p->latent_height % c->patch_h != 0 || p->latent_width % c->patch_w != 0)
+        return FIL_FAIL(job->ctx, FIL_E_UNSUP,
+                        "patches of %d x %d x %d latents; expected 1 x 2 x 2", (int)c->patch_t,
+                        (int)c->patch_h, (int)c->patch_w);
+    p->tokens = (int64_t)p->latent_frames * (p->latent_height / c->patch_h) *
+                (p->latent_width / c->patch_w);
+    job->shape[0] = p->channels;
+    job->shape[1] = p->latent_frames;
+    job->shape[2] = p->latent_height;
+    job->shape[3] = p->latent_width;
+    job->n        = 1;
+    for (int d = 0; d < FILI_LATENT_RANK; d++)
+        job->n *= job->shape[d];
+    return job->o.noise == NULL
+               ? FIL_OK
+               : fili_latents_look(job->ctx, job->o.noise, "noise", job->shape, NULL);
+}
+
+/* Products alone: attention dense, linears, cross-attention over the rows that are kept. */
+static double count_flops(const fili_job *job)
+{
+    const fili_dit_config *c    = &job->dit;
+    const double           s    = (double)job->plan.tokens;
+    const double           d    = (double)c->dim;
+    double                 sum  = 0.0;
+    const double           self = 4.0 * s * s * d;
+    const double           rest = 2.0 * s * (6.0 * d * d + 2.0 * d * (double)c->ffn_dim);
+    for (int p = 0; p < job->plan.passes; p++)
+        sum += (double)c->layers * (self + rest + 4.0 * s * (double)(job->prompt[p].n + 1) * d);
+    return sum * (double)job->plan.steps;
+}
+
+/* ---- the mask file -------------------------------------------------------------------------- */
+
+static bool same_blocks(const fili_blocks *a, const fili_blocks *b)
+{
+    return a->m == b->m &&
+           memcmp(a->offset, b->offset, ((size_t)a->m + 1) * sizeof *a->offset) == 0;
+}
+
+static fil_status fit_blocks(fili_job *job, fili_grid grid)
+{
+    const fili_mask_file *f = &job->mask_file;
+    fili_order            order;
+    fili_blocks           blocks = {.m = 0};
+    FIL_TRY(fili_order_init(&order, job->ctx, grid, &job->dit_options.order));
+    fil_status status = fili_blocks_from_order(&blocks, &order);
+    if (status == FIL_OK && !(same_blocks(&f->q, &blocks) && same_blocks(&f->k, &blocks)))
+        status = FIL_FAIL(job->ctx, FIL_E_UNSUP,
+                          "the mask's blocks are not the runs of at most 64 tokens of its order");
+    fili_blocks_fini(&blocks);
+    fili_order_fini(&order);
+    return status;
+}
+
+static fil_status fit_mask(fili_job *job)
+{
+    const fili_mask_file *f    = &job->mask_file;
+    const fil_plan       *p    = &job->plan;
+    const fili_grid       grid = {.f = p->latent_frames,
+                                  .h = p->latent_height / job->dit.patch_h,
+                                  .w = p->latent_width / job->dit.patch_w};
+    if (f->grid.f != grid.f || f->grid.h != grid.h || f->grid.w != grid.w)
+        return FIL_FAIL(job->ctx, FIL_E_SHAPE,
+                        "the mask is for a token grid of %d,%d,%d; this video has %d,%d,%d",
+                        (int)f->grid.f, (int)f->grid.h, (int)f->grid.w, (int)grid.f, (int)grid.h,
+                        (int)grid.w);
+    if (f->heads != 1 && f->heads != job->dit.heads)
+        return FIL_FAIL(job->ctx, FIL_E_SHAPE, "the mask has %d heads; the model has %d",
+                        (int)f->heads, (int)job->dit.heads);
+    if (!fili_order_known(f->order_name, &job->dit_options.order))
+        return FIL_FAIL(job->ctx, FIL_E_UNSUP, "the mask's order '%.80s' is none that is known",
+                        f->order_name);
+    return fit_blocks(job, grid);
+}
+
+static fil_status check_mask(fili_job *job)
+{
+    const char *path = job->o.mask;
+    job->mask_i      = -1;
+    if (path == NULL) return FIL_OK;
+    fil_status status = fili_mask_file_open(&job->mask_file, job->ctx, path);
+    if (status == FIL_OK) {
+        job->has_mask_file = true;
+        status             = fit_mask(job);
+    }
+    if (status == FIL_OK)
+        status = fili_mask_init(&job->mask, job->ctx, job->mask_file.heads, job->mask_file.q.m,
+                                job->mask_file.k.m);
+    if (status != FIL_OK)
+        fili_error_frame(job->ctx, "mask %s", fili_quote(path, strlen(path)).text);
+    return status;
+}
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+static void choose_dit_options(fili_job *job)
+{
+    fili_dit_options *o = &job->dit_options;
+    fili_dit_options_init(o);
+    o->precision    = job->o.precision;
+    o->t            = job->plan.latent_frames;
+    o->h            = job->plan.latent_height;
+    o->w            = job->plan.latent_width;
+    o->passes       = job->plan.passes;
+    o->context_rows = most_rows(job);
+}
+
+static fil_status count_memory(fili_job *job)
+{
+    fil_plan       *p = &job->plan;
+    fili_dit_memory dit;
+    const uint64_t  x = (uint64_t)job->n * sizeof(float);
+    FIL_TRY(fili_dit_bytes(job->ctx, job->dit_weights, &job->dit, &job->dit_options, &dit));
+    /* x, an answer per pass, the solver's arrays */
+    p->sample_bytes = dit.total + dit.loading + x * (1 + (uint64_t)p->passes) +
+                      fili_solver_bytes(job->n) + rows_bytes(job);
+    if (needs_frames(job)) {
+        FIL_TRY(fili_decode_bytes(job->ctx, job->vae_weights, &job->vae, job->o.precision,
+                                  job->shape, &job->outputs, &p->decode_bytes));
+        p->decode_bytes += x;
+    }
+    p->peak_bytes = p->text_bytes;
+    if (p->sample_bytes > p->peak_bytes) p->peak_bytes = p->sample_bytes;
+    if (p->decode_bytes > p->peak_bytes) p->peak_bytes = p->decode_bytes;
+    FIL_TRY(fili_check_budget(job->ctx, "reading the prompts", p->text_bytes));
+    FIL_TRY(fili_check_budget(job->ctx, "sampling", p->sample_bytes));
+    return fili_check_budget(job->ctx, "decoding", p->decode_bytes);
+}
+
+/* ---- all of it ------------------------------------------------------------------------------ */
+
+fil_status fili_job_check(fili_job *job, const fil_generate_options *options)
+{
+    fili_arena_init(&job->arena, job->ctx, "a run", 0);
+    FIL_TRY(fili_job_options(job, options));
+    FIL_TRY(check_dit(job));
+    FIL_TRY(check_vae(job));
+    FIL_TRY(choose_sizes(job));
+    FIL_TRY(check_prompts(job));
+    choose_dit_options(job);
+    FIL_TRY(check_mask(job));
+    job->plan.flops = count_flops(job);
+    return count_memory(job);
+}
+
+void fili_job_fini(fili_job *job)
+{
+    if (job->latents != NULL)
+        fili_free(job->ctx, job->latents, (size_t)job->n * sizeof *job->latents);
+    job->latents = NULL;
+    fili_mask_fini(&job->mask);
+    if (job->has_mask_file) fili_mask_file_close(&job->mask_file);
+    fili_weights_close(&job->dit_weights);
+    fili_weights_close(&job->vae_weights);
+    fili_arena_fini(&job->arena);
+}

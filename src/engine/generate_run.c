@@ -1,0 +1,131 @@
+/* engine/generate_run.c: rows and noise to latents (video_job.h): the transformer is opened, asked
+ * once or twice per step, and closed. Between two steps the state of the run is the latents and the
+ * solver's; the cancel callback is asked there and within each pass.
+ */
+#include <string.h>
+
+#include "base/mem.h"
+#include "diffusion/guidance.h"
+#include "diffusion/noise.h"
+#include "engine/video_job.h"
+
+typedef struct sampling {
+    fili_job    *job;
+    fili_dit    *dit;
+    fili_solver  solver;
+    float       *v[2]; /* answers to the prompt and the negative prompt */
+    fili_mt19937 rng;
+} sampling;
+
+static size_t latent_bytes(const fili_job *job)
+{
+    return (size_t)job->n * sizeof(float);
+}
+
+/* ---- masks of a file ------------------------------------------------------------------------ */
+
+/* The file's mask for this place, read unless it is the one at hand; dense where it has none. */
+static fil_status choose_mask(void *user, const fili_mask_request *request, const fili_mask **mask)
+{
+    fili_job           *job = user;
+    const fili_mask_key key = {
+        .layer = request->layer, .step = request->step, .pass = request->pass};
+    const int32_t i = fili_mask_file_find(&job->mask_file, key);
+    if (i < 0) return FIL_OK;
+    if (i != job->mask_i) FIL_TRY(fili_mask_file_read(&job->mask_file, i, &job->mask));
+    job->mask_i = i;
+    *mask       = &job->mask;
+    return FIL_OK;
+}
+
+/* ---- the start ------------------------------------------------------------------------------ */
+
+static fil_status draw_noise(sampling *s)
+{
+    fili_job                   *job = s->job;
+    const fil_generate_options *o   = &job->o;
+    void                       *block;
+    FIL_TRY(fili_alloc(job->ctx, latent_bytes(job), "the latents", &block));
+    job->latents = block;
+    FIL_TRY(fili_noise_begin(job->ctx, o->seed, o->noise == NULL ? job->latents : NULL, job->n,
+                             &s->rng));
+    if (o->noise != NULL)
+        FIL_TRY(fili_latents_read(job->ctx, o->noise, "noise", job->shape, job->latents));
+    if (o->save_noise == NULL) return FIL_OK;
+    return fili_latents_write(job->ctx, o->save_noise, "noise", job->shape, job->latents,
+                              o->replace);
+}
+
+static fil_status open_dit(sampling *s)
+{
+    fili_job *job = s->job;
+    if (job->has_mask_file) {
+        job->dit_options.choose = choose_mask;
+        job->dit_options.user   = job;
+    }
+    FIL_TRY(fili_dit_open(job->ctx, job->dit_weights, &job->dit, &job->dit_options, &s->dit));
+    for (int i = 0; i < job->plan.passes; i++)
+        FIL_TRY(fili_dit_set_context(s->dit, i, job->prompt[i].rows, job->prompt[i].n));
+    return FIL_OK;
+}
+
+static fil_status begin(sampling *s)
+{
+    fili_job *job = s->job;
+    void     *block;
+    FIL_TRY(draw_noise(s));
+    for (int i = 0; i < job->plan.passes; i++) {
+        FIL_TRY(fili_alloc(job->ctx, latent_bytes(job), "the model's answer", &block));
+        s->v[i] = block;
+    }
+    FIL_TRY(fili_solver_init(&s->solver, job->ctx, job->sampler, &job->sigmas, job->n, &s->rng));
+    return open_dit(s);
+}
+
+/* ---- the steps ------------------------------------------------------------------------------ */
+
+static fil_status step(sampling *s)
+{
+    fili_job     *job = s->job;
+    const int32_t i   = s->solver.state.step;
+    for (int p = 0; p < job->plan.passes; p++)
+        FIL_TRY(fili_dit_forward(s->dit, p, i, job->latents, job->sigmas.time[i], s->v[p]));
+    if (job->plan.passes == 2) fili_guide(s->v[0], s->v[1], job->plan.guidance, job->n);
+    FIL_TRY(fili_solver_step(&s->solver, s->v[0], job->latents));
+    return fili_check_finite(job->ctx, "latents", job->latents, job->n);
+}
+
+static fil_status run(sampling *s)
+{
+    fil_ctx       *ctx = s->job->ctx;
+    const uint64_t n   = (uint64_t)s->job->plan.steps;
+    for (uint64_t i = 0; i < n; i++) {
+        fili_progress(ctx, "sample", i, n);
+        FIL_TRY(fili_check_cancel(ctx));
+        const fil_status status = step(s);
+        if (status != FIL_OK) {
+            fili_error_frame(ctx, "step %llu of %llu", (unsigned long long)i + 1,
+                             (unsigned long long)n);
+            return status;
+        }
+    }
+    fili_progress(ctx, "sample", n, n);
+    return FIL_OK;
+}
+
+fil_status fili_job_sample(fili_job *job, fil_video_result *result)
+{
+    sampling     s      = {.job = job};
+    const double begun  = fili_seconds(job->ctx);
+    fil_status   status = begin(&s);
+    const double loaded = fili_seconds(job->ctx);
+    if (status == FIL_OK) status = run(&s);
+    result->load_seconds += loaded - begun;
+    result->sample_seconds += fili_seconds(job->ctx) - loaded;
+    fili_dit_close(&s.dit);
+    fili_solver_fini(&s.solver);
+    for (int i = 0; i < 2; i++)
+        fili_free(job->ctx, s.v[i], latent_bytes(job));
+    fili_weights_close(&job->dit_weights);
+    return status;
+}

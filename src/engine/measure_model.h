@@ -1,0 +1,27 @@
+/* engine/measure_model.h: repetitions of a pass through a model, and its parts, for bench.
+ *
+ * The pass and the peak loop run in turn. The result has the median time and the parts of the
+ * repetition that took it, so that they add up.
+ */
+#ifndef FILI_ENGINE_MEASURE_MODEL_H
+#define FILI_ENGINE_MEASURE_MODEL_H
+
+#include "engine/measure_run.h"
+
+/* Seconds of one pass, by part; their sum is its time. */
+typedef struct fili_model_parts {
+    double attention, cross, linear, rest;
+} fili_model_parts;
+
+typedef struct fili_model_pass {
+    fil_status (*run)(void *user, fili_model_parts *parts);
+    void     *user;
+    fil_dtype dtype;       /* of the products, for the peak loop */
+    int32_t   repetitions; /* 0: as many as fit */
+} fili_model_pass;
+
+/* Fills seconds, parts, rates, threads, repetitions and peak_bytes; result->flops is set. */
+FIL_MUSTCHECK fil_status fili_bench_pass(fil_ctx *ctx, const fili_model_pass *pass,
+                                         fil_bench_model_result *result);
+
+#endif

@@ -1,0 +1,101 @@
+/* engine/model_api.c: fil_model_*: where the parts of a model lie (filigree/video.h). Finding them
+ * is wan/model_paths.h's; nothing is opened here.
+ */
+#include <string.h>
+
+#include "base/mem.h"
+#include "engine/video_job.h"
+
+void fil_model_options_init(fil_model_options *options)
+{
+    *options = (fil_model_options){.struct_size = (uint32_t)sizeof *options};
+}
+
+static fil_status model_open(fil_ctx *ctx, const fil_model_options *options, fil_model **out)
+{
+    fil_model_options o;
+    void             *block;
+    fil_model_options_init(&o);
+    FIL_TRY(fili_take_options(ctx, "fil_model_options", &o, sizeof o, options));
+    FIL_CHECK(ctx, (o.flags & ~FIL_OPEN_TRUSTED) == 0, "fil_model_open: unknown flags 0x%x",
+              o.flags);
+    const fili_model_choice choice = {
+        .dir = o.dir, .dit = o.dit, .t5 = o.t5, .vae = o.vae, .tokenizer = o.tokenizer};
+    FIL_CHECK(ctx, o.dir != NULL || o.dit != NULL || o.t5 != NULL || o.vae != NULL,
+              "fil_model_open: expected a model folder or its parts by name");
+    FIL_TRY(fili_calloc(ctx, 1, sizeof(fil_model), "model handle", &block));
+    fil_model *model        = block;
+    model->ctx              = ctx;
+    model->flags            = o.flags;
+    const fil_status status = fili_model_paths_open(&model->paths, ctx, &choice, o.flags);
+    if (status != FIL_OK) {
+        fili_free(ctx, model, sizeof *model);
+        return status;
+    }
+    *out = model;
+    return FIL_OK;
+}
+
+fil_status fil_model_open(fil_ctx *ctx, const fil_model_options *options, fil_model **out)
+{
+    if (out != NULL) *out = NULL;
+    FIL_CHECK(NULL, ctx != NULL, "fil_model_open: ctx is NULL");
+    fili_ctx_enter(ctx);
+    FIL_CHECK(ctx, options != NULL && out != NULL, "fil_model_open: %s is NULL",
+              options == NULL ? "options" : "out");
+    return model_open(ctx, options, out);
+}
+
+void fil_model_close(fil_model **model)
+{
+    if (model == NULL || *model == NULL) return;
+    fili_model_paths_close(&(*model)->paths);
+    fili_free((*model)->ctx, *model, sizeof **model);
+    *model = NULL;
+}
+
+const char *fil_model_layout(const fil_model *model)
+{
+    return model != NULL ? model->paths.layout : "";
+}
+
+/* ---- shared by the three runs --------------------------------------------------------------- */
+
+fil_status fili_take_options(fil_ctx *ctx, const char *what, void *mine, size_t size,
+                             const void *theirs)
+{
+    uint32_t given;
+    memcpy(&given, theirs, sizeof given);
+    FIL_CHECK(ctx, given >= sizeof given && given <= size,
+              "%s.struct_size is %u; %s_init sets it to %zu", what, given, what, size);
+    memcpy(mine, theirs, given);
+    return FIL_OK;
+}
+
+fil_status fili_check_budget(fil_ctx *ctx, const char *what, uint64_t bytes)
+{
+    const fil_memory *m = &ctx->memory;
+    if (m->limit == 0 || (bytes <= m->limit && m->used <= m->limit - bytes)) return FIL_OK;
+    return FIL_FAIL(ctx, FIL_E_NOMEM,
+                    "%s needs %llu bytes; the limit is %llu, of which %llu are in "
+                    "use",
+                    what, (unsigned long long)bytes, (unsigned long long)m->limit,
+                    (unsigned long long)m->used);
+}
+
+uint64_t fili_weights_taken(const fili_weights *w, fil_dtype want)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < fili_weights_count(w); i++) {
+        const char       *name;
+        const fili_entry *e = fili_weights_at(w, i, &name);
+        if (fili_weights_in_place(w, name, want) != NULL || fil_dtype_bits(e->dtype) == 0) continue;
+        sum += e->bytes * 8 / fil_dtype_bits(e->dtype) * (fil_dtype_bits(want) / 8);
+    }
+    return sum;
+}
+
+double fili_seconds(fil_ctx *ctx)
+{
+    return (double)ctx->os->clock_ns(ctx->os->self) * 1e-9;
+}

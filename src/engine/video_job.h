@@ -1,0 +1,192 @@
+/* engine/video_job.h: a run of generate, decode or encode from the inside (filigree/video.h).
+ *
+ * A job is filled by the checks, which touch no weights, and then worked off phase by phase; each
+ * phase takes its memory at its beginning and gives all of it back at its end. What the sampler
+ * must remember between steps is fili_solver's plain state and the latents: nothing else in a job
+ * changes while it samples.
+ *
+ *     generate_options.c options -> job: sizes, names, outputs
+ *     generate_check.c   parts of the model, tokens, memory
+ *     generate_text.c    prompts -> rows            (text encoder opened and closed)
+ *     generate_run.c     rows, noise -> latents     (transformer opened and closed)
+ *     frames_out.c       frames -> bytes -> video, picture, tensor, callback
+ *     frames_in.c        video, picture, tensor -> frames
+ *     latents_file.c     noise, latents, frames as tensors in files
+ */
+#ifndef FILI_ENGINE_VIDEO_JOB_H
+#define FILI_ENGINE_VIDEO_JOB_H
+
+#include "base/arena.h"
+#include "diffusion/solver.h"
+#include "filigree/video.h"
+#include "io/png_image.h"
+#include "io/safetensors_writer.h"
+#include "io/tokenizer.h"
+#include "io/video_file.h"
+#include "sparse/mask_file.h"
+#include "wan/dit.h"
+#include "wan/model_paths.h"
+#include "wan/umt5.h"
+#include "wan/vae.h"
+
+struct fil_model {
+    fil_ctx         *ctx;
+    fili_model_paths paths;
+    uint32_t         flags;
+};
+
+/* ---- outputs -------------------------------------------------------------------------------- */
+
+/* Where frames go. A NULL path: nobody wants it. */
+typedef struct fili_outputs {
+    const char  *video, *frames; /* paths */
+    int32_t      fps, crf, replace;
+    int          rounds; /* 1: bytes are rounded; 0: cut off */
+    fil_frame_fn fn;
+    void        *user;
+} fili_outputs;
+
+/* E_ARG: an ending that is neither .mp4 nor .png, a .png for several frames, fps, crf; E_UNSUP: no
+ * plug-in. Says nothing of folders: fili_output_check does. */
+FIL_MUSTCHECK fil_status fili_outputs_check(fil_ctx *ctx, const fili_outputs *o, int32_t frames);
+
+/* E_IO: `path` exists and is not to be replaced, or its folder is not there or cannot be written.
+ * Leaves nothing behind. NULL is accepted. `what` names the option in messages. */
+FIL_MUSTCHECK fil_status fili_output_check(fil_ctx *ctx, const char *what, const char *path,
+                                           int replace);
+
+typedef struct fili_frames_out {
+    fil_ctx            *ctx;
+    const fili_outputs *outputs;
+    int32_t             n, width, height;
+    uint8_t            *rgb; /* one frame, and room behind it for vector code */
+    fili_writer         tensor;
+    fili_video_writer   video;
+    bool                has_tensor, has_video;
+} fili_frames_out;
+
+/* Bytes that it takes, the video encoder included. */
+uint64_t fili_frames_out_bytes(const fili_outputs *o, int32_t width, int32_t height);
+
+/* f lies still until closed. On failure *f is closed. */
+FIL_MUSTCHECK fil_status fili_frames_out_open(fili_frames_out *f, fil_ctx *ctx,
+                                              const fili_outputs *outputs, int32_t n, int32_t width,
+                                              int32_t height);
+/* A fili_frame_fn; user is the fili_frames_out. */
+fil_status fili_frames_out_put(void *user, int32_t index, const float *rgb, int32_t h, int32_t w);
+/* Makes the files appear. Closes *f whatever the result. */
+FIL_MUSTCHECK fil_status fili_frames_out_finish(fili_frames_out *f);
+void                     fili_frames_out_close(fili_frames_out *f); /* idempotent */
+
+/* Value in [-1, 1] to a byte, as the two presets do it. Anything outside is cut to the range. */
+uint8_t fili_frame_byte(float value, int rounds);
+
+/* ---- inputs --------------------------------------------------------------------------------- */
+
+/* Frames of a video file, a .png, or a tensor `frames` [F, H, W, 3] u8, in their order. Which of
+ * them is told from the ending: .png, .safetensors, anything else is a video. */
+typedef struct fili_frames_in {
+    fil_ctx          *ctx;
+    const char       *path;
+    int32_t           n, width, height;
+    bool              has_set, has_video;
+    fili_tensors      set;
+    const fili_entry *tensor;
+    fili_video_reader video;
+    fili_picture      picture;
+    uint8_t          *rgb; /* one frame, and room behind it for vector code */
+} fili_frames_in;
+
+/* path outlives f. A video is read once to count its frames. E_MISMATCH, E_SHAPE, and what opening
+ * gives; on failure *f is closed. */
+FIL_MUSTCHECK fil_status fili_frames_in_open(fili_frames_in *f, fil_ctx *ctx, const char *path);
+/* A fili_frame_source: frames are asked for one after the other; user is the fili_frames_in. */
+fil_status fili_frames_in_get(void *user, int32_t index, float *rgb, int32_t h, int32_t w);
+void       fili_frames_in_close(fili_frames_in *f); /* idempotent */
+
+/* ---- tensors in files ----------------------------------------------------------------------- */
+
+enum { FILI_LATENT_RANK = 4 };
+
+/* Checks that `path` has `name` as f32 of four dimensions and tells them. A wanted dimension of -1
+ * takes anything. E_MISMATCH, E_SHAPE (name, expected, found), and what opening gives. */
+FIL_MUSTCHECK fil_status fili_latents_look(fil_ctx *ctx, const char *path, const char *name,
+                                           const int64_t want[FILI_LATENT_RANK],
+                                           int64_t       found[FILI_LATENT_RANK]);
+/* The same, and reads it into out, whose size the caller knows from `want`. E_NONFINITE. */
+FIL_MUSTCHECK fil_status fili_latents_read(fil_ctx *ctx, const char *path, const char *name,
+                                           const int64_t want[FILI_LATENT_RANK], float *out);
+FIL_MUSTCHECK fil_status fili_latents_write(fil_ctx *ctx, const char *path, const char *name,
+                                            const int64_t shape[FILI_LATENT_RANK],
+                                            const float *data, int replace);
+
+/* ---- the job of fil_generate ---------------------------------------------------------------- */
+
+typedef struct fili_prompt {
+    int32_t ids[FILI_TOKENIZER_MAX];
+    int32_t n;    /* 0: not used */
+    float  *rows; /* [n, text_dim] */
+} fili_prompt;
+
+typedef struct fili_job {
+    fil_ctx             *ctx;
+    const fil_model     *model;
+    fil_generate_options o;
+    fili_arena           arena; /* texts of the job, rows of the prompts */
+    fil_plan             plan;
+    fili_sampler         sampler;
+    fili_sigmas          sigmas;
+    fili_outputs         outputs;
+    const char          *latents_path; /* NULL: not written (nothing is decoded from them) */
+    int                  keeps_latents;
+    int64_t              shape[FILI_LATENT_RANK], n; /* of the latents, and their product */
+    fili_prompt          prompt[2];                  /* the prompt, the negative one */
+
+    fili_weights    *dit_weights, *vae_weights;
+    fili_dit_config  dit;
+    fili_dit_options dit_options;
+    fili_vae_config  vae;
+    fili_mask_file   mask_file;
+    fili_mask        mask;   /* the one in use */
+    int32_t          mask_i; /* its number in the file; -1 = none yet */
+    bool             has_mask_file;
+
+    float *latents; /* [n] */
+} fili_job;
+
+/* job is zeroed but for ctx and model. Fills it; on any result fili_job_fini is to be called. */
+FIL_MUSTCHECK fil_status fili_job_check(fili_job *job, const fil_generate_options *options);
+void                     fili_job_fini(fili_job *job);
+/* Its first part: what can be judged without a model. */
+FIL_MUSTCHECK fil_status fili_job_options(fili_job *job, const fil_generate_options *options);
+
+/* E_NOMEM unless the context's limit allows `bytes` at once. `what`: of the message. */
+FIL_MUSTCHECK fil_status fili_check_budget(fil_ctx *ctx, const char *what, uint64_t bytes);
+
+/* Bytes that the tensors take once they are taken as `want`: 0 for those used in place. */
+uint64_t fili_weights_taken(const fili_weights *w, fil_dtype want);
+
+FIL_MUSTCHECK fil_status fili_job_text(fili_job *job);
+/* job->latents is the result. Seconds of reading and of the steps are added to *result. */
+FIL_MUSTCHECK fil_status fili_job_sample(fili_job *job, fil_video_result *result);
+
+/* z [shape] through the VAE into the outputs. weights: of the VAE. */
+FIL_MUSTCHECK fil_status fili_decode_latents(fil_ctx *ctx, fili_weights *weights,
+                                             fil_dtype precision, const float *z,
+                                             const int64_t       shape[FILI_LATENT_RANK],
+                                             const fili_outputs *outputs, fil_video_result *result);
+
+/* The bytes of fili_decode_latents beside the latents. */
+FIL_MUSTCHECK fil_status fili_decode_bytes(fil_ctx *ctx, const fili_weights *weights,
+                                           const fili_vae_config *config, fil_dtype precision,
+                                           const int64_t       shape[FILI_LATENT_RANK],
+                                           const fili_outputs *outputs, uint64_t *bytes);
+
+/* Copies a caller's struct of `given` bytes over the defaults in `mine`; E_ARG if it is shorter
+ * than its first field or longer than this version knows and not zero there. */
+FIL_MUSTCHECK fil_status fili_take_options(fil_ctx *ctx, const char *what, void *mine, size_t size,
+                                           const void *theirs);
+
+double fili_seconds(fil_ctx *ctx);
+
+#endif

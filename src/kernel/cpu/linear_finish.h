@@ -1,0 +1,19 @@
+/* kernel/cpu/linear_finish.h: what the CPU rows of linear share: the types that they take, and what
+ * happens to a tile of f32 sums: the pass of tile.h with the arguments of linear.h.
+ */
+#ifndef FILK_CPU_LINEAR_FINISH_H
+#define FILK_CPU_LINEAR_FINISH_H
+
+#include "base/pool.h"
+#include "kernel/cpu/tile.h"
+
+#define FILK_LINEAR_WIDE 1536 /* columns of a tile, at most */
+
+/* NULL if a row for x and W in `dtype` takes the problem, else why not. */
+const char *filk_linear_refuse_other(const filk_linear_problem *p, fil_dtype dtype);
+
+/* acc: sums of rows m and columns n of the result, `acc_stride` f32 from row to row. */
+void filk_linear_finish(const filk_linear_problem *p, const filk_linear_args *a, filk_tile_fn tile,
+                        const float *acc, int64_t acc_stride, fili_range m, fili_range n);
+
+#endif

@@ -1,0 +1,54 @@
+/* nn/dense.h: linear layers: one plan for all layers of a shape, weights bound to it.
+ *
+ * forward: out = gate * act(x W^T + bias) + residual (kernel/linear.h); rows of x and out lie one
+ * after the other. The number of rows belongs to the plan.
+ */
+#ifndef FILI_NN_DENSE_H
+#define FILI_NN_DENSE_H
+
+#include "kernel/linear.h"
+
+typedef struct fili_dense_plan {
+    fil_ctx            *ctx;
+    filk_linear_problem problem;
+    const filk_row     *row;
+    void               *plan;
+    size_t              workspace; /* bytes */
+    size_t              packed;    /* bytes of one packed weight; 0: weights are used as they are */
+} fili_dense_plan;
+
+typedef struct fili_dense_shape {
+    int64_t         rows, in, out;
+    fil_dtype       dtype;     /* of x and the weight */
+    fil_dtype       out_dtype; /* bias is F32 */
+    filk_activation act;
+    int32_t         packed;
+} fili_dense_shape;
+
+/* E_UNSUP, E_NOMEM, E_DEVICE; on failure *out is closed. */
+FIL_MUSTCHECK fil_status fili_dense_open(fili_dense_plan *out, fil_ctx *ctx,
+                                         const fili_dense_shape *shape);
+/* Idempotent; a zeroed plan is accepted. */
+void fili_dense_close(fili_dense_plan *plan);
+
+/* Lays out weight [out, in] in packed[plan->packed]. */
+FIL_MUSTCHECK fil_status fili_dense_pack(const fili_dense_plan *plan, const void *weight,
+                                         void *packed, void *workspace);
+
+typedef struct fili_dense {
+    const fili_dense_plan *plan;
+    const void            *weight; /* packed, or as it is where plan->packed is 0 */
+    const float           *bias;   /* [out] */
+} fili_dense;
+
+typedef struct fili_dense_io {
+    const void  *x;        /* [rows, in] */
+    void        *out;      /* [rows, out] */
+    const float *gate;     /* [out] or NULL */
+    const float *residual; /* [rows, out] or NULL; may be out */
+} fili_dense_io;
+
+FIL_MUSTCHECK fil_status fili_dense_forward(const fili_dense *layer, const fili_dense_io *io,
+                                            void *workspace);
+
+#endif

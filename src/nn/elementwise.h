@@ -1,0 +1,58 @@
+/* nn/elementwise.h: the small functions that touch activations outside of kernels: all of them.
+ *
+ * They move or add numbers and cost next to nothing; everything else runs in a kernel family. A
+ * backend with memory of its own replaces this file and no other of nn/ and wan/.
+ */
+#ifndef FILI_NN_ELEMENTWISE_H
+#define FILI_NN_ELEMENTWISE_H
+
+#include "base/ctx.h"
+#include "filigree/file.h"
+
+/* ---- patches -------------------------------------------------------------------------------- */
+
+/* A latent [channels, T, H, W] f32 in patches of pt x ph x pw: tokens of the grid T/pt, H/ph, W/pw
+ * in raster order, token i of the sequence being order[i]. */
+typedef struct fili_patches {
+    int32_t        channels, t, h, w;
+    int32_t        pt, ph, pw;
+    const int32_t *order; /* [tokens] */
+    int64_t        tokens;
+} fili_patches;
+
+/* rows[n, channels * pt * ph * pw] for tokens first .. first + n - 1, features in the order (c, dt,
+ * dy, dx); tokens beyond the last are zero. */
+FIL_MUSTCHECK fil_status fili_patches_gather(fil_ctx *ctx, const fili_patches *p,
+                                             const float *latent, int64_t first, int64_t n,
+                                             float *rows);
+
+/* The way back; features in the order (dt, dy, dx, c), as the head has them. Rows beyond the last
+ * token are left out. */
+FIL_MUSTCHECK fil_status fili_patches_scatter(fil_ctx *ctx, const fili_patches *p,
+                                              const float *rows, int64_t first, int64_t n,
+                                              float *latent);
+
+/* ---- the time vector ------------------------------------------------------------------------ */
+
+/* out[n]: cosines, then sines, of t * 10000^(-i / (n/2)); angles in f64. n is even. */
+void fili_sinusoid(double t, int32_t n, float *out);
+
+/* out[rows] = W x + bias for one vector x[cols] f32; W [rows, cols] BF16 or F32, sums f32 in an
+ * order of their own, the same for any number of threads. */
+FIL_MUSTCHECK fil_status fili_matvec(fil_ctx *ctx, fil_dtype dtype, const void *weight,
+                                     const float *bias, const float *x, int64_t rows, int64_t cols,
+                                     float *out);
+
+/* out[i] = x / (1 + exp(-x)); may be x. */
+void fili_silu(const float *x, int64_t n, float *out);
+
+/* ---- rows ----------------------------------------------------------------------------------- */
+
+/* out[i] = a[i] + b[i]; may be a or b. */
+void fili_add(const float *a, const float *b, int64_t n, float *out);
+
+/* rows [n, cols] as dtype (BF16 or F32) into out [n + pad, cols], the last `pad` rows zero. */
+FIL_MUSTCHECK fil_status fili_rows_take(fil_ctx *ctx, const float *rows, int64_t n, int64_t pad,
+                                        int64_t cols, fil_dtype dtype, void *out);
+
+#endif

@@ -1,0 +1,314 @@
+/* wan/dit_forward.c: contexts and the forward pass of the DiT (dit.h), wan.md section 2.
+ *
+ * Every line below is one kernel call or one of the small functions of nn/elementwise.h; memory is
+ * touched nowhere else. x holds the residual stream; a holds what a linear reads, and what
+ * attention writes. Cancelling is asked between the thirds of a layer and between bands of the MLP.
+ */
+#include "kernel/cpu/peak.h"
+#include "wan/dit_inside.h"
+
+static fil_status run_dense(fili_dit *d, const fili_dense *layer, const fili_dense_io *io)
+{
+    const fil_status status = fili_dense_forward(layer, io, d->workspace);
+    fili_dit_spent(d, &d->times.linear);
+    return status;
+}
+
+static fil_status run_norm(fili_dit *d, fili_dit_norm norm, const fili_norm_io *io)
+{
+    const fil_status status = fili_norm_forward(&d->norm[norm], io, d->workspace);
+    fili_dit_spent(d, &d->times.rest);
+    return status;
+}
+
+static void *at(const fili_dit *d, void *rows, int64_t elements)
+{
+    return (char *)rows + elements * fili_dit_size(d);
+}
+
+/* ---- contexts ------------------------------------------------------------------------------- */
+
+/* ctx = Linear2(GELU(Linear1(rows))), in bands; what lies behind the rows is zero on entry and
+ * becomes the row that stands for the padding. */
+static fil_status embed_text(fili_dit *d, int64_t bands)
+{
+    const int64_t step = FILI_DIT_CTX * (int64_t)d->c.dim;
+    for (int64_t b = 0; b < bands; b++) {
+        const fili_dense_io in  = {.x   = at(d, d->ctx_in, b * FILI_DIT_CTX * d->c.text_dim),
+                                   .out = at(d, d->ctx_inner, b * step)};
+        const fili_dense_io out = {.x = in.out, .out = at(d, d->ctx_rows, b * step)};
+        FIL_TRY(run_dense(d, &d->text_0, &in));
+        FIL_TRY(run_dense(d, &d->text_2, &out));
+    }
+    return FIL_OK;
+}
+
+/* Where keys (which 0) or values (1) of a layer lie. */
+static void *context_rows(const fili_dit *d, const fili_dit_context *c, int32_t layer, int which)
+{
+    return at(d, c->kv, ((int64_t)layer * 2 + which) * d->context_room * d->c.dim);
+}
+
+static fil_status context_layer(fili_dit *d, fili_dit_context *c, int32_t l, int64_t bands)
+{
+    const fili_dit_layer *layer = &d->layer[l];
+    const int64_t         step  = FILI_DIT_CTX * (int64_t)d->c.dim;
+    void                 *keys  = context_rows(d, c, l, 0);
+    void                 *value = context_rows(d, c, l, 1);
+    for (int64_t b = 0; b < bands; b++) {
+        const void         *x = at(d, d->ctx_rows, b * step);
+        const fili_dense_io k = {.x = x, .out = at(d, keys, b * step)};
+        const fili_dense_io v = {.x = x, .out = at(d, value, b * step)};
+        FIL_TRY(run_dense(d, &layer->cross_k, &k));
+        FIL_TRY(run_dense(d, &layer->cross_v, &v));
+    }
+    const fili_norm_io norm = {
+        .rows = bands * FILI_DIT_CTX, .x = keys, .out = keys, .a = layer->cross_norm_k};
+    return run_norm(d, FILI_NORM_CTX, &norm);
+}
+
+fil_status fili_dit_set_context(fili_dit *d, int32_t pass, const float *rows, int32_t n)
+{
+    FIL_CHECK(d->ctx, pass >= 0 && pass < d->o.passes, "pass %d of %d", pass, d->o.passes);
+    FIL_CHECK(d->ctx, n >= 0 && n <= d->o.context_rows && (rows != NULL || n == 0),
+              "a context of %d rows; expected 0 to %d", n, d->o.context_rows);
+    fili_dit_context *c     = &d->context[pass];
+    const int32_t     more  = d->c.text_len - n; /* rows of padding */
+    const int64_t     used  = n + (more > 0);
+    const int64_t     bands = (used + FILI_DIT_CTX - 1) / FILI_DIT_CTX;
+    c->is_set               = 0;
+    d->mark                 = filk_seconds(d->ctx);
+    FIL_TRY(fili_attend_list_set(&c->list, n, more));
+    FIL_TRY(fili_rows_take(d->ctx, rows, n, bands * FILI_DIT_CTX - n, d->c.text_dim, d->o.precision,
+                           d->ctx_in));
+    fili_dit_spent(d, &d->times.rest);
+    FIL_TRY(embed_text(d, bands));
+    fili_dit_trace(d, "text_embedding", -1, d->o.precision, d->ctx_rows, used, d->c.dim);
+    for (int32_t l = 0; l < d->c.layers; l++) {
+        FIL_TRY(fili_check_cancel(d->ctx));
+        FIL_TRY(context_layer(d, c, l, bands));
+    }
+    c->is_set = 1;
+    return FIL_OK;
+}
+
+/* ---- before the layers ---------------------------------------------------------------------- */
+
+static fil_status run_matrix(fili_dit *d, const fili_dit_matrix *m, const float *x, float *out)
+{
+    return fili_matvec(d->ctx, d->time_dtype, m->weight, m->bias, x, m->rows, m->cols, out);
+}
+
+/* e = Linear(SiLU(Linear(sinusoid))), e0 = Linear(SiLU(e)). */
+static fil_status embed_time(fili_dit *d, double t)
+{
+    fili_sinusoid(t, d->c.freq_dim, d->time);
+    FIL_TRY(run_matrix(d, &d->time_0, d->time, d->e_silu));
+    fili_silu(d->e_silu, d->c.dim, d->e_silu);
+    FIL_TRY(run_matrix(d, &d->time_2, d->e_silu, d->e));
+    fili_silu(d->e, d->c.dim, d->e_silu);
+    FIL_TRY(run_matrix(d, &d->time_projection, d->e_silu, d->e0));
+    fili_dit_spent(d, &d->times.rest);
+    fili_dit_trace(d, "e", -1, FIL_F32, d->e, 1, d->c.dim);
+    fili_dit_trace(d, "e0", -1, FIL_F32, d->e0, 6, d->c.dim);
+    return FIL_OK;
+}
+
+static fili_patches patches_of(const fili_dit *d, int32_t channels)
+{
+    return (fili_patches){.channels = channels,
+                          .t        = d->o.t,
+                          .h        = d->o.h,
+                          .w        = d->o.w,
+                          .pt       = d->c.patch_t,
+                          .ph       = d->c.patch_h,
+                          .pw       = d->c.patch_w,
+                          .order    = d->order.order,
+                          .tokens   = d->tokens};
+}
+
+static fil_status embed_patches(fili_dit *d, const float *latent)
+{
+    const fili_patches p = patches_of(d, d->c.in_channels);
+    for (int64_t b = 0; b < d->n_bands; b++) {
+        const fili_dense_io io = {.x = d->inner, .out = d->x + b * d->band * d->c.dim};
+        FIL_TRY(fili_patches_gather(d->ctx, &p, latent, b * d->band, d->band, d->inner));
+        fili_dit_spent(d, &d->times.rest);
+        FIL_TRY(run_dense(d, &d->patch, &io));
+    }
+    fili_dit_trace(d, "patch_embedding", -1, FIL_F32, d->x, d->tokens, d->c.dim);
+    return FIL_OK;
+}
+
+/* ---- a layer -------------------------------------------------------------------------------- */
+
+/* Row i of the layer's modulation: shift, scale, gate of attention, then of the MLP. */
+static const float *modulation(const fili_dit *d, int i)
+{
+    return d->m + (int64_t)i * d->c.dim;
+}
+
+static fil_status project(fili_dit *d, const fili_dense *layer, void *out)
+{
+    const fili_dense_io io = {.x = d->a, .out = out};
+    return run_dense(d, layer, &io);
+}
+
+static fil_status turn(fili_dit *d, void *rows, const float *weight)
+{
+    const fili_norm_io io = {
+        .rows = d->tokens, .x = rows, .out = rows, .a = weight, .cos = d->cos, .sin = d->sin};
+    return run_norm(d, FILI_NORM_TURNED, &io);
+}
+
+static fil_status choose_mask(fili_dit *d, const int32_t key[3], const fili_mask **mask)
+{
+    const int64_t     head = d->c.dim / d->c.heads;
+    fili_mask_request r    = {.layer    = key[0],
+                              .step     = key[1],
+                              .pass     = key[2],
+                              .order    = &d->order,
+                              .blocks   = &d->blocks,
+                              .heads    = d->c.heads,
+                              .head_dim = (int32_t)head,
+                              .dtype    = d->o.precision,
+                              .q        = {d->q, d->c.dim, head},
+                              .k        = {d->k, d->c.dim, head},
+                              .v        = {d->v, d->c.dim, head}};
+    *mask                  = d->o.choose != NULL ? NULL : d->o.mask;
+    if (d->o.choose == NULL) return FIL_OK;
+    const fil_status status = d->o.choose(d->o.user, &r, mask);
+    fili_dit_spent(d, &d->times.choose);
+    return status;
+}
+
+/* x += gate * o(attention). */
+static fil_status back(fili_dit *d, const fili_dense *o, const float *gate)
+{
+    const fili_dense_io io = {.x = d->a, .out = d->x, .gate = gate, .residual = d->x};
+    return run_dense(d, o, &io);
+}
+
+static void trace_heads(fili_dit *d, int32_t layer)
+{
+    fili_dit_trace(d, "q", layer, d->o.precision, d->q, d->tokens, d->c.dim);
+    fili_dit_trace(d, "k", layer, d->o.precision, d->k, d->tokens, d->c.dim);
+    fili_dit_trace(d, "v", layer, d->o.precision, d->v, d->tokens, d->c.dim);
+}
+
+static fil_status self_attention(fili_dit *d, const fili_dit_layer *layer, const int32_t key[3])
+{
+    const fili_norm_io in = {
+        .rows = d->tokens, .x = d->x, .out = d->a, .a = modulation(d, 1), .b = modulation(d, 0)};
+    fili_attend_io io = {.q = d->q, .k = d->k, .v = d->v, .out = d->a};
+    FIL_TRY(run_norm(d, FILI_NORM_MODULATED, &in));
+    FIL_TRY(project(d, &layer->q, d->q));
+    FIL_TRY(project(d, &layer->k, d->k));
+    FIL_TRY(project(d, &layer->v, d->v));
+    FIL_TRY(turn(d, d->q, layer->norm_q));
+    FIL_TRY(turn(d, d->k, layer->norm_k));
+    trace_heads(d, key[0]);
+    FIL_TRY(choose_mask(d, key, &io.mask));
+    FIL_TRY(fili_attend_forward(&d->attend, &io, d->workspace));
+    fili_dit_spent(d, &d->times.attention);
+    fili_dit_trace(d, "self_attn", key[0], d->o.precision, d->a, d->tokens, d->c.dim);
+    return back(d, &layer->o, modulation(d, 2));
+}
+
+static fil_status cross_attention(fili_dit *d, const fili_dit_layer *layer, const int32_t key[3])
+{
+    const fili_dit_context *c  = &d->context[key[2]];
+    const fili_norm_io      in = {.rows = d->tokens,
+                                  .x    = d->x,
+                                  .out  = d->a,
+                                  .a    = layer->norm3_weight,
+                                  .b    = layer->norm3_bias};
+    const fili_norm_io norm = {.rows = d->tokens, .x = d->q, .out = d->q, .a = layer->cross_norm_q};
+    const fili_attend_io io = {.q   = d->q,
+                               .k   = context_rows(d, c, key[0], 0),
+                               .v   = context_rows(d, c, key[0], 1),
+                               .out = d->a};
+    FIL_TRY(run_norm(d, FILI_NORM_AFFINE, &in));
+    FIL_TRY(project(d, &layer->cross_q, d->q));
+    FIL_TRY(run_norm(d, FILI_NORM_PLAIN, &norm));
+    FIL_TRY(fili_attend_list_forward(&c->list, &io, d->workspace));
+    fili_dit_spent(d, &d->times.cross);
+    return back(d, &layer->cross_o, NULL);
+}
+
+/* In bands of rows, so that the inner rows, ffn_dim wide, never exist for the whole sequence. The
+ * last band reaches beyond the sequence; the rows there are finite and nobody reads them. */
+static fil_status mlp(fili_dit *d, const fili_dit_layer *layer)
+{
+    const fili_norm_io in = {.rows = d->n_bands * d->band,
+                             .x    = d->x,
+                             .out  = d->a,
+                             .a    = modulation(d, 4),
+                             .b    = modulation(d, 3)};
+    FIL_TRY(run_norm(d, FILI_NORM_MODULATED, &in));
+    for (int64_t b = 0; b < d->n_bands; b++) {
+        float              *x    = d->x + b * d->band * d->c.dim;
+        const fili_dense_io up   = {.x = at(d, d->a, b * d->band * d->c.dim), .out = d->inner};
+        const fili_dense_io down = {
+            .x = d->inner, .out = x, .gate = modulation(d, 5), .residual = x};
+        FIL_TRY(fili_check_cancel(d->ctx));
+        FIL_TRY(run_dense(d, &layer->up, &up));
+        FIL_TRY(run_dense(d, &layer->down, &down));
+    }
+    return FIL_OK;
+}
+
+static fil_status run_layer(fili_dit *d, const int32_t key[3])
+{
+    const fili_dit_layer *layer = &d->layer[key[0]];
+    FIL_TRY(fili_check_cancel(d->ctx));
+    fili_add(layer->modulation, d->e0, 6 * (int64_t)d->c.dim, d->m);
+    FIL_TRY(self_attention(d, layer, key));
+    FIL_TRY(fili_check_cancel(d->ctx));
+    FIL_TRY(cross_attention(d, layer, key));
+    FIL_TRY(mlp(d, layer));
+    fili_dit_trace(d, "block", key[0], FIL_F32, d->x, d->tokens, d->c.dim);
+    return FIL_OK;
+}
+
+/* ---- after the layers ----------------------------------------------------------------------- */
+
+static fil_status run_head(fili_dit *d, float *velocity)
+{
+    const fili_patches p     = patches_of(d, d->c.out_channels);
+    const int64_t      dim   = d->c.dim;
+    const int64_t      cols  = fili_dit_patch(&d->c) * d->c.out_channels;
+    const float       *shift = d->m;
+    const float       *scale = d->m + dim;
+    fili_add(d->head_modulation, d->e, dim, d->m);
+    fili_add(d->head_modulation + dim, d->e, dim, d->m + dim);
+    for (int64_t b = 0; b < d->n_bands; b++) {
+        const int64_t      first = b * d->band;
+        const int64_t      left  = d->tokens - first < d->band ? d->tokens - first : d->band;
+        const fili_norm_io in    = {
+               .rows = d->band, .x = d->x + first * dim, .out = d->inner, .a = scale, .b = shift};
+        const fili_dense_io io = {.x = d->inner, .out = d->head_rows};
+        FIL_TRY(run_norm(d, FILI_NORM_HEAD, &in));
+        FIL_TRY(run_dense(d, &d->head, &io));
+        fili_dit_trace(d, "head", (int32_t)b, FIL_F32, d->head_rows, left, cols);
+        FIL_TRY(fili_patches_scatter(d->ctx, &p, d->head_rows, first, left, velocity));
+        fili_dit_spent(d, &d->times.rest);
+    }
+    return FIL_OK;
+}
+
+fil_status fili_dit_forward(fili_dit *d, int32_t pass, int32_t step, const float *latent, double t,
+                            float *velocity)
+{
+    FIL_CHECK(d->ctx, pass >= 0 && pass < d->o.passes && d->context[pass].is_set,
+              "pass %d has no context", pass);
+    FIL_CHECK(d->ctx, t >= 0.0 && t <= 1e6, "time %g; expected 0 to 1000", t);
+    d->mark = filk_seconds(d->ctx);
+    FIL_TRY(embed_time(d, t));
+    FIL_TRY(embed_patches(d, latent));
+    for (int32_t l = 0; l < d->c.layers; l++) {
+        const int32_t key[3] = {l, step, pass};
+        FIL_TRY(run_layer(d, key));
+    }
+    return run_head(d, velocity);
+}

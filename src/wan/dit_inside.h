@@ -1,0 +1,149 @@
+/* wan/dit_inside.h: the DiT from the inside: what dit_*.c share. */
+#ifndef FILI_WAN_DIT_INSIDE_H
+#define FILI_WAN_DIT_INSIDE_H
+
+#include "nn/attend.h"
+#include "nn/dense.h"
+#include "nn/elementwise.h"
+#include "nn/normed.h"
+#include "nn/space.h"
+#include "wan/dit.h"
+
+/* ---- sizes and names ------------------------------------------------------------------------ */
+
+/* E_FORMAT, E_UNSUP. */
+FIL_MUSTCHECK fil_status fili_dit_config_check(fil_ctx *ctx, const char *what,
+                                               const fili_dit_config *c);
+
+/* Elements of a patch in one channel. */
+static inline int64_t fili_dit_patch(const fili_dit_config *c)
+{
+    return (int64_t)c->patch_t * c->patch_h * c->patch_w;
+}
+
+/* ---- the model ------------------------------------------------------------------------------ */
+
+enum {
+    FILI_DIT_BAND   = 4096, /* tokens of the MLP's inner rows at once, about */
+    FILI_DIT_CTX    = 64,   /* rows of a context at once */
+    FILI_DIT_PASSES = 2
+};
+
+/* Linear layers of one shape. */
+typedef enum fili_dit_plan {
+    FILI_PLAN_PATCH,
+    FILI_PLAN_DIM,  /* dim to dim, rows of the sequence */
+    FILI_PLAN_BACK, /* dim to dim, into the residual stream */
+    FILI_PLAN_UP,
+    FILI_PLAN_DOWN,
+    FILI_PLAN_TEXT, /* text_dim to dim, rows of a context */
+    FILI_PLAN_CTX,  /* dim to dim, rows of a context */
+    FILI_PLAN_HEAD,
+    FILI_PLANS
+} fili_dit_plan;
+
+typedef enum fili_dit_norm {
+    FILI_NORM_MODULATED,
+    FILI_NORM_AFFINE,
+    FILI_NORM_TURNED, /* RMS with rotation */
+    FILI_NORM_PLAIN,  /* RMS */
+    FILI_NORM_CTX,    /* RMS, rows of a context */
+    FILI_NORM_HEAD,
+    FILI_NORMS
+} fili_dit_norm;
+
+typedef struct fili_dit_layer {
+    fili_dense   q, k, v, o;
+    fili_dense   cross_q, cross_k, cross_v, cross_o;
+    fili_dense   up, down;
+    const float *modulation; /* [6, dim] */
+    const float *norm_q, *norm_k;
+    const float *norm3_weight, *norm3_bias;
+    const float *cross_norm_q, *cross_norm_k;
+} fili_dit_layer;
+
+/* A matrix that meets one vector per step: f32, or bf16 where the file has it so. */
+typedef struct fili_dit_matrix {
+    const void  *weight; /* [rows, cols] */
+    const float *bias;
+    int64_t      rows, cols;
+} fili_dit_matrix;
+
+/* Keys and values of one prompt. */
+typedef struct fili_dit_context {
+    fili_attend_list list;
+    int32_t          is_set;
+    void            *kv; /* [layers, 2, context_room, dim] */
+} fili_dit_context;
+
+struct fili_dit {
+    fil_ctx         *ctx;
+    fili_dit_config  c;
+    fili_dit_options o;
+    fili_order       order;
+    fili_blocks      blocks;  /* of the order */
+    fili_blocks      uniform; /* runs of 64, for cross-attention */
+    int64_t          tokens;  /* S */
+    int64_t          band;    /* rows of a band; n_bands * band >= S */
+    int64_t          n_bands;
+    int64_t          context_room; /* rows of a context, whole bands of FILI_DIT_CTX */
+    int32_t          in_place;     /* linears use the weights where they are */
+    fil_dtype        time_dtype;   /* of the matrices below */
+
+    fili_dense_plan plan[FILI_PLANS];
+    fili_norm       norm[FILI_NORMS];
+    fili_attend     attend;
+
+    fili_arena arena;
+    /* weights */
+    fili_dit_layer *layer; /* [layers] */
+    fili_dense      patch, text_0, text_2, head;
+    fili_dit_matrix time_0, time_2, time_projection;
+    const float    *head_modulation; /* [2, dim] */
+    /* contexts */
+    fili_dit_context context[FILI_DIT_PASSES];
+    void            *ctx_in;    /* [context_room, text_dim] */
+    void            *ctx_inner; /* [context_room, dim] */
+    void            *ctx_rows;  /* [context_room, dim] */
+    /* activations */
+    float *x;         /* [n_bands * band, dim] */
+    void  *a;         /* [n_bands * band, dim] input of linears; output of attention */
+    void  *q, *k, *v; /* [S, dim] */
+    void  *inner;     /* rows of a band: patches, the MLP's inner rows, the head's input */
+    float *head_rows; /* [band, patch * out_channels] */
+    float *cos, *sin; /* [S, head_dim / 2] */
+    float *time;      /* [freq_dim] sinusoid */
+    float *e;         /* [dim] */
+    float *e_silu;    /* [dim] */
+    float *e0;        /* [6, dim] */
+    float *m;         /* [6, dim] of the layer at hand */
+    void  *workspace;
+
+    fili_dit_times times;
+    double         mark; /* when the part at hand began */
+};
+
+/* Adds the time since the last call to *part. */
+void fili_dit_spent(fili_dit *d, double *part);
+
+static inline int64_t fili_dit_size(const fili_dit *d)
+{
+    return d->o.precision == FIL_BF16 ? 2 : 4;
+}
+
+/* Hands a value to the trace, if there is one. */
+void fili_dit_trace(const fili_dit *d, const char *what, int32_t layer, fil_dtype dtype,
+                    const void *data, int64_t rows, int64_t cols);
+
+/* One walk over all weights, made three times: to count their memory, to take it, to fill it. */
+typedef struct fili_dit_walk {
+    fili_dit     *d;
+    fili_space   *space;   /* not NULL: count or take */
+    fili_weights *w;       /* else: read from here */
+    void         *staging; /* for one tensor before it is packed */
+    uint64_t      largest; /* bytes that staging needs */
+} fili_dit_walk;
+
+FIL_MUSTCHECK fil_status fili_dit_walk_weights(fili_dit_walk *walk);
+
+#endif

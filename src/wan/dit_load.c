@@ -1,0 +1,183 @@
+/* wan/dit_load.c: the walk over a DiT's weights (dit_inside.h): memory for each, then values.
+ *
+ * A linear's weight is read into a staging buffer in the type of its layer and packed from there,
+ * so that no second copy of the model exists; what lies in memory already is packed from where it
+ * is, or used there. Small vectors become f32. The time embedding keeps bf16 where the file has it.
+ */
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "wan/dit_inside.h"
+
+typedef struct full_name {
+    char text[64];
+} full_name;
+
+/* "blocks.N.NAME" or, with layer < 0, NAME. */
+static full_name name_of(int32_t layer, const char *name, const char *end)
+{
+    full_name n;
+    if (layer >= 0)
+        snprintf(n.text, sizeof n.text, "blocks.%d.%s%s", (int)layer, name, end);
+    else
+        snprintf(n.text, sizeof n.text, "%s%s", name, end);
+    return n;
+}
+
+/* A vector or small table in f32. */
+static fil_status small(fili_dit_walk *walk, const float **to, const char *name, uint32_t rank,
+                        const int64_t *shape)
+{
+    uint64_t n = 1;
+    void    *block;
+    for (uint32_t i = 0; i < rank; i++)
+        n *= (uint64_t)shape[i];
+    if (walk->space == NULL) {
+        /* The walk that took the memory wrote the pointer; it is read-only afterwards. */
+        return fili_weights_read(walk->w, name, FIL_F32, rank, shape, (void *)(uintptr_t)*to);
+    }
+    FIL_TRY(fili_space_take(walk->space, n, sizeof(float), &block));
+    *to = block;
+    return FIL_OK;
+}
+
+static fil_status vector(fili_dit_walk *walk, const float **to, int32_t layer, const char *name,
+                         int64_t n)
+{
+    return small(walk, to, name_of(layer, name, "").text, 1, &n);
+}
+
+/* ---- linears -------------------------------------------------------------------------------- */
+
+static fil_status take_dense(fili_dit_walk *walk, fili_dense *dense, const fili_dense_plan *plan)
+{
+    const filk_linear_problem *p     = &plan->problem;
+    const uint64_t             bytes = (uint64_t)(p->n * p->k) * (fil_dtype_bits(p->dtype) / 8);
+    void                      *block;
+    dense->plan = plan;
+    if (plan->packed == 0) return FIL_OK;
+    if (bytes > walk->largest) walk->largest = bytes;
+    FIL_TRY(fili_space_take(walk->space, plan->packed, 1, &block));
+    dense->weight = block;
+    return FIL_OK;
+}
+
+static fil_status fill_dense(fili_dit_walk *walk, fili_dense *dense, const char *name,
+                             uint32_t rank, const int64_t *shape)
+{
+    const fil_dtype dtype = dense->plan->problem.dtype;
+    const void     *data  = fili_weights_in_place(walk->w, name, dtype);
+    FIL_TRY(fili_weights_expect(walk->w, name, rank, shape));
+    if (dense->plan->packed == 0) {
+        dense->weight = data;
+        return data != NULL ? FIL_OK
+                            : FIL_FAIL(walk->d->ctx, FIL_E_INTERNAL, "tensor '%s' has moved", name);
+    }
+    if (data == NULL) {
+        FIL_TRY(fili_weights_read(walk->w, name, dtype, rank, shape, walk->staging));
+        data = walk->staging;
+    }
+    return fili_dense_pack(dense->plan, data, (void *)(uintptr_t)dense->weight, walk->d->workspace);
+}
+
+static fil_status dense_shaped(fili_dit_walk *walk, fili_dense *dense, fili_dit_plan plan,
+                               int32_t layer, const char *name, uint32_t rank, const int64_t *shape)
+{
+    const full_name weight = name_of(layer, name, ".weight");
+    const full_name bias   = name_of(layer, name, ".bias");
+    if (walk->space != NULL)
+        FIL_TRY(take_dense(walk, dense, &walk->d->plan[plan]));
+    else
+        FIL_TRY(fill_dense(walk, dense, weight.text, rank, shape));
+    return small(walk, &dense->bias, bias.text, 1, shape);
+}
+
+static fil_status dense(fili_dit_walk *walk, fili_dense *to, fili_dit_plan plan, int32_t layer,
+                        const char *name)
+{
+    const filk_linear_problem *p        = &walk->d->plan[plan].problem;
+    const int64_t              shape[2] = {p->n, p->k};
+    return dense_shaped(walk, to, plan, layer, name, 2, shape);
+}
+
+/* ---- the time embedding --------------------------------------------------------------------- */
+
+static fil_status matrix(fili_dit_walk *walk, fili_dit_matrix *to, const char *name, int64_t rows,
+                         int64_t cols)
+{
+    const fili_dit *d        = walk->d;
+    const int64_t   shape[2] = {rows, cols};
+    const full_name weight   = name_of(-1, name, ".weight");
+    const full_name bias     = name_of(-1, name, ".bias");
+    void           *block;
+    if (walk->space != NULL) {
+        *to = (fili_dit_matrix){.rows = rows, .cols = cols};
+        FIL_TRY(fili_space_take(walk->space, (uint64_t)(rows * cols),
+                                fil_dtype_bits(d->time_dtype) / 8, &block));
+        to->weight = block;
+    } else {
+        FIL_TRY(fili_weights_read(walk->w, weight.text, d->time_dtype, 2, shape,
+                                  (void *)(uintptr_t)to->weight));
+    }
+    return small(walk, &to->bias, bias.text, 1, &rows);
+}
+
+/* ---- the walk ------------------------------------------------------------------------------- */
+
+static fil_status walk_layer(fili_dit_walk *walk, int32_t l, fili_dit_layer *to)
+{
+    const int64_t dim      = walk->d->c.dim;
+    const int64_t table[3] = {1, 6, dim};
+    FIL_TRY(small(walk, &to->modulation, name_of(l, "modulation", "").text, 3, table));
+    FIL_TRY(dense(walk, &to->q, FILI_PLAN_DIM, l, "self_attn.q"));
+    FIL_TRY(dense(walk, &to->k, FILI_PLAN_DIM, l, "self_attn.k"));
+    FIL_TRY(dense(walk, &to->v, FILI_PLAN_DIM, l, "self_attn.v"));
+    FIL_TRY(dense(walk, &to->o, FILI_PLAN_BACK, l, "self_attn.o"));
+    FIL_TRY(vector(walk, &to->norm_q, l, "self_attn.norm_q.weight", dim));
+    FIL_TRY(vector(walk, &to->norm_k, l, "self_attn.norm_k.weight", dim));
+    FIL_TRY(vector(walk, &to->norm3_weight, l, "norm3.weight", dim));
+    FIL_TRY(vector(walk, &to->norm3_bias, l, "norm3.bias", dim));
+    FIL_TRY(dense(walk, &to->cross_q, FILI_PLAN_DIM, l, "cross_attn.q"));
+    FIL_TRY(dense(walk, &to->cross_k, FILI_PLAN_CTX, l, "cross_attn.k"));
+    FIL_TRY(dense(walk, &to->cross_v, FILI_PLAN_CTX, l, "cross_attn.v"));
+    FIL_TRY(dense(walk, &to->cross_o, FILI_PLAN_BACK, l, "cross_attn.o"));
+    FIL_TRY(vector(walk, &to->cross_norm_q, l, "cross_attn.norm_q.weight", dim));
+    FIL_TRY(vector(walk, &to->cross_norm_k, l, "cross_attn.norm_k.weight", dim));
+    FIL_TRY(dense(walk, &to->up, FILI_PLAN_UP, l, "ffn.0"));
+    return dense(walk, &to->down, FILI_PLAN_DOWN, l, "ffn.2");
+}
+
+static fil_status walk_outside(fili_dit_walk *walk)
+{
+    fili_dit              *d        = walk->d;
+    const fili_dit_config *c        = &d->c;
+    const int64_t          dim      = c->dim;
+    const int64_t          table[3] = {1, 2, dim};
+    const int64_t          patch[5] = {dim, c->in_channels, c->patch_t, c->patch_h, c->patch_w};
+    FIL_TRY(dense_shaped(walk, &d->patch, FILI_PLAN_PATCH, -1, "patch_embedding", 5, patch));
+    FIL_TRY(dense(walk, &d->text_0, FILI_PLAN_TEXT, -1, "text_embedding.0"));
+    FIL_TRY(dense(walk, &d->text_2, FILI_PLAN_CTX, -1, "text_embedding.2"));
+    FIL_TRY(matrix(walk, &d->time_0, "time_embedding.0", dim, c->freq_dim));
+    FIL_TRY(matrix(walk, &d->time_2, "time_embedding.2", dim, dim));
+    FIL_TRY(matrix(walk, &d->time_projection, "time_projection.1", 6 * dim, dim));
+    FIL_TRY(small(walk, &d->head_modulation, "head.modulation", 3, table));
+    return dense(walk, &d->head, FILI_PLAN_HEAD, -1, "head.head");
+}
+
+fil_status fili_dit_walk_weights(fili_dit_walk *walk)
+{
+    fili_dit      *d        = walk->d;
+    const int32_t  layers   = d->c.layers;
+    const bool     counting = walk->space != NULL && walk->space->arena == NULL;
+    fili_dit_layer unused;
+    FIL_TRY(walk_outside(walk));
+    for (int32_t l = 0; l < layers; l++) {
+        if (walk->space == NULL) {
+            FIL_TRY(fili_check_cancel(d->ctx));
+            fili_progress(d->ctx, "load", (uint64_t)l, (uint64_t)layers);
+        }
+        FIL_TRY(walk_layer(walk, l, counting ? &unused : &d->layer[l]));
+    }
+    if (walk->space == NULL) fili_progress(d->ctx, "load", (uint64_t)layers, (uint64_t)layers);
+    return FIL_OK;
+}

@@ -1,0 +1,388 @@
+/* wan/dit_open.c: planning, memory and life of a DiT (dit.h).
+ *
+ * Three steps: plan (order, blocks, kernels), lay out (every piece of memory, counted first, then
+ * taken from one fixed arena), load. fili_dit_bytes does the first and the counting half of the
+ * second, so what it says is what open takes.
+ */
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/mem.h"
+#include "kernel/cpu/peak.h"
+#include "kernel/rope_table.h"
+#include "wan/dit_inside.h"
+
+void fili_dit_options_init(fili_dit_options *options)
+{
+    *options = (fili_dit_options){.precision = FIL_BF16, .passes = FILI_DIT_PASSES};
+}
+
+/* ---- plan ----------------------------------------------------------------------------------- */
+
+static fil_status check_options(fil_ctx *ctx, const fili_dit_config *c, const fili_dit_options *o)
+{
+    FIL_CHECK(ctx, o->precision == FIL_BF16 || o->precision == FIL_F32,
+              "precision is %s; expected BF16 or F32", fil_dtype_name(o->precision));
+    FIL_CHECK(ctx, o->passes >= 1 && o->passes <= FILI_DIT_PASSES, "passes is %d; expected 1 or 2",
+              o->passes);
+    FIL_CHECK(ctx, o->context_rows >= 0 && o->context_rows <= c->text_len,
+              "context_rows is %d; expected 0 to %d", o->context_rows, c->text_len);
+    FIL_CHECK(ctx, o->t >= 1 && o->h >= 1 && o->w >= 1, "a latent of %d x %d x %d", o->t, o->h,
+              o->w);
+    if (o->t % c->patch_t != 0 || o->h % c->patch_h != 0 || o->w % c->patch_w != 0)
+        return FIL_FAIL(ctx, FIL_E_SHAPE,
+                        "a latent of %d x %d x %d is not cut into whole patches of %d x %d x %d",
+                        o->t, o->h, o->w, c->patch_t, c->patch_h, c->patch_w);
+    return FIL_OK;
+}
+
+static fil_status plan_sequence(fili_dit *d)
+{
+    const fili_grid grid = {
+        .f = d->o.t / d->c.patch_t, .h = d->o.h / d->c.patch_h, .w = d->o.w / d->c.patch_w};
+    FIL_TRY(fili_order_init(&d->order, d->ctx, grid, &d->o.order));
+    FIL_TRY(fili_blocks_from_order(&d->blocks, &d->order));
+    FIL_TRY(fili_blocks_uniform(&d->uniform, d->ctx, d->order.n));
+    d->tokens            = d->order.n;
+    d->n_bands           = (d->tokens + FILI_DIT_BAND - 1) / FILI_DIT_BAND;
+    d->band              = (d->tokens + d->n_bands - 1) / d->n_bands;
+    const int32_t rows   = d->o.context_rows > 0 ? d->o.context_rows : d->c.text_len;
+    const int32_t padded = rows < d->c.text_len ? rows + 1 : rows; /* one stands for the padding */
+    d->context_room      = (padded + FILI_DIT_CTX - 1) / FILI_DIT_CTX * FILI_DIT_CTX;
+    d->o.context_rows    = rows;
+    return FIL_OK;
+}
+
+/* All or none: the plans are shared by all layers. */
+static int32_t can_stay(const fili_dit *d, const fili_weights *w)
+{
+    if (w == NULL || d->o.packed) return 0;
+    for (int32_t i = 0; i < fili_dit_tensors(&d->c); i++) {
+        fili_dit_tensor t;
+        fili_dit_tensor_at(&d->c, i, &t);
+        const int is_linear = t.rank == 2 && (strncmp(t.name, "blocks.", 7) == 0 ||
+                                              strncmp(t.name, "text_embedding.", 15) == 0);
+        if (is_linear && fili_weights_in_place(w, t.name, d->o.precision) == NULL) return 0;
+    }
+    return 1;
+}
+
+static fil_dtype time_type(const fili_weights *w)
+{
+    static const char *const names[] = {"time_embedding.0.weight", "time_embedding.2.weight",
+                                        "time_projection.1.weight"};
+    for (int i = 0; i < 3; i++) {
+        const fili_entry *e = w != NULL ? fili_weights_find(w, names[i]) : NULL;
+        if (e == NULL || e->dtype != FIL_BF16) return FIL_F32;
+    }
+    return FIL_BF16;
+}
+
+static fil_status plan_linears(fili_dit *d)
+{
+    const fil_dtype        p                 = d->o.precision;
+    const int64_t          s                 = d->tokens;
+    const int64_t          dim               = d->c.dim;
+    const int64_t          ffn               = d->c.ffn_dim;
+    const int64_t          patch             = fili_dit_patch(&d->c);
+    const int32_t          packed            = !d->in_place;
+    const fili_dense_shape shape[FILI_PLANS] = {
+        [FILI_PLAN_PATCH] = {d->band, patch * d->c.in_channels, dim, FIL_F32, FIL_F32,
+                             FILK_ACT_NONE, 1},
+        [FILI_PLAN_DIM]   = {s, dim, dim, p, p, FILK_ACT_NONE, packed},
+        [FILI_PLAN_BACK]  = {s, dim, dim, p, FIL_F32, FILK_ACT_NONE, packed},
+        [FILI_PLAN_UP]    = {d->band, dim, ffn, p, p, FILK_ACT_GELU_TANH, packed},
+        [FILI_PLAN_DOWN]  = {d->band, ffn, dim, p, FIL_F32, FILK_ACT_NONE, packed},
+        [FILI_PLAN_TEXT]  = {FILI_DIT_CTX, d->c.text_dim, dim, p, p, FILK_ACT_GELU_TANH, packed},
+        [FILI_PLAN_CTX]   = {FILI_DIT_CTX, dim, dim, p, p, FILK_ACT_NONE, packed},
+        [FILI_PLAN_HEAD]  = {d->band, dim, patch * d->c.out_channels, FIL_F32, FIL_F32,
+                             FILK_ACT_NONE, 1}};
+    for (int i = 0; i < FILI_PLANS; i++)
+        FIL_TRY(fili_dense_open(&d->plan[i], d->ctx, &shape[i]));
+    return FIL_OK;
+}
+
+static fil_status plan_norms(fili_dit *d)
+{
+    const fil_dtype         p                 = d->o.precision;
+    const int64_t           rows              = d->n_bands * d->band;
+    const int64_t           dim               = d->c.dim;
+    const filk_norm_problem shape[FILI_NORMS] = {
+        [FILI_NORM_MODULATED] = {FILK_NORM_MODULATED, rows, dim, FIL_F32, p, 0},
+        [FILI_NORM_AFFINE]    = {FILK_NORM_AFFINE, rows, dim, FIL_F32, p, 0},
+        [FILI_NORM_TURNED]    = {FILK_NORM_RMS, rows, dim, p, p, d->c.dim / d->c.heads},
+        [FILI_NORM_PLAIN]     = {FILK_NORM_RMS, rows, dim, p, p, 0},
+        [FILI_NORM_CTX]       = {FILK_NORM_RMS, d->context_room, dim, p, p, 0},
+        [FILI_NORM_HEAD]      = {FILK_NORM_MODULATED, d->band, dim, FIL_F32, FIL_F32, 0}};
+    for (int i = 0; i < FILI_NORMS; i++)
+        FIL_TRY(fili_norm_open(&d->norm[i], d->ctx, &shape[i], d->c.eps));
+    return FIL_OK;
+}
+
+static fil_status plan(fili_dit *d, const fili_weights *w)
+{
+    FIL_TRY(fili_dit_config_check(d->ctx, "the DiT", &d->c));
+    FIL_TRY(check_options(d->ctx, &d->c, &d->o));
+    FIL_TRY(plan_sequence(d));
+    d->in_place   = can_stay(d, w);
+    d->time_dtype = time_type(w);
+    FIL_TRY(plan_linears(d));
+    FIL_TRY(plan_norms(d));
+    const fili_attend_shape shape = {.heads    = d->c.heads,
+                                     .head_dim = d->c.dim / d->c.heads,
+                                     .dtype    = d->o.precision,
+                                     .q        = &d->blocks};
+    return fili_attend_open(&d->attend, d->ctx, &shape);
+}
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+/* A piece that is `count` elements of `size` bytes, and where its address goes. */
+typedef struct piece {
+    void   *to; /* a pointer of any object type */
+    int64_t count, size;
+} piece;
+
+static fil_status take(fili_space *space, const piece *pieces, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        void *block;
+        FIL_TRY(
+            fili_space_take(space, (uint64_t)pieces[i].count, (uint64_t)pieces[i].size, &block));
+        memcpy(pieces[i].to, &block, sizeof block);
+    }
+    return FIL_OK;
+}
+
+static fil_status lay_context(fili_dit *d, fili_space *space)
+{
+    const int64_t           el    = fili_dit_size(d);
+    const int64_t           room  = d->context_room;
+    const fili_attend_shape shape = {.heads    = d->c.heads,
+                                     .head_dim = d->c.dim / d->c.heads,
+                                     .dtype    = d->o.precision,
+                                     .q        = &d->uniform};
+    const piece             p[]   = {{&d->ctx_in, room * d->c.text_dim, el},
+                                     {&d->ctx_inner, room * d->c.dim, el},
+                                     {&d->ctx_rows, room * d->c.dim, el}};
+    for (int32_t i = 0; i < d->o.passes; i++) {
+        fili_dit_context *to   = &d->context[i];
+        const piece       kv   = {&to->kv, 2 * d->c.layers * room, d->c.dim * el};
+        const int32_t     keys = d->o.context_rows + (d->o.context_rows < d->c.text_len);
+        FIL_TRY(fili_attend_list_open(&to->list, d->ctx, &shape, keys, space));
+        FIL_TRY(take(space, &kv, 1));
+    }
+    return take(space, p, sizeof p / sizeof p[0]);
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static fil_status lay_activations(fili_dit *d, fili_space *space)
+{
+    const int64_t el    = fili_dit_size(d);
+    const int64_t dim   = d->c.dim;
+    const int64_t rows  = d->n_bands * d->band;
+    const int64_t half  = dim / d->c.heads / 2;
+    const int64_t patch = fili_dit_patch(&d->c);
+    const int64_t f32   = sizeof(float);
+    /* One band of: the MLP's inner rows; patches; the head's input. */
+    const int64_t inner =
+        larger(d->c.ffn_dim * el, larger(patch * d->c.in_channels * f32, dim * f32));
+    const piece p[] = {{&d->x, rows * dim, f32},
+                       {&d->a, rows * dim, el},
+                       {&d->q, d->tokens * dim, el},
+                       {&d->k, d->tokens * dim, el},
+                       {&d->v, d->tokens * dim, el},
+                       {&d->inner, d->band * inner, 1},
+                       {&d->head_rows, d->band * patch * d->c.out_channels, f32},
+                       {&d->cos, d->tokens * half, f32},
+                       {&d->sin, d->tokens * half, f32},
+                       {&d->time, d->c.freq_dim, f32},
+                       {&d->e, dim, f32},
+                       {&d->e_silu, dim, f32},
+                       {&d->e0, 6 * dim, f32},
+                       {&d->m, 6 * dim, f32}};
+    return take(space, p, sizeof p / sizeof p[0]);
+}
+
+static fil_status lay_workspace(fili_dit *d, fili_space *space)
+{
+    size_t most = d->attend.workspace;
+    for (int i = 0; i < FILI_PLANS; i++)
+        if (d->plan[i].workspace > most) most = d->plan[i].workspace;
+    for (int i = 0; i < FILI_NORMS; i++)
+        if (d->norm[i].workspace > most) most = d->norm[i].workspace;
+    for (int32_t i = 0; i < d->o.passes; i++)
+        if (d->context[i].list.attend.workspace > most) most = d->context[i].list.attend.workspace;
+    return fili_space_take(space, most, 1, &d->workspace);
+}
+
+/* memory: its parts, as far as they lie in the arena. */
+static fil_status lay_out(fili_dit *d, fili_space *space, fili_dit_memory *memory)
+{
+    fili_dit_walk walk  = {.d = d, .space = space};
+    const piece   layer = {&d->layer, d->c.layers, sizeof *d->layer};
+    FIL_TRY(take(space, &layer, 1));
+    FIL_TRY(fili_dit_walk_weights(&walk));
+    memory->weights = space->bytes;
+    memory->loading = walk.largest;
+    FIL_TRY(lay_context(d, space));
+    memory->context = space->bytes - memory->weights;
+    FIL_TRY(lay_activations(d, space));
+    memory->activations = space->bytes - memory->weights - memory->context;
+    FIL_TRY(lay_workspace(d, space));
+    memory->workspace = space->bytes - memory->weights - memory->context - memory->activations;
+    return FIL_OK;
+}
+
+/* ---- life ----------------------------------------------------------------------------------- */
+
+void fili_dit_close(fili_dit **dit)
+{
+    if (dit == NULL || *dit == NULL) return;
+    fili_dit *d = *dit;
+    for (int i = 0; i < FILI_PLANS; i++)
+        fili_dense_close(&d->plan[i]);
+    fili_arena_fini(&d->arena);
+    fili_blocks_fini(&d->uniform);
+    fili_blocks_fini(&d->blocks);
+    fili_order_fini(&d->order);
+    fili_free(d->ctx, d, sizeof *d);
+    *dit = NULL;
+}
+
+/* A DiT with everything planned and nothing laid out, and what laying out takes. */
+static fil_status open_planned(fil_ctx *ctx, const fili_weights *w, const fili_dit_config *config,
+                               const fili_dit_options *o, fili_dit_memory *memory,
+                               uint64_t *arena_bytes, fili_dit **out)
+{
+    void          *block;
+    fil_status     status;
+    const uint64_t before = ctx->memory.used;
+    fili_space     space  = {.ctx = ctx};
+    *arena_bytes          = 0;
+    *memory               = (fili_dit_memory){0};
+    FIL_TRY(fili_calloc(ctx, 1, sizeof(fili_dit), "DiT", &block));
+    fili_dit *d = block;
+    *out        = d;
+    d->ctx      = ctx;
+    d->c        = *config;
+    d->o        = *o;
+    d->order    = (fili_order){.ctx = ctx};
+    d->blocks = d->uniform = (fili_blocks){.ctx = ctx};
+    fili_arena_init(&d->arena, ctx, "DiT", 0);
+    FIL_TRY_OR(fail, plan(d, w));
+    FIL_TRY_OR(fail, lay_out(d, &space, memory));
+    *arena_bytes = space.bytes;
+    memory->activations += ctx->memory.used - before;
+    memory->total = space.bytes + (ctx->memory.used - before);
+    return FIL_OK;
+fail:
+    fili_dit_close(out);
+    return status;
+}
+
+fil_status fili_dit_bytes(fil_ctx *ctx, const fili_weights *w, const fili_dit_config *config,
+                          const fili_dit_options *options, fili_dit_memory *out)
+{
+    fili_dit *d = NULL;
+    uint64_t  arena;
+    FIL_TRY(open_planned(ctx, w, config, options, out, &arena, &d));
+    fili_dit_close(&d);
+    return FIL_OK;
+}
+
+static fil_status check_given_mask(const fili_dit *d)
+{
+    const fili_mask *m = d->o.mask;
+    if (m == NULL ||
+        ((m->heads == 1 || m->heads == d->c.heads) && m->mq == d->blocks.m && m->mk == d->blocks.m))
+        return FIL_OK;
+    return FIL_FAIL(d->ctx, FIL_E_SHAPE,
+                    "the mask has %d heads and %d by %d blocks; this model and grid have %d heads "
+                    "and %d by %d",
+                    m->heads, m->mq, m->mk, d->c.heads, d->blocks.m, d->blocks.m);
+}
+
+static fil_status fill(fili_dit *d, fili_weights *w, const fili_dit_memory *memory)
+{
+    fili_dit_walk        walk = {.d = d, .w = w};
+    const filk_rope_grid grid = {.f        = d->order.grid.f,
+                                 .h        = d->order.grid.h,
+                                 .w        = d->order.grid.w,
+                                 .head_dim = d->c.dim / d->c.heads};
+    FIL_TRY(fili_rope_table(d->ctx, &grid, d->order.order, d->tokens, d->cos, d->sin));
+    FIL_TRY(fili_alloc(d->ctx, (size_t)memory->loading, "loading a DiT", &walk.staging));
+    const fil_status status = fili_dit_walk_weights(&walk);
+    fili_free(d->ctx, walk.staging, (size_t)memory->loading);
+    return status;
+}
+
+fil_status fili_dit_open(fil_ctx *ctx, fili_weights *w, const fili_dit_config *config,
+                         const fili_dit_options *options, fili_dit **out)
+{
+    fili_dit_memory memory;
+    uint64_t        arena;
+    fil_status      status;
+    *out = NULL;
+    FIL_TRY(fili_dit_check_weights(w, config));
+    FIL_TRY(open_planned(ctx, w, config, options, &memory, &arena, out));
+    fili_dit  *d     = *out;
+    fili_space space = {.ctx = ctx, .arena = &d->arena};
+    FIL_TRY_OR(fail, check_given_mask(d));
+    FIL_TRY_OR(fail, fili_arena_fix(&d->arena, (size_t)arena)); /* <= SIZE_MAX: space.c */
+    FIL_TRY_OR(fail, lay_out(d, &space, &memory));
+    FIL_TRY_OR(fail, fill(d, w, &memory));
+    fili_dit_times_reset(d);
+    return FIL_OK;
+fail:
+    fili_dit_close(out);
+    return status;
+}
+
+/* ---- asking --------------------------------------------------------------------------------- */
+
+const fili_order *fili_dit_order(const fili_dit *d)
+{
+    return &d->order;
+}
+
+const fili_blocks *fili_dit_blocks(const fili_dit *d)
+{
+    return &d->blocks;
+}
+
+const char *fili_dit_kernel(const fili_dit *d, int32_t part)
+{
+    return part == 0   ? d->attend.row->name
+           : part == 1 ? d->context[0].list.attend.row->name
+                       : d->plan[FILI_PLAN_DIM].row->name;
+}
+
+void fili_dit_spent(fili_dit *d, double *part)
+{
+    const double now = filk_seconds(d->ctx);
+    *part += now - d->mark;
+    d->mark = now;
+}
+
+void fili_dit_times_get(const fili_dit *d, fili_dit_times *out)
+{
+    const fili_dit_times *t = &d->times;
+    *out                    = *t;
+    out->total              = t->attention + t->cross + t->linear + t->rest + t->choose;
+}
+
+void fili_dit_times_reset(fili_dit *d)
+{
+    d->times = (fili_dit_times){0};
+}
+
+void fili_dit_trace(const fili_dit *d, const char *what, int32_t layer, fil_dtype dtype,
+                    const void *data, int64_t rows, int64_t cols)
+{
+    if (d->o.trace != NULL) d->o.trace(d->o.user, what, layer, dtype, data, rows, cols);
+}

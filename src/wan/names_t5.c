@@ -1,0 +1,89 @@
+/* wan/names_t5.c: tensor names of the text encoder: those of Hugging Face, which diffusers' folders
+ * and ComfyUI's single files have, to the original ones. Specification "wan", section 11.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "wan/weights.h"
+
+typedef struct pair {
+    const char *theirs, *ours;
+} pair;
+
+static const pair tops[] = {
+    {"shared.weight", "token_embedding.weight"},
+    {"encoder.embed_tokens.weight", "token_embedding.weight"},
+    {"encoder.final_layer_norm.weight", "norm.weight"},
+};
+
+/* Behind "encoder.block.N.layer." and "blocks.N." */
+static const pair inner[] = {
+    {"0.layer_norm.weight", "norm1.weight"},
+    {"0.SelfAttention.q.weight", "attn.q.weight"},
+    {"0.SelfAttention.k.weight", "attn.k.weight"},
+    {"0.SelfAttention.v.weight", "attn.v.weight"},
+    {"0.SelfAttention.o.weight", "attn.o.weight"},
+    {"0.SelfAttention.relative_attention_bias.weight", "pos_embedding.embedding.weight"},
+    {"1.layer_norm.weight", "norm2.weight"},
+    {"1.DenseReluDense.wi_0.weight", "ffn.gate.0.weight"},
+    {"1.DenseReluDense.wi_1.weight", "ffn.fc1.weight"},
+    {"1.DenseReluDense.wo.weight", "ffn.fc2.weight"},
+};
+
+enum { TOPS = sizeof tops / sizeof tops[0], INNER = sizeof inner / sizeof inner[0] };
+
+/* Digits of a block number at text, without leading zeros; 0 if there are none. */
+static int number_length(const char *text)
+{
+    int n = 0;
+    while (text[n] >= '0' && text[n] <= '9')
+        n++;
+    return n > 4 || (n > 1 && text[0] == '0') ? 0 : n;
+}
+
+/* `prefix`, a number, `infix`: what stands behind them, and the number's place; NULL if not so. */
+static const char *behind(const char *name, const char *prefix, const char *infix,
+                          const char **number, int *digits)
+{
+    const size_t n = strlen(prefix);
+    if (strncmp(name, prefix, n) != 0) return NULL;
+    *number = name + n;
+    *digits = number_length(*number);
+    if (*digits == 0 || strncmp(*number + *digits, infix, strlen(infix)) != 0) return NULL;
+    return *number + *digits + strlen(infix);
+}
+
+static int is_original(const char *name)
+{
+    const char *number;
+    int         digits;
+    const char *rest = behind(name, "blocks.", ".", &number, &digits);
+    for (int i = 0; i < TOPS; i++)
+        if (strcmp(name, tops[i].ours) == 0) return 1;
+    for (int i = 0; rest != NULL && i < INNER; i++)
+        if (strcmp(rest, inner[i].ours) == 0) return 1;
+    return 0;
+}
+
+int fili_names_t5(const char *file_name, char *out, size_t size)
+{
+    const char *number;
+    int         digits;
+    if (is_original(file_name)) {
+        snprintf(out, size, "%s", file_name);
+        return 1;
+    }
+    for (int i = 0; i < TOPS; i++) {
+        if (strcmp(file_name, tops[i].theirs) != 0) continue;
+        snprintf(out, size, "%s", tops[i].ours);
+        return 1;
+    }
+    const char *rest = behind(file_name, "encoder.block.", ".layer.", &number, &digits);
+    for (int i = 0; rest != NULL && i < INNER; i++) {
+        if (strcmp(rest, inner[i].theirs) != 0) continue;
+        snprintf(out, size, "blocks.%.*s.%s", digits, number, inner[i].ours);
+        return 1;
+    }
+    /* ComfyUI's files carry the tokenizer, and a marker of their quantisation. */
+    return strcmp(file_name, "spiece_model") == 0 || strcmp(file_name, "scaled_fp8") == 0 ? 2 : 0;
+}

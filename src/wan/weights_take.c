@@ -1,0 +1,239 @@
+/* wan/weights_take.c: checks a tensor and gives its values as bf16 or f32 (weights.h).
+ *
+ * A tensor of the wanted type is read as it is; any other goes through small pieces on the stack,
+ * widened to f32, scaled where the file says so, and rounded once. F8_E5M2 is the upper byte of
+ * F16. Only floating-point types are read.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "tensor/convert.h"
+#include "wan/weights_inside.h"
+
+enum { PIECE = 2048 }; /* elements */
+
+/* ---- checks --------------------------------------------------------------------------------- */
+
+fili_shape_string fili_shape_text(uint32_t rank, const int64_t *shape)
+{
+    fili_shape_string s  = {.text = "["};
+    size_t            at = 1;
+    for (uint32_t i = 0; i < rank && at < sizeof s.text; i++) {
+        char number[24] = "any";
+        if (shape[i] >= 0) snprintf(number, sizeof number, "%lld", (long long)shape[i]);
+        const int n = snprintf(s.text + at, sizeof s.text - at, "%s%s", i > 0 ? ", " : "", number);
+        at += n > 0 ? (size_t)n : 0;
+    }
+    if (at < sizeof s.text - 1) {
+        s.text[at]     = ']';
+        s.text[at + 1] = '\0';
+    }
+    return s;
+}
+
+static bool is_float(fil_dtype dtype)
+{
+    return fili_convert_has(dtype) || dtype == FIL_F8_E5M2;
+}
+
+static bool fits(const fili_entry *e, uint32_t rank, const int64_t *shape)
+{
+    if (e->rank != rank) return false;
+    for (uint32_t i = 0; i < rank; i++)
+        if (shape[i] >= 0 && shape[i] != e->shape[i]) return false;
+    return true;
+}
+
+static fil_status check_type(const fili_weights *w, const fili_weight *t)
+{
+    const fili_quoted name = fili_quote(t->entry->name, strlen(t->entry->name));
+    if (!is_float(t->entry->dtype) && t->quantised)
+        return FIL_FAIL(w->ctx, FIL_E_UNSUP,
+                        "tensor '%s' is quantised as %s (comfy_quant); filigree reads fp8 alone",
+                        name.text, fil_dtype_name(t->entry->dtype));
+    if (!is_float(t->entry->dtype))
+        return FIL_FAIL(w->ctx, FIL_E_MISMATCH,
+                        "tensor '%s' has type %s; expected BF16, F16, F32, F64 or an F8; the "
+                        "tensors look like %s",
+                        name.text, fil_dtype_name(t->entry->dtype), fili_weights_likely(w));
+    if (t->scale != NULL && (t->scale->bytes != 4 || t->scale->dtype != FIL_F32))
+        return FIL_FAIL(w->ctx, FIL_E_UNSUP,
+                        "the scale of tensor '%s' has type %s and shape %s; filigree reads one F32",
+                        name.text, fil_dtype_name(t->scale->dtype),
+                        fili_shape_text(t->scale->rank, t->scale->shape).text);
+    return FIL_OK;
+}
+
+static fil_status check(fili_weights *w, const char *name, uint32_t rank, const int64_t *shape,
+                        fili_weight **out)
+{
+    fili_weight *t = fili_weights_tensor(w, name);
+    if (t == NULL)
+        return FIL_FAIL(w->ctx, FIL_E_MISMATCH,
+                        "tensor '%s' of shape %s is missing; the tensors look like %s", name,
+                        fili_shape_text(rank, shape).text, fili_weights_likely(w));
+    t->used = true;
+    if (!fits(t->entry, rank, shape))
+        return FIL_FAIL(w->ctx, FIL_E_MISMATCH,
+                        "tensor '%s' has shape %s; expected %s; the tensors look like %s",
+                        fili_quote(t->entry->name, strlen(t->entry->name)).text,
+                        fili_shape_text(t->entry->rank, t->entry->shape).text,
+                        fili_shape_text(rank, shape).text, fili_weights_likely(w));
+    *out = t;
+    return check_type(w, t);
+}
+
+fil_status fili_weights_expect(fili_weights *w, const char *name, uint32_t rank,
+                               const int64_t *shape)
+{
+    fili_weight *t;
+    return check(w, name, rank, shape, &t);
+}
+
+/* ---- values --------------------------------------------------------------------------------- */
+
+static const void *data_of(const fili_weights *w, const fili_weight *t)
+{
+    return t->made != NULL ? t->made : fili_tensors_map(&w->set, t->entry);
+}
+
+static fil_status read_bytes(const fili_weights *w, const fili_weight *t, uint64_t begin, void *dst,
+                             uint64_t bytes)
+{
+    if (t->made == NULL) return fili_tensors_read(&w->set, t->entry, begin, dst, bytes);
+    memcpy(dst, (const char *)t->made + begin, (size_t)bytes);
+    return FIL_OK;
+}
+
+/* An 8-bit float with 5 bits of exponent is the upper byte of an F16. */
+static void widen_e5m2(uint16_t *dst, const uint8_t *src, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        dst[i] = (uint16_t)((uint16_t)src[i] << 8);
+}
+
+static void convert_piece(const fili_convert_set *set, fil_dtype from, const void *src, float scale,
+                          fil_dtype want, void *dst, size_t n)
+{
+    float    wide[PIECE];
+    uint16_t half[PIECE];
+    if (from == FIL_F8_E5M2) {
+        widen_e5m2(half, src, n);
+        src  = half;
+        from = FIL_F16;
+    }
+    if (scale == 1.0f) {
+        fili_convert_row(set, want, dst, from, src, n);
+        return;
+    }
+    fili_convert_row(set, FIL_F32, wide, from, src, n);
+    for (size_t i = 0; i < n; i++)
+        wide[i] *= scale;
+    fili_convert_row(set, want, dst, FIL_F32, wide, n);
+}
+
+static fil_status read_scale(const fili_weights *w, const fili_weight *t, float *scale)
+{
+    *scale = 1.0f;
+    return t->scale != NULL ? fili_tensors_read(&w->set, t->scale, 0, scale, sizeof *scale)
+                            : FIL_OK;
+}
+
+/* Elements first .. first + n - 1, which are there. */
+static fil_status read_values(const fili_weights *w, const fili_weight *t, fil_dtype want,
+                              uint64_t first, uint64_t n, void *dst)
+{
+    double                  raw[PIECE]; /* room for the widest type */
+    const fili_convert_set *set  = fili_convert_select(w->ctx->isa);
+    const fili_entry       *e    = t->entry;
+    const uint64_t          from = fil_dtype_bits(e->dtype) / 8;
+    const uint64_t          to   = fil_dtype_bits(want) / 8;
+    float                   scale;
+    FIL_TRY(read_scale(w, t, &scale));
+    if (e->dtype == want && scale == 1.0f) return read_bytes(w, t, first * from, dst, n * from);
+    for (uint64_t at = 0; at < n; at += PIECE) {
+        const uint64_t count = n - at < PIECE ? n - at : PIECE;
+        FIL_TRY(read_bytes(w, t, (first + at) * from, raw, count * from));
+        convert_piece(set, e->dtype, raw, scale, want, (char *)dst + at * to, (size_t)count);
+    }
+    return FIL_OK;
+}
+
+static uint64_t elements(const fili_weight *t)
+{
+    return t->entry->bytes / (fil_dtype_bits(t->entry->dtype) / 8);
+}
+
+static fil_status framed(const fili_weights *w, const fili_weight *t, fil_status status)
+{
+    if (status != FIL_OK && t->made == NULL) {
+        const char *source = w->set.sources[t->entry->source].name;
+        fili_error_frame(w->ctx, "tensor %s",
+                         fili_quote(t->entry->name, strlen(t->entry->name)).text);
+        fili_error_frame(w->ctx, "file %s", fili_quote(source, strlen(source)).text);
+    }
+    return status;
+}
+
+fil_status fili_weights_read(fili_weights *w, const char *name, fil_dtype want, uint32_t rank,
+                             const int64_t *shape, void *dst)
+{
+    fili_weight *t;
+    FIL_TRY(check(w, name, rank, shape, &t));
+    return framed(w, t, read_values(w, t, want, 0, elements(t), dst));
+}
+
+fil_status fili_weights_read_part(fili_weights *w, const char *name, fil_dtype want, uint64_t first,
+                                  uint64_t n, void *dst)
+{
+    const fili_weight *t = fili_weights_tensor(w, name);
+    FIL_CHECK(w->ctx, t != NULL && is_float(t->entry->dtype), "tensor '%s' was not checked", name);
+    FIL_CHECK(w->ctx, first <= elements(t) && n <= elements(t) - first,
+              "%llu elements from %llu on lie outside of tensor '%s'", (unsigned long long)n,
+              (unsigned long long)first, name);
+    return framed(w, t, read_values(w, t, want, first, n, dst));
+}
+
+static const void *usable(const fili_weights *w, const fili_weight *t, fil_dtype want)
+{
+    const void *data = data_of(w, t);
+    if (data == NULL || t->entry->dtype != want || t->scale != NULL) return NULL;
+    return (uintptr_t)data % (fil_dtype_bits(want) / 8) == 0 ? data : NULL;
+}
+
+const void *fili_weights_in_place(const fili_weights *w, const char *name, fil_dtype want)
+{
+    const fili_weight *t = fili_weights_tensor(w, name);
+    return t != NULL ? usable(w, t, want) : NULL;
+}
+
+static fil_status hold(fili_weights *w, fili_weight *t, fil_dtype want, fili_weight_copy *copy)
+{
+    void          *block;
+    const uint64_t n     = elements(t);
+    const uint64_t bytes = n * (fil_dtype_bits(want) / 8); /* n <= 2^63 / 8 */
+    FIL_TRY(fili_alloc(w->ctx, (size_t)bytes, "weights", &block));
+    const fil_status status = framed(w, t, read_values(w, t, want, 0, n, block));
+    if (status != FIL_OK) {
+        fili_free(w->ctx, block, (size_t)bytes);
+        return status;
+    }
+    *copy = (fili_weight_copy){.data = block, .bytes = (size_t)bytes};
+    return FIL_OK;
+}
+
+fil_status fili_weights_get(fili_weights *w, const char *name, fil_dtype want, uint32_t rank,
+                            const int64_t *shape, const void **data)
+{
+    fili_weight *t;
+    *data = NULL;
+    FIL_CHECK(w->ctx, want == FIL_BF16 || want == FIL_F32, "weights are given as BF16 or F32");
+    FIL_TRY(check(w, name, rank, shape, &t));
+    *data = usable(w, t, want);
+    if (*data != NULL) return FIL_OK;
+    fili_weight_copy *copy = &t->held[want == FIL_F32];
+    if (copy->data == NULL) FIL_TRY(hold(w, t, want, copy));
+    *data = copy->data;
+    return FIL_OK;
+}

@@ -1,0 +1,1 @@
+filigree generate -m no-such-folder -p x -o a.mp4

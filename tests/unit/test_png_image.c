@@ -1,0 +1,103 @@
+/* tests/unit/test_png_image.c: io/png_image.h: a picture comes back as it was, and broken files are
+ * refused without a leak.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "io/png_image.h"
+#include "support/cmocka_all.h"
+#include "support/fault.h"
+
+enum { W = 37, H = 21, BYTES = W * H * 3 };
+
+static scratch dir;
+static uint8_t picture[BYTES];
+
+static int set_up(void **state)
+{
+    fil_ctx *ctx = NULL;
+    scratch_make(&dir);
+    for (int i = 0; i < BYTES; i++)
+        picture[i] = (uint8_t)fili_philox_u32(1, 2, (uint64_t)i);
+    if (fil_ctx_open(&ctx, NULL) != FIL_OK) return -1;
+    *state = ctx;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    fil_ctx *ctx = *state;
+    assert_int_equal(fil_ctx_memory(ctx).used, 0);
+    fil_ctx_close(&ctx);
+    scratch_remove(&dir);
+    return 0;
+}
+
+static void a_picture_comes_back_as_it_was(void **state)
+{
+    fil_ctx     *ctx = *state;
+    fili_picture p;
+    assert_int_equal(fili_png_write(ctx, scratch_path(&dir, "a.png"), 0, picture, W, H), FIL_OK);
+    assert_int_equal(fili_png_read(ctx, scratch_path(&dir, "a.png"), &p), FIL_OK);
+    assert_int_equal(p.width, W);
+    assert_int_equal(p.height, H);
+    assert_memory_equal(p.rgb, picture, BYTES);
+    fili_picture_free(ctx, &p);
+    assert_int_equal(scratch_count(&dir), 1);
+}
+
+static void an_existing_file_stays_unless_it_is_to_be_replaced(void **state)
+{
+    fil_ctx *ctx = *state;
+    scratch_write(&dir, "a.png", "old", 3);
+    assert_int_equal(fili_png_write(ctx, scratch_path(&dir, "a.png"), 0, picture, W, H), FIL_E_IO);
+    fili_ctx_enter(ctx);
+    assert_int_equal(fili_png_write(ctx, scratch_path(&dir, "a.png"), 1, picture, W, H), FIL_OK);
+    assert_int_equal(fili_png_write(ctx, scratch_path(&dir, "b.png"), 1, picture, 0, H), FIL_E_ARG);
+}
+
+static void every_cut_of_a_file_is_refused_without_a_leak(void **state)
+{
+    fil_ctx     *ctx = *state;
+    fili_picture p;
+    size_t       n;
+    assert_int_equal(fili_png_write(ctx, scratch_path(&dir, "a.png"), 0, picture, W, H), FIL_OK);
+    unsigned char *data = scratch_read(&dir, "a.png", &n);
+    for (size_t cut = 0; cut + 12 < n; cut += cut < 64 ? 1 : 97) {
+        scratch_write(&dir, "cut.png", data, cut);
+        assert_int_equal(fili_png_read(ctx, scratch_path(&dir, "cut.png"), &p), FIL_E_FORMAT);
+        assert_null(p.rgb);
+        assert_non_null(strstr(fil_ctx_error(ctx)->message, "cut.png"));
+        fili_ctx_enter(ctx);
+    }
+    free(data);
+}
+
+static void a_header_that_asks_for_too_much_is_refused(void **state)
+{
+    /* Signature and IHDR of 65536 x 1 pixels, with its checksum, then an empty IDAT. */
+    static const unsigned char wide[] = {137, 80, 78, 71, 13, 10, 26, 10,   0,    0,    0,
+                                         13,  73, 72, 68, 82, 0,  1,  0,    0,    0,    0,
+                                         0,   1,  8,  2,  0,  0,  0,  0x29, 0xd8, 0x34, 0x49};
+    fil_ctx                   *ctx    = *state;
+    fili_picture               p;
+    scratch_write(&dir, "wide.png", wide, sizeof wide);
+    const fil_status status = fili_png_read(ctx, scratch_path(&dir, "wide.png"), &p);
+    assert_true(status == FIL_E_LIMIT || status == FIL_E_FORMAT);
+    assert_null(p.rgb);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_picture_comes_back_as_it_was, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_existing_file_stays_unless_it_is_to_be_replaced, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(every_cut_of_a_file_is_refused_without_a_leak, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_header_that_asks_for_too_much_is_refused, set_up,
+                                        tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
