@@ -3,6 +3,7 @@
  * it are tests/kernel's.
  */
 #define _GNU_SOURCE
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
