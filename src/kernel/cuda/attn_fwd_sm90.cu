@@ -2,8 +2,8 @@
  * what must be prepared on the device (keys that count, gathered sinks, pooled keys), the launch.
  * The kernel is attn_fwd_sm90.cuh.
  */
-#include <cstdio>
-#include <cstring>
+#include <stdio.h>
+#include <string.h>
 #include <cuda_runtime.h>
 
 #include "kernel/cuda/attn_fwd.h"

@@ -18,7 +18,7 @@
 #ifndef FILK_CUDA_ATTN_FWD_SM90_CUH
 #define FILK_CUDA_ATTN_FWD_SM90_CUH
 
-#include <cstddef>
+#include <stddef.h>
 #include <cuda_bf16.h>
 
 #include "kernel/cuda/ptx_sm90.cuh"
