@@ -596,10 +596,9 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
         }
         release(ring.k_free(st));
         float scale[2] = {p.scale_log2, p.scale_log2};
-        if (!bounded) {
-            raise_top(kLazy);
-            round_large(scale);
-        }
+        if (!bounded) raise_top(kLazy);
+        /* Pooled keys may raise a bound, too: one of huge keys that the row leaves out is huge. */
+        if (!bounded || (kMasked && w.kind() == kTail)) round_large(scale);
         /* Before the word says so, the barrier's parity speaks of another entry. */
         if constexpr (kMasked) wait_values(ring.v_word(v_stage), v_place);
         ptx::wait(ring.v_full(v_stage), parity_of(v_place));
