@@ -492,7 +492,23 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
         }
         drop(lanes);
         /* The bound knows keys, not pooled ones with their counts and factors. */
-        if (kMasked && w.kind() == kTail && bounded) raise_top(kBoundLazy);
+        if (kMasked && w.kind() == kTail && bounded) {
+            drop_idle_top();
+            raise_top(kBoundLazy);
+        }
+    }
+
+    /* The maximum of a row that has met nothing but pooled keys is theirs, however far below the
+     * bound. */
+    __device__ __forceinline__ void drop_idle_top()
+    {
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            float total = sum[r];
+            total += __shfl_xor_sync(~0u, total, 1);
+            total += __shfl_xor_sync(~0u, total, 2);
+            if (total == 0.0f) top[r] = -INFINITY;
+        }
     }
 
     /* Where a row's maximum has grown by more than `lazy`, O and the sum are brought to the new
