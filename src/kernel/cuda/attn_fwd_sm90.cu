@@ -90,6 +90,7 @@ __device__ void mark_huge(const Prepare &a, int h, int64_t token)
             high = middle;
     }
     atomicOr(huge + low / 32, 1u << (low % 32));
+#pragma unroll 1
     for (int i = 0; i < a.n_sinks; i++)
         if (a.sinks[h * a.sinks_h + i] == token) atomicOr(huge + words, 1u);
 }
@@ -113,7 +114,8 @@ template <int kDim> __global__ void __launch_bounds__(256) measure_keys(const Pr
             static_cast<const uint16_t *>(k.data) + at * k.stride_n + h * k.stride_h;
         x[i] = __ldg(reinterpret_cast<const uint4 *>(row) + part);
     }
-    float best = 0.0f;
+    float    best  = 0.0f;
+    uint32_t marks = 0; /* huge keys: bit i */
 #pragma unroll
     for (int i = 0; i < kAtOnce; i++) {
         const uint32_t w[4]    = {x[i].x, x[i].y, x[i].z, x[i].w};
@@ -135,9 +137,11 @@ template <int kDim> __global__ void __launch_bounds__(256) measure_keys(const Pr
         const bool huge =
             !(sum <= attn90::kHugeSquare); /* also where squares left the range of f32 */
         if (strange == 0 && !huge) best = fmaxf(best, sum);
-        if (strange == 0 && huge && part == 0 && first + i * kKeys < n)
-            mark_huge(a, h, first + i * kKeys);
+        if (strange == 0 && huge && part == 0 && first + i * kKeys < n) marks |= 1u << i;
     }
+#pragma unroll 1 /* hardly ever any: code for one is enough */
+    for (; marks != 0; marks &= marks - 1)
+        mark_huge(a, h, first + (__ffs(static_cast<int>(marks)) - 1) * kKeys);
 #pragma unroll
     for (int bit = kThreadsPerKey; bit < 32; bit <<= 1)
         best = fmaxf(best, __shfl_xor_sync(~0u, best, bit));
