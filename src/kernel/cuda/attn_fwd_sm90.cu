@@ -2,12 +2,10 @@
  * what must be prepared on the device (keys that count, gathered sinks, pooled keys), the launch.
  * The kernel is attn_fwd_sm90.cuh.
  */
-#include <stdio.h>
 #include <string.h>
-#include <cuda_runtime.h>
 
-#include "kernel/cuda/attn_fwd.h"
 #include "kernel/cuda/attn_fwd_sm90.cuh"
+#include "kernel/cuda/launch.h"
 
 namespace
 {
@@ -156,11 +154,6 @@ fil_status fail(const filk_cuda_stream *s, fil_status status, const char *what, 
     return status;
 }
 
-fil_status check(const filk_cuda_stream *s, cudaError_t code, const char *what)
-{
-    return code == cudaSuccess ? FIL_OK : fail(s, FIL_E_DEVICE, what, cudaGetErrorString(code));
-}
-
 using Encode = CUresult (*)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *,
                             const cuuint64_t *, const cuuint64_t *, const cuuint32_t *,
                             const cuuint32_t *, CUtensorMapInterleave, CUtensorMapSwizzle,
@@ -198,15 +191,11 @@ bool is_uniform(const int32_t *offset, int32_t m)
     return true;
 }
 
-void launch_measure(const Prepare &x, cudaStream_t stream)
+/* x by y blocks of `block` threads, no dynamic shared memory. */
+filk_grid grid_of(int64_t x, int32_t y, int32_t block)
 {
-    const int64_t keys = int64_t{8} * 256 * 8 / x.dim; /* of a block of threads */
-    const dim3    grid(static_cast<unsigned>((x.nk + keys - 1) / keys),
-                       static_cast<unsigned>(x.kv_heads));
-    if (x.dim == 128)
-        measure_keys<128><<<grid, 256, 0, stream>>>(x);
-    else
-        measure_keys<64><<<grid, 256, 0, stream>>>(x);
+    return {dim3(static_cast<unsigned>(x), static_cast<unsigned>(y)),
+            dim3(static_cast<unsigned>(block)), 0};
 }
 
 /* The pooled rows that gather_tail writes. */
@@ -215,44 +204,54 @@ filk_attn_view pooled(const uint16_t *data, const filk_attn_problem *p, const Pr
     return {data, p->head_dim, int64_t{64} * x.groups * p->head_dim};
 }
 
-fil_status prepare(const filk_cuda_stream *s, const filk_attn_problem *p, const filk_attn_args *a,
-                   const int32_t *k_offset, char *base, const filk_attn90_layout &l, bool lanes,
-                   Prepare *out)
+/* What the kernels above work on; k_offset on the device. */
+Prepare describe(const filk_attn_problem *p, const filk_attn_args *a, const int32_t *k_offset,
+                 char *base)
 {
-    const size_t kv     = static_cast<size_t>(p->kv_heads);
-    const auto   stream = static_cast<cudaStream_t>(s->stream);
-    Prepare      x      = {};
-    x.k_offset          = k_offset;
-    x.sinks             = a->sinks;
-    x.sinks_h           = a->sinks_stride_h;
-    x.n_sinks           = a->sinks != nullptr ? a->n_sinks : 0;
-    x.kv_heads          = p->kv_heads;
-    x.mk                = p->mk;
-    x.dim               = p->head_dim;
-    x.groups            = filk_attn90_tail_groups(p);
-    x.k                 = a->k;
-    x.v                 = a->v;
-    x.tail_k            = a->tail_k;
-    x.tail_v            = a->tail_v;
-    x.count             = a->tail_count;
-    x.count_h           = a->tail_count_stride_h;
-    x.lanes             = reinterpret_cast<uint64_t *>(base + l.lanes);
-    x.sink_k            = reinterpret_cast<uint16_t *>(base + l.sinks);
-    x.sink_v            = reinterpret_cast<uint16_t *>(base + l.sinks_v);
-    x.pool_k            = reinterpret_cast<uint16_t *>(base + l.tail);
-    x.pool_v            = reinterpret_cast<uint16_t *>(base + l.tail_v);
-    x.bias              = reinterpret_cast<float *>(base + l.bias);
-    x.norm              = reinterpret_cast<uint32_t *>(base + l.norm);
-    x.huge              = reinterpret_cast<uint32_t *>(base + l.huge);
-    x.nk                = p->nk;
-    *out                = x;
+    const filk_attn90_layout l = filk_attn90_layout_of(p);
+    Prepare                  x = {};
+    x.k_offset                 = k_offset;
+    x.sinks                    = a->sinks;
+    x.sinks_h                  = a->sinks_stride_h;
+    x.n_sinks                  = a->sinks != nullptr ? a->n_sinks : 0;
+    x.kv_heads                 = p->kv_heads;
+    x.mk                       = p->mk;
+    x.dim                      = p->head_dim;
+    x.groups                   = filk_attn90_tail_groups(p);
+    x.k                        = a->k;
+    x.v                        = a->v;
+    x.tail_k                   = a->tail_k;
+    x.tail_v                   = a->tail_v;
+    x.count                    = a->tail_count;
+    x.count_h                  = a->tail_count_stride_h;
+    x.lanes                    = reinterpret_cast<uint64_t *>(base + l.lanes);
+    x.sink_k                   = reinterpret_cast<uint16_t *>(base + l.sinks);
+    x.sink_v                   = reinterpret_cast<uint16_t *>(base + l.sinks_v);
+    x.pool_k                   = reinterpret_cast<uint16_t *>(base + l.tail);
+    x.pool_v                   = reinterpret_cast<uint16_t *>(base + l.tail_v);
+    x.bias                     = reinterpret_cast<float *>(base + l.bias);
+    x.norm                     = reinterpret_cast<uint32_t *>(base + l.norm);
+    x.huge                     = reinterpret_cast<uint32_t *>(base + l.huge);
+    x.nk                       = p->nk;
+    return x;
+}
 
-    const dim3 per_sink(64, p->kv_heads), per_pool(64 * x.groups, p->kv_heads);
-    if (lanes) count_lanes<<<static_cast<unsigned>((kv * p->mk + 255) / 256), 256, 0, stream>>>(x);
-    if (x.n_sinks > 0) gather_sinks<<<per_sink, p->head_dim, 0, stream>>>(x);
-    if (a->tail_k.data != nullptr) gather_tail<<<per_pool, p->head_dim, 0, stream>>>(x);
-    launch_measure(x, stream);
-    return check(s, cudaGetLastError(), "preparing keys");
+fil_status prepare(const filk_cuda_stream *s, const Prepare &x, bool lanes, bool tail)
+{
+    const int64_t runs    = (static_cast<int64_t>(x.kv_heads) * x.mk + 255) / 256;
+    const int64_t keys    = int64_t{8} * 256 * 8 / x.dim; /* of a block of measure_keys */
+    const auto    measure = x.dim == 128 ? measure_keys<128> : measure_keys<64>;
+    fil_status    status  = FIL_OK;
+    if (lanes) status = filk_cuda_launch(s, "count_lanes", count_lanes, grid_of(runs, 1, 256), x);
+    if (status == FIL_OK && x.n_sinks > 0)
+        status =
+            filk_cuda_launch(s, "gather_sinks", gather_sinks, grid_of(64, x.kv_heads, x.dim), x);
+    if (status == FIL_OK && tail)
+        status = filk_cuda_launch(s, "gather_tail", gather_tail,
+                                  grid_of(int64_t{64} * x.groups, x.kv_heads, x.dim), x);
+    if (status != FIL_OK) return status;
+    return filk_cuda_launch(s, "measure_keys", measure,
+                            grid_of((x.nk + keys - 1) / keys, x.kv_heads, 256), x);
 }
 
 fil_status make_maps(const filk_cuda_stream *s, const filk_attn_problem *p, const filk_attn_args *a,
@@ -284,16 +283,11 @@ fil_status make_maps(const filk_cuda_stream *s, const filk_attn_problem *p, cons
 template <int kDim, bool kMasked, bool kLanes>
 fil_status launch(const filk_cuda_stream *s, const Params &params, const Maps &maps)
 {
-    const auto   kernel = attn90::attn_fwd_kernel<kDim, kMasked, kLanes>;
-    const size_t shared = sizeof(attn90::Shared<kDim>) + 1024;
-    fil_status   status =
-        check(s, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared),
-              "shared memory of the kernel");
-    if (status != FIL_OK) return status;
     const int64_t tiles = static_cast<int64_t>(params.heads) * params.tiles;
-    const int     grid  = static_cast<int>(tiles < s->sms ? tiles : s->sms);
-    kernel<<<grid, attn90::kThreads, shared, static_cast<cudaStream_t>(s->stream)>>>(params, maps);
-    return check(s, cudaGetLastError(), "launch of attn_fwd_kernel");
+    filk_grid     grid  = grid_of(tiles < s->sms ? tiles : s->sms, 1, attn90::kThreads);
+    grid.shared         = sizeof(attn90::Shared<kDim>) + 1024;
+    return filk_cuda_launch(s, "attn_fwd_kernel", attn90::attn_fwd_kernel<kDim, kMasked, kLanes>,
+                            grid, params, maps);
 }
 
 template <int kDim>
@@ -321,15 +315,16 @@ fil_status filk_cuda_attn_fwd_sm90_run(const filk_cuda_stream *s, const filk_att
     char                    *base    = static_cast<char *>(workspace);
     const bool               uniform = is_uniform(p->k_offset, p->mk);
     const bool               lanes   = !uniform || (a->sinks != nullptr && a->n_sinks > 0);
-    Prepare                  x;
+    const Prepare            x       = describe(p, a, k_offset, base);
     Maps                     maps;
     memset(&maps, 0, sizeof maps);
-    fil_status status = check(
-        s,
-        cudaMemsetAsync(base + l.next, 0, l.lanes - l.next, static_cast<cudaStream_t>(s->stream)),
-        "tile counter");
-    if (status == FIL_OK) status = prepare(s, p, a, k_offset, base, l, lanes, &x);
-    if (status == FIL_OK) status = make_maps(s, p, a, x, &maps);
+    fil_status status = make_maps(s, p, a, x, &maps); /* first: the kernels rely on the alignment */
+    if (status == FIL_OK)
+        status = filk_cuda_check(s,
+                                 cudaMemsetAsync(base + l.next, 0, l.lanes - l.next,
+                                                 static_cast<cudaStream_t>(s->stream)),
+                                 "counters of attention");
+    if (status == FIL_OK) status = prepare(s, x, lanes, a->tail_k.data != nullptr);
     if (status != FIL_OK) return status;
 
     Params d     = {};
