@@ -106,10 +106,12 @@ void cli_help_program(cli_out *out, const cli_verb *const *verbs)
     option_lines(out, cli_common_options, cli_n_common_options,
                  widest_label(cli_common_options, cli_n_common_options));
     cli_put(out, "\nenvironment:\n");
-    entry(out, "FIL_ISA", 10,
+    entry(out, "FIL_ISA", 16,
           "cap the instruction set: ref, avx2, avx512, avx512bf16, amx or neon; default: what the "
           "CPU has");
-    entry(out, "FIL_DEVICE", 10, "where kernels run: cpu, cuda, cuda:1, ...; default: cpu");
+    entry(out, "FIL_DEVICE", 16, "where kernels run: cpu, cuda, cuda:1, ...; default: cpu");
+    entry(out, "FIL_CUDA_BACKEND", 16,
+          "the CUDA backend's file; default: the one beside the library");
     exit_codes(out);
     cli_put(out, "\n'filigree VERB --help' describes a verb; filigree(1) describes everything.\n");
 }

@@ -146,8 +146,11 @@ class Layers(Planted):
         self.expect_layer("src/kernel/registry.c", "#include <omp.h>\n", "(OpenMP)")
 
     def test_system_header_outside_the_os_layer(self):
-        for header in ("unistd.h", "fcntl.h", "sys/stat.h", "pthread.h", "dirent.h"):
+        for header in ("unistd.h", "fcntl.h", "sys/stat.h", "dirent.h"):
             self.expect_layer("src/io/json.c", "#include <%s>\n" % header, "only src/base/os_posix.c")
+
+    def test_threads_outside_the_os_layer_and_the_backend(self):
+        self.expect_layer("src/io/json.c", "#include <pthread.h>\n", "belongs to src/base/os_posix.c")
 
     def test_backend_ifdef_outside_the_registry(self):
         for macro in ("__CUDACC__", "FIL_CUDA", "__AVX2__", "USE_METAL", "_OPENMP", "FIL_HAVE_X"):
