@@ -104,7 +104,8 @@ static void plan_text(cli_out *out, const fil_plan *p)
     cli_putf(out, "sampler     %s on %s, %d step%s of %d pass%s, shift %g, cfg %g\n", p->sampler,
              p->grid, (int)p->steps, p->steps == 1 ? "" : "s", (int)p->passes,
              p->passes == 1 ? "" : "es", p->shift, p->guidance);
-    cli_putf(out, "prompts     %d tokens", (int)p->prompt_tokens);
+    cli_putf(out, "prompts     %d token%s", (int)p->prompt_tokens,
+             p->prompt_tokens == 1 ? "" : "s");
     if (p->negative_tokens > 0) cli_putf(out, ", negative %d", (int)p->negative_tokens);
     cli_putf(out, "\nlatents     %d x %d x %d x %d, %lld tokens\n", (int)p->channels,
              (int)p->latent_frames, (int)p->latent_height, (int)p->latent_width,

@@ -17,6 +17,8 @@
 
 #define LINE 4096
 
+static volatile sig_atomic_t stopped; /* a signal asked for it */
+
 cli_exit cli_exit_of(fil_status status)
 {
     switch (status) {
@@ -86,7 +88,10 @@ int cli_failed(const fil_ctx *ctx, const char *where)
     char             line[LINE];
     const char      *joint = " (while ";
     line[0]                = '\0';
-    append(line, e->message[0] != '\0' ? e->message : fil_status_text(e->status), "");
+    if (stopped && e->status == FIL_E_CANCELLED)
+        append(line, "stopped by a signal", "");
+    else
+        append(line, e->message[0] != '\0' ? e->message : fil_status_text(e->status), "");
     for (int32_t i = 0; i < e->n_frames && i < FIL_ERROR_FRAMES; i++) {
         append(line, joint, e->frame[i]);
         joint = ", ";
@@ -176,8 +181,6 @@ static void show_run(void *user, const fil_progress *progress)
 }
 
 /* ---- being stopped -------------------------------------------------------------------------- */
-
-static volatile sig_atomic_t stopped;
 
 /* A second signal ends the process in the usual way. */
 static void on_signal(int number)

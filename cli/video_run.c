@@ -59,10 +59,13 @@ void cli_tell_run(const cli_call *call, int json, const char *path, const fil_vi
         tell_json(call->out, verb, path, r);
         return;
     }
-    cli_error("note: %s%s%d frame%s of %d x %d pixels; text %.1f s, load %.1f s, sample %.1f s, %s "
-              "%.1f s; peak %s",
+    char phases[96] = "";
+    if (strcmp(verb, "generate") == 0)
+        snprintf(phases, sizeof phases, "text %.1f s, load %.1f s, sample %.1f s, ",
+                 r->text_seconds, r->load_seconds, r->sample_seconds);
+    cli_error("note: %s%s%d frame%s of %d x %d pixels; %s%s %.1f s; peak %s",
               path != NULL ? path : "", path != NULL ? ": " : "", (int)r->frames,
-              r->frames == 1 ? "" : "s", (int)r->width, (int)r->height, r->text_seconds,
-              r->load_seconds, r->sample_seconds, strcmp(verb, "encode") == 0 ? verb : "decode",
-              r->decode_seconds, cli_human(bytes, r->peak_bytes));
+              r->frames == 1 ? "" : "s", (int)r->width, (int)r->height, phases,
+              strcmp(verb, "encode") == 0 ? verb : "decode", r->decode_seconds,
+              cli_human(bytes, r->peak_bytes));
 }

@@ -14,7 +14,7 @@ static fil_status write_failed(fil_ctx *ctx, const fili_atomic *file, const char
 {
     const fili_quoted name = fili_quote(file->base, strlen(file->base));
     if (error == EEXIST)
-        return FIL_FAIL(ctx, FIL_E_IO, "'%s' exists already and was not to be replaced", name.text);
+        return FIL_FAIL(ctx, FIL_E_IO, "'%s' exists already; --force replaces it", name.text);
     return FIL_FAIL(ctx, FIL_E_IO, "cannot %s '%s': %s", what, name.text, strerror(error));
 }
 

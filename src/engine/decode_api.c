@@ -74,11 +74,12 @@ static fil_status check_options(decoding *d, const fil_decode_options *options)
     FIL_CHECK(ctx, o->latents != NULL, "expected a file of latents");
     FIL_CHECK(ctx, o->video != NULL || o->save_frames != NULL || o->frame != NULL,
               "nothing would come of it: expected a video or frames to write");
-    FIL_CHECK(ctx,
-              o->video == NULL || o->save_frames == NULL || strcmp(o->video, o->save_frames) != 0,
+    FIL_CHECK(ctx, !fili_same_path(o->video, o->save_frames),
               "video and frames are to go to one file, '%.160s'", o->video);
     FIL_CHECK(ctx, o->precision == FIL_BF16 || o->precision == FIL_F32,
               "precision: expected BF16 or F32, found %s", fil_dtype_name(o->precision));
+    FIL_CHECK(ctx, o->preset == FIL_PRESET_OFFICIAL || o->preset == FIL_PRESET_DIFFUSERS,
+              "there is no preset of number %d", (int)o->preset);
     d->outputs = (fili_outputs){.video   = o->video,
                                 .frames  = o->save_frames,
                                 .fps     = o->fps,
@@ -110,17 +111,27 @@ static fil_status check_latents(decoding *d, const fili_vae_config *config)
     return fili_output_check(d->ctx, "frames", d->o.save_frames, d->o.replace);
 }
 
-static fil_status prepare(decoding *d, const fil_model *model)
+static fil_status look_at_vae(decoding *d, const fil_model *model, fili_vae_config *config)
 {
     fili_vae *vae = NULL;
-    uint64_t  bytes;
-    void     *block;
     FIL_TRY(fili_model_paths_need(&model->paths, FILI_PART_VAE));
-    FIL_TRY(fili_weights_open(d->ctx, FILI_PART_VAE, model->paths.part[FILI_PART_VAE], model->flags,
-                              &d->weights));
-    FIL_TRY(fili_vae_open(d->ctx, d->weights, d->o.precision, &vae));
-    const fili_vae_config config = *fili_vae_config_of(vae);
+    fil_status status = fili_weights_open(d->ctx, FILI_PART_VAE, model->paths.part[FILI_PART_VAE],
+                                          model->flags, &d->weights);
+    if (status == FIL_OK) status = fili_vae_open(d->ctx, d->weights, d->o.precision, &vae);
+    if (status == FIL_OK)
+        *config = *fili_vae_config_of(vae);
+    else
+        fili_model_paths_frame(&model->paths, FILI_PART_VAE);
     fili_vae_close(&vae);
+    return status;
+}
+
+static fil_status prepare(decoding *d, const fil_model *model)
+{
+    fili_vae_config config;
+    uint64_t        bytes;
+    void           *block;
+    FIL_TRY(look_at_vae(d, model, &config));
     FIL_TRY(check_latents(d, &config));
     d->z_bytes = sizeof(float);
     for (int i = 0; i < FILI_LATENT_RANK; i++)

@@ -42,9 +42,11 @@ static fil_status check_options(encoding *e, const fil_encode_options *options)
 static fil_status open_vae(encoding *e, const fil_model *model)
 {
     FIL_TRY(fili_model_paths_need(&model->paths, FILI_PART_VAE));
-    FIL_TRY(fili_weights_open(e->ctx, FILI_PART_VAE, model->paths.part[FILI_PART_VAE], model->flags,
-                              &e->weights));
-    return fili_vae_open(e->ctx, e->weights, e->o.precision, &e->vae);
+    fil_status status = fili_weights_open(e->ctx, FILI_PART_VAE, model->paths.part[FILI_PART_VAE],
+                                          model->flags, &e->weights);
+    if (status == FIL_OK) status = fili_vae_open(e->ctx, e->weights, e->o.precision, &e->vae);
+    if (status != FIL_OK) fili_model_paths_frame(&model->paths, FILI_PART_VAE);
+    return status;
 }
 
 static fil_status check_input(encoding *e)

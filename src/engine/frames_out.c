@@ -33,6 +33,32 @@ fil_status fili_outputs_check(fil_ctx *ctx, const fili_outputs *o, int32_t frame
     return fili_video_load(ctx, &plugin);
 }
 
+/* Skips "/" and "." between two names. */
+static const char *next_name(const char *path, size_t *bytes)
+{
+    do {
+        path += strspn(path, "/");
+        *bytes = strcspn(path, "/");
+        if (*bytes != 1 || *path != '.') return path;
+        path++;
+    } while (true);
+}
+
+bool fili_same_path(const char *a, const char *b)
+{
+    size_t n;
+    size_t m;
+    if (a == NULL || b == NULL || (a[0] == '/') != (b[0] == '/')) return false;
+    do {
+        a = next_name(a, &n);
+        b = next_name(b, &m);
+        if (n != m || memcmp(a, b, n) != 0) return false;
+        a += n;
+        b += m;
+    } while (n > 0);
+    return true;
+}
+
 fil_status fili_output_check(fil_ctx *ctx, const char *what, const char *path, int replace)
 {
     fili_atomic file;
@@ -41,7 +67,7 @@ fil_status fili_output_check(fil_ctx *ctx, const char *what, const char *path, i
     if (status == FIL_OK)
         fili_atomic_abort(ctx, &file);
     else
-        fili_error_frame(ctx, "%s %s", what, fili_quote(path, strlen(path)).text);
+        fili_error_frame(ctx, "asked to write %s %s", what, fili_quote(path, strlen(path)).text);
     return status;
 }
 

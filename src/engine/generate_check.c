@@ -14,6 +14,12 @@ static fil_status open_part(fili_job *job, fili_part part, fili_weights **out)
     return fili_weights_open(job->ctx, part, m->paths.part[part], m->flags, out);
 }
 
+static fil_status from(fili_job *job, fili_part part, fil_status status)
+{
+    if (status != FIL_OK) fili_model_paths_frame(&job->model->paths, part);
+    return status;
+}
+
 static bool needs_frames(const fili_job *job)
 {
     const fili_outputs *o = &job->outputs;
@@ -105,11 +111,21 @@ static fil_status tokenize(fili_job *job, fili_tokenizer *t, const char *what, c
     return FIL_OK;
 }
 
+static fil_status open_tokenizer(fili_job *job, fili_tokenizer **t)
+{
+    const fili_model_paths *paths = &job->model->paths;
+    FIL_TRY(fili_model_paths_need_tokenizer(paths));
+    const fil_status status = fili_tokenizer_open(job->ctx, paths->tokenizer, t);
+    if (status != FIL_OK)
+        fili_error_frame(job->ctx, "tokenizer %s",
+                         fili_quote(paths->tokenizer, strlen(paths->tokenizer)).text);
+    return status;
+}
+
 static fil_status take_prompts(fili_job *job, int32_t *vocabulary)
 {
     fili_tokenizer *t = NULL;
-    FIL_TRY(fili_model_paths_need_tokenizer(&job->model->paths));
-    FIL_TRY(fili_tokenizer_open(job->ctx, job->model->paths.tokenizer, &t));
+    FIL_TRY(open_tokenizer(job, &t));
     *vocabulary       = fili_tokenizer_size(t);
     fil_status status = tokenize(job, t, "prompt", job->o.prompt, &job->prompt[0]);
     if (status == FIL_OK && job->plan.passes == 2)
@@ -126,12 +142,12 @@ static fil_status check_prompts(fili_job *job)
     fili_umt5    *umt5    = NULL;
     int32_t       vocabulary;
     FIL_TRY(take_prompts(job, &vocabulary));
-    FIL_TRY(open_part(job, FILI_PART_T5, &weights));
-    fil_status status = fili_umt5_open(job->ctx, weights, job->o.precision, &umt5);
+    fil_status status = open_part(job, FILI_PART_T5, &weights);
+    if (status == FIL_OK) status = fili_umt5_open(job->ctx, weights, job->o.precision, &umt5);
     if (status == FIL_OK) status = check_text(job, umt5, vocabulary);
     fili_umt5_close(&umt5);
     fili_weights_close(&weights);
-    return status;
+    return from(job, FILI_PART_T5, status);
 }
 
 /* ---- sizes ---------------------------------------------------------------------------------- */
@@ -281,8 +297,8 @@ fil_status fili_job_check(fili_job *job, const fil_generate_options *options)
 {
     fili_arena_init(&job->arena, job->ctx, "a run", 0);
     FIL_TRY(fili_job_options(job, options));
-    FIL_TRY(check_dit(job));
-    FIL_TRY(check_vae(job));
+    FIL_TRY(from(job, FILI_PART_DIT, check_dit(job)));
+    FIL_TRY(from(job, FILI_PART_VAE, check_vae(job)));
     FIL_TRY(choose_sizes(job));
     FIL_TRY(check_prompts(job));
     choose_dit_options(job);

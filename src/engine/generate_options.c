@@ -179,11 +179,6 @@ static fil_status choose_latents_path(fili_job *job)
     return FIL_OK;
 }
 
-static bool same(const char *a, const char *b)
-{
-    return a != NULL && b != NULL && strcmp(a, b) == 0;
-}
-
 static fil_status check_outputs(fili_job *job)
 {
     fil_ctx                    *ctx = job->ctx;
@@ -205,8 +200,8 @@ static fil_status check_outputs(fili_job *job)
     const char *const what[] = {"video", "latents", "frames", "noise"};
     for (int i = 0; i < 4; i++)
         for (int k = 0; k < i; k++)
-            FIL_CHECK(ctx, !same(path[i], path[k]), "%s and %s are to go to one file, '%.160s'",
-                      what[k], what[i], path[i]);
+            FIL_CHECK(ctx, !fili_same_path(path[i], path[k]),
+                      "%s and %s are to go to one file, '%.160s'", what[k], what[i], path[i]);
     FIL_TRY(fili_outputs_check(ctx, &job->outputs, o->frames));
     for (int i = 0; i < 4; i++)
         FIL_TRY(fili_output_check(ctx, what[i], path[i], o->replace));

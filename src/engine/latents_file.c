@@ -1,6 +1,7 @@
 /* engine/latents_file.c: noise and latents as tensors in safetensors files (video_job.h): one f32
  * tensor of four dimensions [C, T, H, W] under a known name; others in the file are left alone.
  */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,6 +44,24 @@ static fil_status check_entry(fil_ctx *ctx, const char *name, const fili_entry *
                     show(want, FILI_LATENT_RANK).text, show(e->shape, e->rank).text);
 }
 
+enum { SCANNED = 2048 };
+
+static fil_status scan(fil_ctx *ctx, const char *name, const fili_tensors *set, const fili_entry *e)
+{
+    float          values[SCANNED];
+    const uint64_t n = e->bytes / sizeof values[0];
+    for (uint64_t at = 0; at < n; at += SCANNED) {
+        const size_t now = n - at < SCANNED ? (size_t)(n - at) : SCANNED;
+        FIL_TRY(fili_tensors_read(set, e, at * sizeof values[0], values, now * sizeof values[0]));
+        for (size_t i = 0; i < now; i++)
+            if (!isfinite(values[i]))
+                return FIL_FAIL(ctx, FIL_E_NONFINITE, "%s: value %llu of %llu is %s", name,
+                                (unsigned long long)(at + i), (unsigned long long)n,
+                                isnan(values[i]) ? "not a number" : "infinite");
+    }
+    return FIL_OK;
+}
+
 static fil_status use_tensor(fil_ctx *ctx, const char *path, const char *name,
                              const int64_t want[FILI_LATENT_RANK], int64_t found[FILI_LATENT_RANK],
                              float *out)
@@ -55,6 +74,7 @@ static fil_status use_tensor(fil_ctx *ctx, const char *path, const char *name,
     status              = check_entry(ctx, name, e, want);
     if (status == FIL_OK && found != NULL)
         memcpy(found, e->shape, FILI_LATENT_RANK * sizeof found[0]);
+    if (status == FIL_OK && out == NULL) status = scan(ctx, name, &set, e);
     if (status == FIL_OK && out != NULL) status = fili_tensors_read(&set, e, 0, out, e->bytes);
     if (status == FIL_OK && out != NULL)
         status = fili_check_finite(ctx, name, out, (int64_t)(e->bytes / sizeof *out));

@@ -50,6 +50,10 @@ typedef struct fili_outputs {
  * plug-in. Says nothing of folders: fili_output_check does. */
 FIL_MUSTCHECK fil_status fili_outputs_check(fil_ctx *ctx, const fili_outputs *o, int32_t frames);
 
+/* True if both paths lead to one name: "x", "./x" and ".//x" do. Looks at the text alone, follows
+ * no link. A NULL path equals nothing. */
+bool fili_same_path(const char *a, const char *b);
+
 /* E_IO: `path` exists and is not to be replaced, or its folder is not there or cannot be written.
  * Leaves nothing behind. NULL is accepted. `what` names the option in messages. */
 FIL_MUSTCHECK fil_status fili_output_check(fil_ctx *ctx, const char *what, const char *path,
@@ -108,8 +112,9 @@ void       fili_frames_in_close(fili_frames_in *f); /* idempotent */
 
 enum { FILI_LATENT_RANK = 4 };
 
-/* Checks that `path` has `name` as f32 of four dimensions and tells them. A wanted dimension of -1
- * takes anything. E_MISMATCH, E_SHAPE (name, expected, found), and what opening gives. */
+/* Checks that `path` has `name` as finite f32 of four dimensions and tells them. A wanted dimension
+ * of -1 takes anything. E_MISMATCH, E_SHAPE (name, expected, found), E_NONFINITE, and what opening
+ * gives. Holds a few KiB at a time. */
 FIL_MUSTCHECK fil_status fili_latents_look(fil_ctx *ctx, const char *path, const char *name,
                                            const int64_t want[FILI_LATENT_RANK],
                                            int64_t       found[FILI_LATENT_RANK]);

@@ -236,6 +236,13 @@ fil_status fili_model_paths_need_tokenizer(const fili_model_paths *paths)
                     "google/umt5-xxl/); name it with --tokenizer");
 }
 
+void fili_model_paths_frame(const fili_model_paths *paths, fili_part part)
+{
+    const char *path = paths->part[part];
+    if (path == NULL || paths->ctx->error.n_frames > 0) return;
+    fili_error_frame(paths->ctx, "%s %s", words[part].what, fili_quote(path, strlen(path)).text);
+}
+
 /* ---- one part ------------------------------------------------------------------------------- */
 
 fil_status fili_model_part_path(fil_ctx *ctx, fili_arena *arena, const char *dir, fili_part part,

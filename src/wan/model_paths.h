@@ -38,6 +38,9 @@ FIL_MUSTCHECK fil_status fili_model_paths_open(fili_model_paths *out, fil_ctx *c
 FIL_MUSTCHECK fil_status fili_model_paths_need(const fili_model_paths *paths, fili_part part);
 FIL_MUSTCHECK fil_status fili_model_paths_need_tokenizer(const fili_model_paths *paths);
 
+/* Says of a failure that names no file yet which file the part was asked from. */
+void fili_model_paths_frame(const fili_model_paths *paths, fili_part part);
+
 /* Idempotent. */
 void fili_model_paths_close(fili_model_paths *paths);
 

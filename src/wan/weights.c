@@ -42,12 +42,13 @@ static bool is_auxiliary(const char *name)
     return false;
 }
 
-/* The prefix that single files put before the names of a DiT (wan.md 1.4), "" if none. */
+/* The prefix that single files put before the names of a DiT (wan.md 1.4), "" if none. Taken off
+ * for the other parts too, so that a DiT in their place is recognised as one. */
 static const char *prefix_of(const fili_tensors *set, fili_part part)
 {
     static const char *const prefixes[] = {"model.diffusion_model.", "diffusion_model.", "model."};
-    if (part != FILI_PART_DIT) return "";
-    for (size_t p = 0; p < sizeof prefixes / sizeof prefixes[0]; p++)
+    const size_t             n = part == FILI_PART_DIT ? sizeof prefixes / sizeof prefixes[0] : 2;
+    for (size_t p = 0; p < n; p++)
         for (size_t i = 0; i < set->n_entries; i++)
             if (strncmp(set->entries[i].name, prefixes[p], strlen(prefixes[p])) == 0)
                 return prefixes[p];

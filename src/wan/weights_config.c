@@ -65,10 +65,12 @@ static bool names(const json_t *root, const char *key, const char *part)
 
 static bool is_of(fili_part part, const json_t *root)
 {
-    const bool vae = names(root, "_class_name", "Autoencoder");
+    const bool vae =
+        names(root, "_class_name", "Autoencoder") || json_object_get(root, "latents_mean") != NULL;
     if (part == FILI_PART_VAE) return vae;
     if (part == FILI_PART_T5) return json_object_get(root, "d_model") != NULL;
-    return !vae && (names(root, "_class_name", "Wan") || json_object_get(root, "ffn_dim") != NULL);
+    return !vae && (names(root, "_class_name", "Wan") || json_object_get(root, "ffn_dim") != NULL ||
+                    json_object_get(root, "dim") != NULL);
 }
 
 static fil_status keep_config(fili_weights *w, const char *text, size_t bytes)
@@ -76,8 +78,10 @@ static fil_status keep_config(fili_weights *w, const char *text, size_t bytes)
     fili_json json;
     FIL_TRY(
         fili_json_parse(w->ctx, "config.json", text, bytes, MAX_VALUES, FILI_JSON_REALS, &json));
-    const bool mine = json_is_object(json.root) && is_of(w->part, json.root);
+    const bool object = json_is_object(json.root);
+    const bool mine   = object && is_of(w->part, json.root);
     fili_json_fini(w->ctx, &json);
+    if (!object) return FIL_FAIL(w->ctx, FIL_E_FORMAT, "config.json is no JSON object");
     return mine ? fili_arena_text(&w->arena, text, bytes, &w->config) : FIL_OK;
 }
 

@@ -330,6 +330,25 @@ static void the_config_of_another_part_is_left_alone(void **state)
     tear_down(&b);
 }
 
+/* What a folder's config.json says counts even where it names no class; no object says nothing. */
+static void a_config_without_a_class_is_judged_too(void **state)
+{
+    bench           b;
+    fili_dit_config found;
+    (void)state;
+    set_up(&b);
+    write_config(&b, "{\"dim\":128,\"model_type\":\"i2v\"}");
+    assert_int_equal(reopen(&b, &(dit_file){0}, 0), FIL_OK);
+    assert_int_equal(fili_dit_config_detect(b.w, &found), FIL_E_UNSUP);
+    EXPECT_MESSAGE(&b, "'i2v'");
+    tear_down(&b);
+    set_up(&b);
+    write_config(&b, "[]");
+    assert_int_equal(reopen(&b, &(dit_file){0}, 0), FIL_E_FORMAT);
+    EXPECT_MESSAGE(&b, "no JSON object");
+    tear_down(&b);
+}
+
 static void broken_configs_are_refused_with_a_sentence(void **state)
 {
     static const struct {
@@ -488,6 +507,7 @@ int main(void)
         cmocka_unit_test(sizes_come_from_the_tensors_alone_without_a_config),
         cmocka_unit_test(a_config_that_contradicts_the_tensors_is_refused),
         cmocka_unit_test(the_config_of_another_part_is_left_alone),
+        cmocka_unit_test(a_config_without_a_class_is_judged_too),
         cmocka_unit_test(broken_configs_are_refused_with_a_sentence),
         cmocka_unit_test(published_sizes_have_the_published_number_of_parameters),
         cmocka_unit_test(diffusers_names_become_original_ones),

@@ -17,4 +17,5 @@ refused -o a.mp4 --sigmas 2
 refused -o a.mp4 --sigmas 0.9 --grid wan-dpm
 refused -o a.mp4 --sigmas 0.9 --timesteps 900
 refused -o a.mp4 --save-latents a.mp4
+refused --save-frames f --save-latents .//f
 ls

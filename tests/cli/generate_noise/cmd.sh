@@ -7,3 +7,7 @@ for noise in small other none; do
     filigree generate -m demo -p x -W 32 -H 32 --frames 1 --noise $noise.safetensors \
         --save-latents l
 done
+# Values that are none are found before the prompts are read.
+st nan.safetensors '{"noise":{"dtype":"F32","shape":[16,1,4,4],"data_offsets":[0,1024]}}' 1020
+printf '\000\000\300\177' >>nan.safetensors
+filigree generate -m demo -p x -W 32 -H 32 --frames 1 --noise nan.safetensors --save-latents l --plan
