@@ -2,13 +2,7 @@
 #include "kernel/pooling.h"
 
 static const filk_row rows[] = {
-#define FILK_POOLING(stem, level, rank)                                                            \
-    {.name      = #stem,                                                                           \
-     .isa       = (level),                                                                         \
-     .priority  = (rank),                                                                          \
-     .refuse    = stem##_refuse,                                                                   \
-     .workspace = stem##_workspace,                                                                \
-     .run       = stem##_run},
+#define FILK_POOLING(stem, level, rank) FILK_ROW_OF(stem, level, rank)
 #include "kernel/pooling.inc"
 #undef FILK_POOLING
 };

@@ -43,6 +43,15 @@ typedef struct filk_row {
     const filk_plan_ops *plan;
 } filk_row;
 
+/* A row of a list whose rows run without a plan. */
+#define FILK_ROW_OF(stem, level, rank)                                                             \
+    {.name      = #stem,                                                                           \
+     .isa       = (level),                                                                         \
+     .priority  = (rank),                                                                          \
+     .refuse    = stem##_refuse,                                                                   \
+     .workspace = stem##_workspace,                                                                \
+     .run       = stem##_run},
+
 typedef struct filk_family {
     const char     *name; /* "attention", "mass", ... */
     const filk_row *rows; /* by falling priority */

@@ -4,13 +4,7 @@
 #include "kernel/select.h"
 
 static const filk_row rows[] = {
-#define FILK_SELECT(stem, level, rank)                                                             \
-    {.name      = #stem,                                                                           \
-     .isa       = (level),                                                                         \
-     .priority  = (rank),                                                                          \
-     .refuse    = stem##_refuse,                                                                   \
-     .workspace = stem##_workspace,                                                                \
-     .run       = stem##_run},
+#define FILK_SELECT(stem, level, rank) FILK_ROW_OF(stem, level, rank)
 #include "kernel/select.inc"
 #undef FILK_SELECT
 };

@@ -265,7 +265,7 @@ __device__ inline void write_rows(const params &p, rows_state<D> &st, int32_t he
 __device__ inline head_of head_params(const params &p, int32_t head, int32_t kv, int32_t block)
 {
     head_of h;
-    h.mask    = p.a.mask;
+    h.mask = p.a.mask;
     if (h.mask != nullptr) h.mask += head * p.a.mask_stride_h + (int64_t)block * p.words;
     h.n_sinks = p.a.sinks != nullptr ? p.a.n_sinks : 0;
     h.sinks   = p.a.sinks != nullptr ? p.a.sinks + kv * p.a.sinks_stride_h : nullptr;
@@ -335,16 +335,6 @@ __global__ void __launch_bounds__(FILK_TILE_THREADS) attn_fwd(const __grid_const
     }
     copy_wait<0>();
     write_rows<D>(p, st, head, first, rows);
-}
-
-bool is_aligned(const void *data, int64_t stride_n, int64_t stride_h)
-{
-    return ((uintptr_t)data | (uintptr_t)(stride_n * 2) | (uintptr_t)(stride_h * 2)) % 16 == 0;
-}
-
-bool is_aligned(const filk_attn_view &v)
-{
-    return is_aligned(v.data, v.stride_n, v.stride_h);
 }
 
 template <int D, bool ALIGNED>

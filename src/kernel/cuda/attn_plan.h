@@ -6,7 +6,13 @@
 #ifndef FILK_CUDA_ATTN_PLAN_H
 #define FILK_CUDA_ATTN_PLAN_H
 
+#ifdef __cplusplus
+extern "C" {
+#endif
 #include "kernel/attention.h"
+#ifdef __cplusplus
+}
+#endif
 
 #ifdef __CUDACC__
 #define FILK_BOTH __host__ __device__ __forceinline__

@@ -220,12 +220,6 @@ __global__ void __launch_bounds__(FILK_TILE_THREADS) mass(const __grid_constant_
     if (p.mk % BATCH != 0) write_masses<D>(s, out, p.mk - p.mk % BATCH, p.mk % BATCH);
 }
 
-bool is_aligned(const filk_attn_view &v)
-{
-    return ((uintptr_t)v.data | (uintptr_t)(v.stride_n * 2) | (uintptr_t)(v.stride_h * 2)) % 16 ==
-           0;
-}
-
 template <int D, bool ALIGNED>
 fil_status launch(const filk_cuda_stream *s, const filk_mass_problem *p, const params &args)
 {

@@ -11,6 +11,8 @@
 #include <cuda_bf16.h>
 #include <stdint.h>
 
+#include "kernel/cuda/attn_fwd.h"
+
 #define FILK_TILE_ROWS    64
 #define FILK_TILE_THREADS 128 /* four warps of 16 rows */
 #define FILK_LOG2E        1.4426950408889634f
@@ -20,6 +22,13 @@ namespace filk
 {
 
 typedef unsigned short half_bits; /* of a bf16 */
+
+/* Whether rows of a view may be loaded 16 bytes at a time. */
+inline bool is_aligned(const filk_attn_view &v)
+{
+    return ((uintptr_t)v.data | (uintptr_t)(v.stride_n * 2) | (uintptr_t)(v.stride_h * 2)) % 16 ==
+           0;
+}
 
 template <int D> __device__ inline int chunk_at(int row, int chunk)
 {
