@@ -404,6 +404,41 @@ static void tail_that_outweighs_all_keys(const filk_row *row)
     }
 }
 
+/* However small its factor: it is all that the rows have. */
+static void tail_alone_with_the_least_factor(const filk_row *row)
+{
+    for (int i = 0; i < 2; i++) {
+        attn_case  c;
+        attn_shape s  = small;
+        s.dtype       = dtype_of(row, i);
+        s.mask        = MASK_NONE;
+        s.tail        = 1;
+        s.tail_factor = 1;
+        if (s.dtype == FIL_DTYPE_NONE) continue;
+        attn_make(&c, &s);
+        float *factor = (float *)(void *)c.tail_factor.data;
+        factor[0] = factor[1] = FLT_MIN;
+        attn_check(row, &c, 0, attn_cosine(s.dtype), NULL);
+        attn_free(&c);
+    }
+}
+
+/* The pooled key of a huge key, among keys that are small. */
+static void one_huge_pooled_key(const filk_row *row)
+{
+    for (int i = 0; i < 2; i++) {
+        attn_case  c;
+        attn_shape s = small;
+        s.dtype      = dtype_of(row, i);
+        s.tail       = 1;
+        if (s.dtype == FIL_DTYPE_NONE) continue;
+        attn_make(&c, &s);
+        attn_set_token(&c, &c.tail_k, 2, 1e25);
+        attn_check(row, &c, 0, attn_cosine(s.dtype), NULL);
+        attn_free(&c);
+    }
+}
+
 const check_test attn_adversarial_tests[] = {
     ATTN_TEST(all_logits_equal),
     ATTN_TEST(one_huge_key),
@@ -421,4 +456,6 @@ const check_test attn_adversarial_tests[] = {
     ATTN_TEST(a_maximum_exactly_at_the_threshold),
     ATTN_TEST(rows_that_move_at_different_keys),
     ATTN_TEST(tail_that_outweighs_all_keys),
+    ATTN_TEST(tail_alone_with_the_least_factor),
+    ATTN_TEST(one_huge_pooled_key),
     {NULL, NULL}};
