@@ -11,13 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench_open_ctx.h"
 #include "base/rng.h"
 #include "kernel/attention.h"
 #include "kernel/cpu/peak.h"
 #include "sparse/blocks.h"
 #include "tensor/convert.h"
 
-enum { HEADS = 2, D = 128, MAX_REPETITIONS = 51, SINKS = 16 };
+enum { HEADS = 2, D = 128, ROW = HEADS * D, MAX_REPETITIONS = 51, SINKS = 16 };
 
 typedef struct form {
     const char *name, *base; /* base: whole blocks, the same density, neither tail nor sinks */
@@ -66,7 +67,7 @@ static filk_attn_view normal(problem *b, int64_t n, uint64_t stream)
         fili_convert_row(fili_convert_select(FILI_ISA_REF), b->p.dtype, data + (size_t)i * size,
                          FIL_F32, chunk, (size_t)left);
     }
-    return (filk_attn_view){.data = data, .stride_n = HEADS * D, .stride_h = D};
+    return (filk_attn_view){.data = data, .stride_n = ROW, .stride_h = D};
 }
 
 /* ---- making a problem ----------------------------------------------------------------------- */
@@ -87,7 +88,7 @@ static void make_blocks(fil_ctx *ctx, problem *b, const form *f)
     }
     int32_t *offset = need(b, sizeof(int32_t) * (size_t)(m + 1));
     for (int32_t i = 0; i <= m; i++)
-        offset[i] = from != NULL ? from[i] : i * 64ll < f->n ? i * 64 : (int32_t)f->n;
+        offset[i] = from != NULL ? from[i] : INT64_C(64) * i < f->n ? i * 64 : (int32_t)f->n;
     b->p.mq = b->p.mk = m;
     b->p.q_offset = b->p.k_offset = offset;
     if (f->cubes != NULL) {
@@ -126,9 +127,10 @@ static double pairs_of(const problem *b)
         for (int32_t i = 0; i < b->p.mq; i++) {
             const double rows = b->p.q_offset[i + 1] - b->p.q_offset[i];
             for (int32_t j = 0; j < b->p.mk; j++) {
-                const uint32_t *row =
-                    b->a.mask != NULL ? b->a.mask + h * b->a.mask_stride_h + i * words : NULL;
-                const int kept = row == NULL || (row[j / 32] >> (j % 32) & 1u) != 0;
+                const uint32_t *row  = b->a.mask != NULL
+                                           ? b->a.mask + h * b->a.mask_stride_h + (int64_t)i * words
+                                           : NULL;
+                const int       kept = row == NULL || (row[j / 32] >> (j % 32) & 1u) != 0;
                 if (kept) pairs += rows * (b->p.k_offset[j + 1] - b->p.k_offset[j]);
                 if (!kept && b->p.has_tail) pairs += rows;
             }
@@ -152,7 +154,7 @@ static void make_problem(fil_ctx *ctx, problem *b, const form *f, fil_dtype dtyp
     b->a     = (filk_attn_args){.q            = normal(b, f->n, 1),
                                 .k            = normal(b, f->n, 2),
                                 .v            = normal(b, f->n, 3),
-                                .out_stride_n = HEADS * D,
+                                .out_stride_n = ROW,
                                 .out_stride_h = D,
                                 .scale        = 0.08838834764f};
     b->a.out = need(b, (size_t)(f->n * HEADS * D) * fil_dtype_bits(dtype) / 8);
@@ -249,13 +251,10 @@ int main(int argc, char **argv)
         {"whole blocks", "whole blocks", 7800, NULL, 0.3, 0, 0},
     };
     enum { N = sizeof forms / sizeof forms[0] };
-    const int   repetitions = argc > 1 ? atoi(argv[1]) : 7;
-    fil_ctx    *ctx         = NULL;
-    fil_options opt;
-    if (repetitions < 1 || repetitions > MAX_REPETITIONS) return 2;
-    fil_options_init(&opt);
-    opt.n_threads = 1;
-    if (fil_ctx_open(&ctx, &opt) != FIL_OK) return 1;
+    int       repetitions = 0;
+    fil_ctx  *ctx         = NULL;
+    const int failed      = begin_bench(argc, argv, 7, MAX_REPETITIONS, &repetitions, &ctx);
+    if (failed != 0) return failed;
     for (int type = 0; type < 2; type++)
         for (int i = 0; i < N; i++)
             for (int j = 0; j < N; j++)

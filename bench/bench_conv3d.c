@@ -8,6 +8,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "bench_open_ctx.h"
 #include "kernel/conv3d.h"
 #include "onednn_alone.h"
 
@@ -138,13 +139,10 @@ int main(int argc, char **argv)
                                       {96, 96, 1, 240, 416},  {192, 384, 3, 60, 104},
                                       {16, 384, 3, 60, 104},  {96, 3, 1, 240, 416},
                                       {3, 96, 1, 240, 416}};
-    const int          repetitions = argc > 1 ? atoi(argv[1]) : 5;
+    int                repetitions = 0;
     fil_ctx           *ctx         = NULL;
-    fil_options        opt;
-    if (repetitions < 1 || repetitions > MAX_REPETITIONS) return 2;
-    fil_options_init(&opt);
-    opt.n_threads = 1;
-    if (fil_ctx_open(&ctx, &opt) != FIL_OK) return 1;
+    const int          failed = begin_bench(argc, argv, 5, MAX_REPETITIONS, &repetitions, &ctx);
+    if (failed != 0) return failed;
     omp_set_num_threads(1); /* for oneDNN alone */
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
         measure(ctx, &shapes[i], repetitions);

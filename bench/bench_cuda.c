@@ -393,15 +393,16 @@ static void bench_linear(bench *b, int64_t m, int64_t n, int64_t k, int epilogue
 {
     static const char  *names[] = {"linear-bias", "linear-gelu", "linear-gate-residual"};
     const int           gated   = epilogue == EPILOGUE_GATE;
+    const int           gelu    = epilogue == EPILOGUE_GELU;
     filk_linear_problem p       = {.m          = m,
                                    .n          = n,
                                    .k          = k,
                                    .dtype      = FIL_BF16,
                                    .out_dtype  = gated ? FIL_F32 : FIL_BF16,
                                    .bias_dtype = FIL_BF16,
-                                   .act = epilogue == EPILOGUE_GELU ? FILK_ACT_GELU_TANH : FILK_ACT_NONE,
-                                   .x_stride = k,
-                                   .packed   = 1};
+                                   .act        = gelu ? FILK_ACT_GELU_TANH : FILK_ACT_NONE,
+                                   .x_stride   = k,
+                                   .packed     = 1};
     filk_linear_args    a       = {.out_stride = n, .residual_stride = n};
     const void         *weight  = normal(b, FIL_BF16, n * k);
     char                shape[120];

@@ -11,6 +11,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "bench_open_ctx.h"
 #include "base/rng.h"
 #include "kernel/linear.h"
 #include "onednn_alone.h"
@@ -192,13 +193,10 @@ static void measure(fil_ctx *ctx, const data *d, const shape *s, epilogue e, int
 int main(int argc, char **argv)
 {
     static const shape shapes[]    = {{1536, 1536}, {8960, 1536}, {1536, 8960}, {5120, 5120}};
-    int                repetitions = argc > 1 ? atoi(argv[1]) : 7;
+    int                repetitions = 0;
     fil_ctx           *ctx         = NULL;
-    fil_options        opt;
-    if (repetitions < 1 || repetitions > MAX_REPETITIONS) return 2;
-    fil_options_init(&opt);
-    opt.n_threads = 1;
-    if (fil_ctx_open(&ctx, &opt) != FIL_OK) return 1;
+    const int          failed = begin_bench(argc, argv, 7, MAX_REPETITIONS, &repetitions, &ctx);
+    if (failed != 0) return failed;
     omp_set_num_threads(1); /* for oneDNN alone */
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         const shape *s = &shapes[i];

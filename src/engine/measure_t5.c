@@ -12,7 +12,15 @@
 #include "kernel/linear.h"
 #include "wan/umt5.h"
 
-enum { DIM = 4096, HEADS = 64, HEAD = 64, FFN = 10240, VOCAB = 1024, BUCKETS = 32 };
+enum {
+    DIM     = 4096,
+    HEADS   = 64,
+    HEAD    = 64,
+    INNER   = HEADS * HEAD,
+    FFN     = 10240,
+    VOCAB   = 1024,
+    BUCKETS = 32
+};
 enum { IN_LAYER = 10, OUTSIDE = 2, PIECE = 1 << 20 };
 
 typedef struct tensor_kind {
@@ -20,16 +28,11 @@ typedef struct tensor_kind {
     int64_t     rows, cols; /* cols 0: a norm */
 } tensor_kind;
 
-static const tensor_kind kinds[IN_LAYER] = {{"norm1", DIM, 0},
-                                            {"attn.q", HEADS *HEAD, DIM},
-                                            {"attn.k", HEADS *HEAD, DIM},
-                                            {"attn.v", HEADS *HEAD, DIM},
-                                            {"attn.o", DIM, HEADS *HEAD},
-                                            {"pos_embedding.embedding", BUCKETS, HEADS},
-                                            {"norm2", DIM, 0},
-                                            {"ffn.gate.0", FFN, DIM},
-                                            {"ffn.fc1", FFN, DIM},
-                                            {"ffn.fc2", DIM, FFN}};
+static const tensor_kind kinds[IN_LAYER] = {
+    {"norm1", DIM, 0},      {"attn.q", INNER, DIM},   {"attn.k", INNER, DIM},
+    {"attn.v", INNER, DIM}, {"attn.o", DIM, INNER},   {"pos_embedding.embedding", BUCKETS, HEADS},
+    {"norm2", DIM, 0},      {"ffn.gate.0", FFN, DIM}, {"ffn.fc1", FFN, DIM},
+    {"ffn.fc2", DIM, FFN}};
 
 typedef struct bench {
     fil_ctx          *ctx;

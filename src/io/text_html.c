@@ -108,22 +108,22 @@ static fil_status unescape_name(const uint32_t *c, size_t n, size_t *used, fili_
     return FIL_OK;
 }
 
+/* c: behind '&'. A number or a name. *used = 0: neither. */
+static fil_status unescape_one(const uint32_t *c, size_t n, size_t *used, fili_text *out)
+{
+    if (n == 0 || c[0] != '#') return unescape_name(c, n, used, out);
+    const uint32_t number = read_number(c + 1, n - 1, used);
+    if (*used == 0) return FIL_OK;
+    *used += 1;
+    if (*used < n && c[*used] == ';') *used += 1;
+    return add_number(out, number);
+}
+
 fil_status fili_text_unescape(const fili_text *in, fili_text *out)
 {
     for (size_t i = 0; i < in->n; i++) {
-        const uint32_t *c    = in->c + i + 1;
-        const size_t    n    = in->n - i - 1;
-        size_t          used = 0;
-        if (in->c[i] == '&' && n > 0 && c[0] == '#') {
-            const uint32_t number = read_number(c + 1, n - 1, &used);
-            if (used > 0) {
-                FIL_TRY(add_number(out, number));
-                used += 1;
-                if (used < n && c[used] == ';') used++;
-            }
-        } else if (in->c[i] == '&') {
-            FIL_TRY(unescape_name(c, n, &used, out));
-        }
+        size_t used = 0;
+        if (in->c[i] == '&') FIL_TRY(unescape_one(in->c + i + 1, in->n - i - 1, &used, out));
         if (used == 0) FIL_TRY(fili_text_add(out, in->c[i]));
         i += used;
     }

@@ -4,6 +4,7 @@
  * views on the device that have others go to the row for any alignment.
  */
 #include "kernel/attention.h"
+#include "kernel/cuda/attn_plan.h"
 #include "kernel/device_stage.h"
 
 #define TMA_ALIGN 16
@@ -94,9 +95,10 @@ static fil_status run(fil_ctx *ctx, const void *problem, const void *args, void 
     filk_stage_begin(&s, ctx);
     if (s.status != FIL_OK) return s.status;
     stage_args(&s, problem, &a, tma ? TMA_ALIGN : 1);
-    space = filk_stage_workspace(&s, space, space_for(problem, tma));
-    const filk_device_row *row =
-        tma && all_suit_tma(&a) ? &k->attn_fwd_bf16_sm90 : &k->attn_fwd_bf16_mma;
+    space                      = filk_stage_workspace(&s, space, space_for(problem, tma));
+    const filk_device_row *row = tma && all_suit_tma(&a) && filk_attn90_fits(problem)
+                                     ? &k->attn_fwd_bf16_sm90
+                                     : &k->attn_fwd_bf16_mma;
     if (s.status == FIL_OK) s.status = row->run(s.device->handle, problem, &a, space);
     return filk_stage_end(&s, "attention");
 }

@@ -224,7 +224,7 @@ static void gather(const forward_state *s, int64_t head, const worker_space *w)
             w->vt[j * b->n + i] = s->io->v[from + j];
     }
     for (int64_t i = 0; i < 2 * b->n - 1; i++)
-        w->bias[i] = s->io->bias[b->bucket_of[i] * b->heads + head];
+        w->bias[i] = s->io->bias[(int64_t)b->bucket_of[i] * b->heads + head];
 }
 
 static void scatter(const forward_state *s, int64_t head, const worker_space *w)

@@ -19,8 +19,8 @@ fil_status fili_vae_norm(fili_vae_stream *s, const vae_level *v, int32_t c, cons
                                  .out        = out,
                                  .out_stride = c,
                                  .a          = gamma,
-                                 .eps        = 1e-24f / (float)c}; /* the official 1e-12 is of the
-                                          root of the sum */
+                                 /* the official 1e-12 is of the root of the sum */
+                                 .eps = 1e-24f / (float)c};
     return s->norm[silu]->run(s->ctx, &p, &a, s->workspace);
 }
 

@@ -56,11 +56,11 @@ static void make_fit(conv_case *c, const filk_row *row)
     if (row->refuse(p) == NULL) return;
     for (int i = 0; i < 2; i++) {
         filk_conv3d_axis *a = i == 0 ? &p->h : &p->w;
-        *a = (filk_conv3d_axis){.size   = draw(&c->rng, 3, 15),
-                                .kernel = 3,
-                                .stride = 1,
-                                .before = draw(&c->rng, 0, 2),
-                                .after  = draw(&c->rng, 0, 2)};
+        *a                  = (filk_conv3d_axis){.size   = draw(&c->rng, 3, 15),
+                                                 .kernel = 3,
+                                                 .stride = 1,
+                                                 .before = draw(&c->rng, 0, 2),
+                                                 .after  = draw(&c->rng, 0, 2)};
     }
     p->c_in = 16 * draw(&c->rng, 1, 4);
     if (p->c_out < 16) p->c_out += 16;

@@ -248,6 +248,11 @@ class Text(Planted):
     def test_memory_past_the_context(self):
         self.expect_text("src/io/json.c", "void *f(void) { return malloc(1); }\n", "use fili_alloc")
 
+    def test_memory_of_the_backend(self):
+        write(self.root, {"src/kernel/cuda/x.cu": "/* kernel/cuda/x.cu: a. */\n"
+                                                  "void *f(void) { return malloc(1); }\n"})
+        self.expect_clean("check_text.py")
+
     def test_stack_without_a_bound(self):
         self.expect_text("src/io/json.c", "void f(int n) { (void)alloca(n); }\n", "without a bound")
 

@@ -11,3 +11,6 @@ fil_add_test(test_device)
 target_compile_definitions(test_device PRIVATE
     FAKE_BACKEND="$<TARGET_FILE:fil_fake_backend>")
 add_dependencies(test_device fil_fake_backend)
+
+# What the CUDA backend works out without a GPU.
+fil_add_test(test_cuda_host)

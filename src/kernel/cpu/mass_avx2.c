@@ -219,7 +219,7 @@ INLINE void start(const filk_mass_block *b, scratch *t, const form f)
 INLINE void block_of(const filk_mass_block *b, const form f)
 {
     scratch      *t    = b->scratch;
-    const size_t  size = (size_t)(f.D * mm_step_bytes(f.bf16));
+    const size_t  size = (size_t)f.D * (size_t)mm_step_bytes(f.bf16);
     const int32_t runs = b->problem->mk;
     start(b, t, f);
     for (int32_t run = 0; run < runs; run++) {

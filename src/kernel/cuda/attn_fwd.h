@@ -21,8 +21,8 @@ typedef struct filk_cuda_stream {
     void *(*driver_entry)(const char *name); /* a function of the driver, or NULL */
 } filk_cuda_stream;
 
-/* Hopper: TMA and wgmma. Bases and strides of q, k and v are multiples of 16 bytes (E_UNSUP: they are
- * not). Nothing is allocated; workspace is device memory aligned to 256. */
+/* Hopper: TMA and wgmma. Bases and strides of q, k and v are multiples of 16 bytes (E_UNSUP: they
+ * are not). Nothing is allocated; workspace is device memory aligned to 256. */
 size_t     filk_cuda_attn_fwd_sm90_workspace(const filk_attn_problem *p);
 fil_status filk_cuda_attn_fwd_sm90_run(const filk_cuda_stream *s, const filk_attn_problem *p,
                                        const filk_attn_args *a, const int32_t *q_offset,

@@ -265,8 +265,8 @@ __device__ inline void write_rows(const params &p, rows_state<D> &st, int32_t he
 __device__ inline head_of head_params(const params &p, int32_t head, int32_t kv, int32_t block)
 {
     head_of h;
-    h.mask    = p.a.mask == nullptr ? nullptr
-                                    : p.a.mask + head * p.a.mask_stride_h + (int64_t)block * p.words;
+    h.mask    = p.a.mask;
+    if (h.mask != nullptr) h.mask += head * p.a.mask_stride_h + (int64_t)block * p.words;
     h.n_sinks = p.a.sinks != nullptr ? p.a.n_sinks : 0;
     h.sinks   = p.a.sinks != nullptr ? p.a.sinks + kv * p.a.sinks_stride_h : nullptr;
     h.count  = p.a.tail_k.data != nullptr ? p.a.tail_count + kv * p.a.tail_count_stride_h : nullptr;

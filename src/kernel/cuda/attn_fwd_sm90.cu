@@ -2,8 +2,8 @@
  * what must be prepared on the device (keys that count, gathered sinks, pooled keys), the launch.
  * The kernel is attn_fwd_sm90.cuh.
  */
-#include <cstdio>
-#include <cstring>
+#include <stdio.h>
+#include <string.h>
 #include <cuda_runtime.h>
 
 #include "kernel/cuda/attn_fwd.h"
@@ -14,47 +14,6 @@ namespace
 
 using attn90::Maps;
 using attn90::Params;
-
-constexpr size_t kAlign = 256;
-
-size_t padded(size_t bytes)
-{
-    return (bytes + kAlign - 1) & ~(kAlign - 1);
-}
-
-int32_t tail_groups(const filk_attn_problem *p)
-{
-    return p->has_tail ? (p->mk + 63) / 64 : 0;
-}
-
-/* Where everything lies in the workspace. */
-struct Layout {
-    size_t next, norm, huge, lanes, sinks, tail, bias, total; /* sinks, tail: K, then V */
-};
-
-Layout layout_of(const filk_attn_problem *p)
-{
-    const size_t kv  = static_cast<size_t>(p->kv_heads);
-    const size_t row = static_cast<size_t>(p->head_dim) * sizeof(uint16_t);
-    Layout       l;
-    size_t       at = 0;
-    l.next          = at;
-    at += kAlign;
-    l.norm = at;
-    at += padded(kv * sizeof(float));
-    l.huge = at;
-    at += padded(kv * (static_cast<size_t>(p->mk + 31) / 32 + 1) * sizeof(uint32_t));
-    l.lanes = at;
-    at += padded(kv * p->mk * sizeof(uint64_t));
-    l.sinks = at;
-    at += p->max_sinks > 0 ? 2 * padded(kv * 64 * row) : 0;
-    l.tail = at;
-    at += 2 * padded(kv * tail_groups(p) * 64 * row);
-    l.bias = at;
-    at += padded(kv * tail_groups(p) * 64 * sizeof(float));
-    l.total = at;
-    return l;
-}
 
 /* ---- preparation on the device --------------------------------------------------------------- */
 
@@ -212,18 +171,15 @@ struct Mapper {
     fil_status map(CUtensorMap *out, const char *name, const filk_attn_view &v, int64_t tokens,
                    int32_t heads) const
     {
-        const uint64_t address = reinterpret_cast<uint64_t>(v.data);
-        if (address % 16 != 0 || v.stride_n % 8 != 0 || (heads > 1 && v.stride_h % 8 != 0))
+        filk_box_map m;
+        if (!filk_box_map_of(&m, &v, dim, tokens, heads))
             return fail(s, FIL_E_UNSUP, name, "base and strides must be multiples of 16 bytes");
-        const uint64_t   head_bytes = heads > 1 ? 2 * static_cast<uint64_t>(v.stride_h) : 16;
-        const cuuint64_t sizes[3] = {static_cast<cuuint64_t>(dim), static_cast<cuuint64_t>(tokens),
-                                     static_cast<cuuint64_t>(heads)};
-        const cuuint64_t strides[2] = {tokens > 1 ? 2 * static_cast<uint64_t>(v.stride_n) : 16,
-                                       head_bytes};
-        const cuuint32_t box[3] = {64, 64, 1}, step[3] = {1, 1, 1};
+        const cuuint64_t sizes[3]   = {m.sizes[0], m.sizes[1], m.sizes[2]};
+        const cuuint64_t strides[2] = {m.strides[0], m.strides[1]};
+        const cuuint32_t step[3]    = {1, 1, 1};
         const CUresult   code =
             encode(out, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, const_cast<void *>(v.data), sizes,
-                   strides, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                   strides, m.box, step, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
                    CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
         if (code == CUDA_SUCCESS) return FIL_OK;
         return fail(s, FIL_E_UNSUP, name, "the driver refuses its tensor map");
@@ -256,9 +212,9 @@ filk_attn_view pooled(const uint16_t *data, const filk_attn_problem *p, const Pr
 }
 
 fil_status prepare(const filk_cuda_stream *s, const filk_attn_problem *p, const filk_attn_args *a,
-                   const int32_t *k_offset, char *base, const Layout &l, bool lanes, Prepare *out)
+                   const int32_t *k_offset, char *base, const filk_attn90_layout &l, bool lanes,
+                   Prepare *out)
 {
-    const size_t row    = static_cast<size_t>(p->head_dim) * sizeof(uint16_t);
     const size_t kv     = static_cast<size_t>(p->kv_heads);
     const auto   stream = static_cast<cudaStream_t>(s->stream);
     Prepare      x      = {};
@@ -269,7 +225,7 @@ fil_status prepare(const filk_cuda_stream *s, const filk_attn_problem *p, const 
     x.kv_heads          = p->kv_heads;
     x.mk                = p->mk;
     x.dim               = p->head_dim;
-    x.groups            = tail_groups(p);
+    x.groups            = filk_attn90_tail_groups(p);
     x.k                 = a->k;
     x.v                 = a->v;
     x.tail_k            = a->tail_k;
@@ -278,14 +234,14 @@ fil_status prepare(const filk_cuda_stream *s, const filk_attn_problem *p, const 
     x.count_h           = a->tail_count_stride_h;
     x.lanes             = reinterpret_cast<uint64_t *>(base + l.lanes);
     x.sink_k            = reinterpret_cast<uint16_t *>(base + l.sinks);
-    x.sink_v            = reinterpret_cast<uint16_t *>(base + l.sinks + padded(kv * 64 * row));
+    x.sink_v            = reinterpret_cast<uint16_t *>(base + l.sinks_v);
     x.pool_k            = reinterpret_cast<uint16_t *>(base + l.tail);
-    x.pool_v = reinterpret_cast<uint16_t *>(base + l.tail + padded(kv * x.groups * 64 * row));
-    x.bias   = reinterpret_cast<float *>(base + l.bias);
-    x.norm   = reinterpret_cast<uint32_t *>(base + l.norm);
-    x.huge   = reinterpret_cast<uint32_t *>(base + l.huge);
-    x.nk     = p->nk;
-    *out     = x;
+    x.pool_v            = reinterpret_cast<uint16_t *>(base + l.tail_v);
+    x.bias              = reinterpret_cast<float *>(base + l.bias);
+    x.norm              = reinterpret_cast<uint32_t *>(base + l.norm);
+    x.huge              = reinterpret_cast<uint32_t *>(base + l.huge);
+    x.nk                = p->nk;
+    *out                = x;
 
     const dim3 per_sink(64, p->kv_heads), per_pool(64 * x.groups, p->kv_heads);
     if (lanes) count_lanes<<<static_cast<unsigned>((kv * p->mk + 255) / 256), 256, 0, stream>>>(x);
@@ -350,19 +306,19 @@ fil_status launch_dim(const filk_cuda_stream *s, const Params &p, const Maps &ma
 
 size_t filk_cuda_attn_fwd_sm90_workspace(const filk_attn_problem *p)
 {
-    return layout_of(p).total;
+    return filk_attn90_layout_of(p).total;
 }
 
 fil_status filk_cuda_attn_fwd_sm90_run(const filk_cuda_stream *s, const filk_attn_problem *p,
                                        const filk_attn_args *a, const int32_t *q_offset,
                                        const int32_t *k_offset, void *workspace)
 {
-    const Layout l       = layout_of(p);
-    char        *base    = static_cast<char *>(workspace);
-    const bool   uniform = is_uniform(p->k_offset, p->mk);
-    const bool   lanes   = !uniform || (a->sinks != nullptr && a->n_sinks > 0);
-    Prepare      x;
-    Maps         maps;
+    const filk_attn90_layout l       = filk_attn90_layout_of(p);
+    char                    *base    = static_cast<char *>(workspace);
+    const bool               uniform = is_uniform(p->k_offset, p->mk);
+    const bool               lanes   = !uniform || (a->sinks != nullptr && a->n_sinks > 0);
+    Prepare                  x;
+    Maps                     maps;
     memset(&maps, 0, sizeof maps);
     fil_status status = check(
         s,

@@ -18,17 +18,18 @@
 #ifndef FILK_CUDA_ATTN_FWD_SM90_CUH
 #define FILK_CUDA_ATTN_FWD_SM90_CUH
 
-#include <cstddef>
+#include <stddef.h>
 #include <cuda_bf16.h>
 
+#include "kernel/cuda/attn_plan.h"
 #include "kernel/cuda/ptx_sm90.cuh"
 
 namespace attn90
 {
 
-constexpr int   kRows         = 64; /* queries of a consumer, keys of a block */
-constexpr int   kGroups       = 3;  /* consumer warpgroups */
-constexpr int   kStages       = 7;  /* of keys, and of values */
+constexpr int   kRows         = 64;               /* queries of a consumer, keys of a block */
+constexpr int   kGroups       = FILK_UNION_ROWS;  /* consumer warpgroups */
+constexpr int   kStages       = FILK_RING_STAGES; /* of keys, and of values */
 constexpr int   kThreads      = 128 * (1 + kGroups);
 constexpr int   kArrivals     = 4; /* of a warpgroup on a barrier: one a warp */
 constexpr int   kProducerRegs = 32;
@@ -138,28 +139,8 @@ template <int kDim> struct Ring {
 
 /* ---- ring ------------------------------------------------------------------------------------ */
 
-/* Entries go round the stages. An entry's place in one word: turn * 8 + stage, modulo 2^16. */
 static_assert(kStages <= 8, "a stage has three bits");
 constexpr uint32_t kLast = 0xFF; /* rows of no run */
-
-__device__ __forceinline__ int stage_of(uint32_t place)
-{
-    return static_cast<int>(place & 7);
-}
-__device__ __forceinline__ uint32_t parity_of(uint32_t place)
-{
-    return place >> 3 & 1;
-}
-__device__ __forceinline__ uint32_t next_place(uint32_t place)
-{
-    return (stage_of(place) == kStages - 1 ? place + 8 - (kStages - 1) : place + 1) & 0xFFFF;
-}
-
-/* Whether place a comes before place b; they are near each other. */
-__device__ __forceinline__ bool is_before(uint32_t a, uint32_t b)
-{
-    return static_cast<int32_t>((a - b) << 16) < 0;
-}
 
 /* The word of a place once it is published: it is at `from`. A stage that holds a later place
  * already has been freed by everyone its former content was for: that was not for the caller, and
@@ -167,7 +148,7 @@ __device__ __forceinline__ bool is_before(uint32_t a, uint32_t b)
 __device__ __forceinline__ Word read_word(uint32_t from, uint32_t place)
 {
     uint64_t x = ptx::load64(from);
-    while (is_before(static_cast<uint32_t>(x), place))
+    while (filk_place_before(static_cast<uint32_t>(x), place))
         x = ptx::load64(from);
     const Word w = {static_cast<uint32_t>(x), static_cast<uint32_t>(x >> 32)};
     return {w.places, ((w.places ^ place) & 0xFFFF) == 0 ? w.code : 0};
@@ -178,18 +159,15 @@ __device__ __forceinline__ Word read_word(uint32_t from, uint32_t place)
 /* Keys of tail group g that a mask row leaves out. */
 __device__ __forceinline__ uint64_t left_out(const Params &p, const uint32_t *row, int g)
 {
-    const uint32_t first = ~__ldg(row + 2 * g);
-    const uint32_t other = 2 * g + 1 < p.words ? ~__ldg(row + 2 * g + 1) : 0;
-    const int      rest  = p.mk - 64 * g;
-    const uint64_t all   = rest >= 64 ? ~0ull : (1ull << rest) - 1;
-    return (static_cast<uint64_t>(other) << 32 | first) & all;
+    const uint32_t second = 2 * g + 1 < p.words ? __ldg(row + 2 * g + 1) : 0;
+    return filk_mask_left_out(__ldg(row + 2 * g), second, p.mk - 64 * g);
 }
 
 /* Takes a stage: waits until the barrier says that it is free, and frees it on behalf of the
  * warpgroups that it is not for, so that they need not look at it. */
 __device__ __forceinline__ void claim(uint32_t free, uint32_t place, uint32_t who)
 {
-    ptx::wait(free, parity_of(place) ^ 1);
+    ptx::wait(free, filk_place_parity(place) ^ 1);
     const uint32_t others = kGroups - __popc(who);
     if (others != 0) ptx::arrive(free, kArrivals * others);
 }
@@ -234,15 +212,15 @@ template <int kDim, bool kMasked, bool kLanes> struct Producer {
     __device__ __forceinline__ void bring(const CUtensorMap *map, Kind kind, int block,
                                           uint32_t who, int row, int head, uint64_t lanes)
     {
-        const int st = stage_of(k_place);
+        const int st = filk_place_stage(k_place);
         claim(ring.k_free(st), k_place, who);
         if (lanes != ~0ull) ptx::store64(ring.lanes(st), lanes);
         ptx::store64(ring.k_word(st), Word::make(k_place, v_place, kind, block, who,
                                                  lanes != ~0ull || kind == kTail));
         ptx::arrive(ring.k_known(st));
         copy_block<kDim>(ring.k(st), map, row, head, ring.k_full(st));
-        k_place = next_place(k_place);
-        if (kind != kQueries) v_place = next_place(v_place);
+        k_place = filk_place_next(k_place);
+        if (kind != kQueries) v_place = filk_place_next(v_place);
     }
 
     __device__ __forceinline__ void bring_block(int block, uint32_t who, int kv_head)
@@ -272,8 +250,7 @@ template <int kDim, bool kMasked, bool kLanes> struct Producer {
                   p.n_sinks >= 64 ? ~0ull : (1ull << p.n_sinks) - 1);
 #pragma unroll 1
         for (int word = 0; word < p.words; word++) {
-            const int      rest  = p.mk - 32 * word; /* bits behind the last block mean nothing */
-            const uint32_t valid = rest >= 32 ? ~0u : (1u << rest) - 1;
+            const uint32_t valid = filk_mask_valid(p.mk, word);
             uint32_t       bits[kGroups], left = 0;
 #pragma unroll
             for (int g = 0; g < kGroups; g++) {
@@ -284,12 +261,9 @@ template <int kDim, bool kMasked, bool kLanes> struct Producer {
             left = kMasked ? left & valid : valid;
 #pragma unroll 1
             while (left != 0) {
-                const int bit = __ffs(left) - 1;
-                uint32_t  who = kMasked ? 0 : all;
-#pragma unroll
-                for (int g = 0; g < kGroups; g++)
-                    who |= (bits[g] >> bit & 1) << g;
-                left &= left - 1;
+                uint32_t  who;
+                const int bit = filk_union_next(bits, &left, &who);
+                if (!kMasked) who = all;
                 bring_block(32 * word + bit, who, kv_head);
             }
         }
@@ -314,7 +288,7 @@ template <int kDim, bool kMasked, bool kLanes> struct Producer {
             bring_tile(index);
             index = following;
         }
-        const int st = stage_of(k_place);
+        const int st = filk_place_stage(k_place);
         claim(ring.k_free(st), k_place, (1u << kGroups) - 1);
         ptx::store64(ring.k_word(st),
                      Word::make(k_place, v_place, kEnd, 0, (1u << kGroups) - 1, false));
@@ -328,12 +302,12 @@ __device__ void bring_values(const Params &p, const Maps &maps, Ring<kDim> ring)
 {
     int kv_head = 0;
 #pragma unroll 1
-    for (uint32_t place = 0;; place = next_place(place)) {
-        const int st = stage_of(place);
-        ptx::wait(ring.k_known(st), parity_of(place));
+    for (uint32_t place = 0;; place = filk_place_next(place)) {
+        const int st = filk_place_stage(place);
+        ptx::wait(ring.k_known(st), filk_place_parity(place));
         const Word     w       = read_word(ring.k_word(st), place);
         const uint32_t v_place = w.v_place();
-        const int      to      = stage_of(v_place);
+        const int      to      = filk_place_stage(v_place);
         int            row, rows = kRows;
         if (w.kind() == kEnd) {
             claim(ring.v_free(to), v_place, (1u << kGroups) - 1);
@@ -365,7 +339,7 @@ __device__ void bring_values(const Params &p, const Maps &maps, Ring<kDim> ring)
 __device__ __forceinline__ uint32_t wait_values(uint32_t from, uint32_t place)
 {
     uint32_t w = ptx::load32(from);
-    while (is_before(w, place))
+    while (filk_place_before(w, place))
         w = ptx::load32(from);
     return w;
 }
@@ -377,8 +351,8 @@ template <int kDim> __device__ void repair(Ring<kDim> ring)
     using S            = Shared<kDim>;
     const int lane     = threadIdx.x & 31;
     uint32_t  parities = 0; /* of v_landed, a bit a stage */
-    for (uint32_t place = 0;; place = next_place(place)) {
-        const int      st   = stage_of(place);
+    for (uint32_t place = 0;; place = filk_place_next(place)) {
+        const int      st   = filk_place_stage(place);
         const uint32_t w    = wait_values(ring.v_word(st), place);
         const int      rows = static_cast<int>(w >> 16);
         if (((w ^ place) & 0xFFFF) != 0) continue; /* whole, and gone already */
@@ -492,7 +466,23 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
         }
         drop(lanes);
         /* The bound knows keys, not pooled ones with their counts and factors. */
-        if (kMasked && w.kind() == kTail && bounded) raise_top(kBoundLazy);
+        if (kMasked && w.kind() == kTail && bounded) {
+            drop_idle_top();
+            raise_top(kBoundLazy);
+        }
+    }
+
+    /* The maximum of a row that has met nothing but pooled keys is theirs, however far below the
+     * bound. */
+    __device__ __forceinline__ void drop_idle_top()
+    {
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            float total = sum[r];
+            total += __shfl_xor_sync(~0u, total, 1);
+            total += __shfl_xor_sync(~0u, total, 2);
+            if (total == 0.0f) top[r] = -INFINITY;
+        }
     }
 
     /* Where a row's maximum has grown by more than `lazy`, O and the sum are brought to the new
@@ -582,10 +572,10 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
 
     __device__ __forceinline__ void step(const Word &w, uint32_t place)
     {
-        const int      st      = stage_of(place);
+        const int      st      = filk_place_stage(place);
         const uint32_t v_place = w.v_place();
-        const int      v_stage = stage_of(v_place);
-        ptx::wait(ring.k_full(st), parity_of(place));
+        const int      v_stage = filk_place_stage(v_place);
+        ptx::wait(ring.k_full(st), filk_place_parity(place));
         ptx::wgmma_fence();
         multiply_keys(st);
         ptx::wgmma_commit();
@@ -596,13 +586,12 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
         }
         release(ring.k_free(st));
         float scale[2] = {p.scale_log2, p.scale_log2};
-        if (!bounded) {
-            raise_top(kLazy);
-            round_large(scale);
-        }
+        if (!bounded) raise_top(kLazy);
+        /* Pooled keys may raise a bound, too: one of huge keys that the row leaves out is huge. */
+        if (!bounded || (kMasked && w.kind() == kTail)) round_large(scale);
         /* Before the word says so, the barrier's parity speaks of another entry. */
         if constexpr (kMasked) wait_values(ring.v_word(v_stage), v_place);
-        ptx::wait(ring.v_full(v_stage), parity_of(v_place));
+        ptx::wait(ring.v_full(v_stage), filk_place_parity(v_place));
         add_values(v_stage, scale);
         ptx::wgmma_wait<0>();
         release(ring.v_free(v_stage));
@@ -610,8 +599,8 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
 
     __device__ __forceinline__ void begin(const Word &w, uint32_t place)
     {
-        const int st = stage_of(place);
-        ptx::wait(ring.k_full(st), parity_of(place));
+        const int st = filk_place_stage(place);
+        ptx::wait(ring.k_full(st), filk_place_parity(place));
         load_queries(st);
         __syncwarp();
         release(ring.k_free(st));
@@ -747,8 +736,8 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
 
     __device__ __forceinline__ void run()
     {
-        for (uint32_t place = 0;; place = next_place(place)) {
-            Word w = read_word(ring.k_word(stage_of(place)), place);
+        for (uint32_t place = 0;; place = filk_place_next(place)) {
+            Word w = read_word(ring.k_word(filk_place_stage(place)), place);
             w.code = __shfl_sync(~0u, w.code, 0); /* uniform, and known to be */
             if (!w.is_for(me)) continue;
             w.places = __shfl_sync(~0u, w.places, 0);

@@ -5,7 +5,7 @@
 #ifndef FILK_CUDA_PTX_SM90_CUH
 #define FILK_CUDA_PTX_SM90_CUH
 
-#include <cstdint>
+#include <stdint.h>
 #include <cuda.h>
 
 namespace ptx

@@ -1,8 +1,9 @@
 # A run that is told to stop ends in order and leaves no half file.
 . "$CLI_TESTS/inputs.sh"
 demo_model demo
+: >err
 filigree generate -m demo -p x -W 256 -H 256 --frames 81 --steps 1000 --threads 1 --save-frames f \
-    2>err &
+    2>>err &
 run=$!
 n=0
 until grep -q sample err || [ $n = 300 ]; do
