@@ -1,7 +1,6 @@
 # A run that is told to stop ends in order and leaves no half file.
 . "$CLI_TESTS/inputs.sh"
 demo_model demo
-: >err # it is there before the loop asks
 : >err
 filigree generate -m demo -p x -W 256 -H 256 --frames 81 --steps 1000 --threads 1 --save-frames f \
     2>>err &
