@@ -21,6 +21,7 @@ void info_json_model(cli_out *out, const fil_model_info *m)
         cli_json_number(out, "parameters", m->parameters);
         cli_json_number(out, "memory_weights", m->memory_weights);
         cli_json_number(out, "memory_480p", m->memory_480p);
+        cli_json_number(out, "memory_decode_480p", m->memory_decode_480p);
     }
     cli_json_bool(out, "text_encoder", m->has_text_encoder != 0);
     cli_json_bool(out, "vae", m->has_vae != 0);
@@ -47,8 +48,11 @@ void info_text_model(cli_out *out, const fil_model_info *m)
                  (int)m->layers, (int)m->dim, (int)m->ffn_dim, (int)m->heads, (int)m->channels,
                  (int)m->text_dim);
         cli_putf(out, "parameters    %llu\n", (unsigned long long)m->parameters);
-        cli_putf(out, "memory        %s of weights; %s for 81 frames of 832 x 480 (bf16)\n",
+        cli_putf(out, "memory        %s of weights; for 81 frames of 832 x 480 (bf16) %s to sample",
                  cli_human(weights, m->memory_weights), cli_human(all, m->memory_480p));
+        if (m->memory_decode_480p > 0)
+            cli_putf(out, ", then %s to decode", cli_human(all, m->memory_decode_480p));
+        cli_put(out, "\n");
     }
     cli_putf(out, "text encoder  %s\nVAE           %s\ntokenizer     %s\n",
              found(m->has_text_encoder), found(m->has_vae), found(m->has_tokenizer));

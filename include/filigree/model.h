@@ -27,15 +27,18 @@ typedef struct fil_model_info {
     uint64_t parameters;      /* of the transformer */
     uint64_t weight_bytes;    /* of its tensors in the file */
     uint64_t memory_weights;  /* bytes in memory, in bf16 */
-    uint64_t memory_480p;     /* the transformer's memory for 81 frames of 832 x 480, weights
-                                 included, with the context's threads */
+    uint64_t memory_480p;     /* for sampling 81 frames of 832 x 480, weights included, with the
+                                 context's threads */
     int32_t has_text_encoder; /* 1 if the folder has such a file; it has not been opened */
-    int32_t has_vae;          /* the same */
+    int32_t has_vae;          /* the same; opened for memory_decode_480p */
     int32_t has_tokenizer;    /* the same */
 
     /* Why the transformer cannot run here: the sentence that opening it gives, "" if there is
      * nothing in the way. The sizes above are then 0. */
     char problem[FIL_ERROR_MESSAGE];
+
+    uint64_t memory_decode_480p; /* the VAE's memory for decoding that video, which comes after the
+                                    transformer's is given back; 0: no VAE that can run */
 } fil_model_info;
 
 /* Looks into the folder `path`. flags as fil_file_open. E_MISMATCH: there is no transformer in it

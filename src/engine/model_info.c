@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/video_job.h"
 #include "filigree/model.h"
 #include "wan/dit.h"
 #include "wan/model_paths.h"
@@ -20,7 +21,10 @@ static fil_status sizes(fil_ctx *ctx, fili_weights *w, fil_model_info *info)
     o.t = LATENT_T - LATENT_T % c.patch_t;
     o.h = LATENT_H - LATENT_H % c.patch_h;
     o.w = LATENT_W - LATENT_W % c.patch_w;
-    FIL_TRY(fili_dit_bytes(ctx, NULL, &c, &o, &m));
+    FIL_TRY(fili_dit_bytes(ctx, w, &c, &o, &m));
+    /* beside it, as fil_generate counts: the latents, an answer per pass, the solver's arrays */
+    const int64_t  n     = (int64_t)c.in_channels * LATENT_T * LATENT_H * LATENT_W;
+    const uint64_t x     = (uint64_t)n * sizeof(float);
     info->dim            = c.dim;
     info->ffn_dim        = c.ffn_dim;
     info->heads          = c.heads;
@@ -29,7 +33,7 @@ static fil_status sizes(fil_ctx *ctx, fili_weights *w, fil_model_info *info)
     info->text_dim       = c.text_dim;
     info->parameters     = fili_dit_parameters(&c);
     info->memory_weights = m.weights;
-    info->memory_480p    = m.total;
+    info->memory_480p = m.total + m.loading + x * (1 + (uint64_t)o.passes) + fili_solver_bytes(n);
     return FIL_OK;
 }
 
@@ -46,6 +50,37 @@ static fil_status look_into(fil_ctx *ctx, fili_weights *w, fil_model_info *info)
     return FIL_OK;
 }
 
+/* As fil_generate counts it: the latents, and an mp4 being written. */
+static fil_status vae_bytes(fil_ctx *ctx, const char *path, uint32_t flags, uint64_t *bytes)
+{
+    const fili_outputs outputs = {.video = "x.mp4"};
+    fili_weights      *w;
+    fili_vae          *vae = NULL;
+    FIL_TRY(fili_weights_open(ctx, FILI_PART_VAE, path, flags, &w));
+    fil_status status = fili_vae_open(ctx, w, FIL_BF16, &vae);
+    if (status == FIL_OK) {
+        const fili_vae_config *c       = fili_vae_config_of(vae);
+        const int64_t          shape[] = {c->z_dim, LATENT_T, LATENT_H, LATENT_W};
+        status = fili_decode_bytes(ctx, w, c, FIL_BF16, shape, &outputs, bytes);
+        *bytes += (uint64_t)c->z_dim * LATENT_T * LATENT_H * LATENT_W * sizeof(float);
+    }
+    fili_vae_close(&vae);
+    fili_weights_close(&w);
+    return status;
+}
+
+/* A VAE that cannot run is not what was asked about. */
+static fil_status look_at_vae(fil_ctx *ctx, const char *path, uint32_t flags, fil_model_info *info)
+{
+    uint64_t bytes = 0;
+    if (path == NULL || info->problem[0] != '\0') return FIL_OK;
+    const fil_status status = vae_bytes(ctx, path, flags, &bytes);
+    if (status == FIL_OK) info->memory_decode_480p = bytes;
+    if (status == FIL_OK || status == FIL_E_NOMEM) return status;
+    fili_ctx_enter(ctx);
+    return FIL_OK;
+}
+
 static fil_status model_info(fil_ctx *ctx, const fili_model_paths *paths, uint32_t flags,
                              fil_model_info *info)
 {
@@ -58,7 +93,8 @@ static fil_status model_info(fil_ctx *ctx, const fili_model_paths *paths, uint32
     FIL_TRY(fili_weights_open(ctx, FILI_PART_DIT, paths->part[FILI_PART_DIT], flags, &w));
     const fil_status status = look_into(ctx, w, info);
     fili_weights_close(&w);
-    return status;
+    FIL_TRY(status);
+    return look_at_vae(ctx, paths->part[FILI_PART_VAE], flags, info);
 }
 
 fil_status fil_model_info_get(fil_ctx *ctx, const char *path, uint32_t flags, fil_model_info *info)
