@@ -30,4 +30,15 @@ void fili_free(fil_ctx *ctx, void *block, size_t bytes);
 FIL_MUSTCHECK fil_status fili_mem_reserve(fil_ctx *ctx, uint64_t bytes, const char *what);
 void                     fili_mem_release(fil_ctx *ctx, uint64_t bytes);
 
+/* What a const pointer points to, for the one who owns it and knows that it may be written. */
+static inline void *fili_writable(const void *p)
+{
+    union {
+        const void *given;
+        void       *wanted;
+    } u;
+    u.given = p;
+    return u.wanted;
+}
+
 #endif

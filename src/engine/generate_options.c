@@ -80,7 +80,7 @@ static fili_sigma_grid usual_grid(const fili_job *job)
 static double usual_shift(const fil_generate_options *o)
 {
     if (o->preset == FIL_PRESET_OFFICIAL) return 5.0;
-    return (int64_t)o->width * o->height <= 480 * 832 ? 3.0 : 5.0;
+    return (int64_t)o->width * o->height <= INT64_C(480) * 832 ? 3.0 : 5.0;
 }
 
 static fil_status take_grid(fili_job *job)

@@ -34,7 +34,7 @@ static fil_status small(fili_dit_walk *walk, const float **to, const char *name,
         n *= (uint64_t)shape[i];
     if (walk->space == NULL) {
         /* The walk that took the memory wrote the pointer; it is read-only afterwards. */
-        return fili_weights_read(walk->w, name, FIL_F32, rank, shape, (void *)(uintptr_t)*to);
+        return fili_weights_read(walk->w, name, FIL_F32, rank, shape, fili_writable(*to));
     }
     FIL_TRY(fili_space_take(walk->space, n, sizeof(float), &block));
     *to = block;
@@ -77,7 +77,7 @@ static fil_status fill_dense(fili_dit_walk *walk, fili_dense *dense, const char 
         FIL_TRY(fili_weights_read(walk->w, name, dtype, rank, shape, walk->staging));
         data = walk->staging;
     }
-    return fili_dense_pack(dense->plan, data, (void *)(uintptr_t)dense->weight, walk->d->workspace);
+    return fili_dense_pack(dense->plan, data, fili_writable(dense->weight), walk->d->workspace);
 }
 
 static fil_status dense_shaped(fili_dit_walk *walk, fili_dense *dense, fili_dit_plan plan,
@@ -117,7 +117,7 @@ static fil_status matrix(fili_dit_walk *walk, fili_dit_matrix *to, const char *n
         to->weight = block;
     } else {
         FIL_TRY(fili_weights_read(walk->w, weight.text, d->time_dtype, 2, shape,
-                                  (void *)(uintptr_t)to->weight));
+                                  fili_writable(to->weight)));
     }
     return small(walk, &to->bias, bias.text, 1, &rows);
 }

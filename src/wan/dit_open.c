@@ -48,7 +48,7 @@ static fil_status plan_sequence(fili_dit *d)
     d->band              = (d->tokens + d->n_bands - 1) / d->n_bands;
     const int32_t rows   = d->o.context_rows > 0 ? d->o.context_rows : d->c.text_len;
     const int32_t padded = rows < d->c.text_len ? rows + 1 : rows; /* one stands for the padding */
-    d->context_room      = (padded + FILI_DIT_CTX - 1) / FILI_DIT_CTX * FILI_DIT_CTX;
+    d->context_room      = ((int64_t)padded + FILI_DIT_CTX - 1) / FILI_DIT_CTX * FILI_DIT_CTX;
     d->o.context_rows    = rows;
     return FIL_OK;
 }
@@ -108,12 +108,12 @@ static fil_status plan_norms(fili_dit *d)
     const int64_t           rows              = d->n_bands * d->band;
     const int64_t           dim               = d->c.dim;
     const filk_norm_problem shape[FILI_NORMS] = {
-        [FILI_NORM_MODULATED] = {FILK_NORM_MODULATED, rows, dim, FIL_F32, p, 0},
-        [FILI_NORM_AFFINE]    = {FILK_NORM_AFFINE, rows, dim, FIL_F32, p, 0},
-        [FILI_NORM_TURNED]    = {FILK_NORM_RMS, rows, dim, p, p, d->c.dim / d->c.heads},
-        [FILI_NORM_PLAIN]     = {FILK_NORM_RMS, rows, dim, p, p, 0},
-        [FILI_NORM_CTX]       = {FILK_NORM_RMS, d->context_room, dim, p, p, 0},
-        [FILI_NORM_HEAD]      = {FILK_NORM_MODULATED, d->band, dim, FIL_F32, FIL_F32, 0}};
+        [FILI_NORM_MODULATED] = {FILK_NORM_MODULATED, rows, dim, FIL_F32, p, 0, 0},
+        [FILI_NORM_AFFINE]    = {FILK_NORM_AFFINE, rows, dim, FIL_F32, p, 0, 0},
+        [FILI_NORM_TURNED]    = {FILK_NORM_RMS, rows, dim, p, p, d->c.dim / d->c.heads, 0},
+        [FILI_NORM_PLAIN]     = {FILK_NORM_RMS, rows, dim, p, p, 0, 0},
+        [FILI_NORM_CTX]       = {FILK_NORM_RMS, d->context_room, dim, p, p, 0, 0},
+        [FILI_NORM_HEAD]      = {FILK_NORM_MODULATED, d->band, dim, FIL_F32, FIL_F32, 0, 0}};
     for (int i = 0; i < FILI_NORMS; i++)
         FIL_TRY(fili_norm_open(&d->norm[i], d->ctx, &shape[i], d->c.eps));
     return FIL_OK;
@@ -167,7 +167,7 @@ static fil_status lay_context(fili_dit *d, fili_space *space)
                                      {&d->ctx_rows, room * d->c.dim, el}};
     for (int32_t i = 0; i < d->o.passes; i++) {
         fili_dit_context *to   = &d->context[i];
-        const piece       kv   = {&to->kv, 2 * d->c.layers * room, d->c.dim * el};
+        const piece       kv   = {&to->kv, (int64_t)2 * d->c.layers * room, d->c.dim * el};
         const int32_t     keys = d->o.context_rows + (d->o.context_rows < d->c.text_len);
         FIL_TRY(fili_attend_list_open(&to->list, d->ctx, &shape, keys, space));
         FIL_TRY(take(space, &kv, 1));

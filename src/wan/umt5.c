@@ -352,7 +352,7 @@ done:
 
 uint64_t fili_umt5_bytes(const fili_umt5 *u, int32_t n)
 {
-    run      r = {.u = (fili_umt5 *)(uintptr_t)u, .n = n};
+    run      r = {.u = fili_writable(u), .n = n};
     uint64_t size[PIECES];
     uint64_t total = 0;
     if (plan(&r) == FIL_OK) {

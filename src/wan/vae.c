@@ -230,7 +230,8 @@ static fil_status count_bytes(fil_ctx *ctx, const fili_vae_config *config, fil_d
     FIL_TRY(make_stream(ctx, config, dtype, encoder, h, w, &s));
     FIL_TRY_OR(done, fili_vae_plan(s));
     FIL_TRY_OR(done, fili_vae_reserve(s, bytes));
-    *bytes += fil_ctx_memory(ctx).used - before + 2 * FILI_ALIGN; /* the arena's own header */
+    *bytes +=
+        fil_ctx_memory(ctx).used - before + (uint64_t)2 * FILI_ALIGN; /* the arena's own header */
     if (encoder) *bytes += 3 * sizeof(float) * (uint64_t)s->level[0].h * (uint64_t)s->level[0].w;
 done:
     fili_vae_stream_close(&s);

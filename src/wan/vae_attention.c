@@ -37,7 +37,7 @@ fil_status fili_vae_attention_plan(fili_vae_stream *s)
     FIL_TRY(plan_product(s, (product){a->n, a->c, a->c, 1}, &a->project));
     FIL_TRY(plan_product(s, (product){a->c, a->n, a->c, 0}, &a->values));
     for (int32_t i = 0; i < 2; i++) {
-        const int64_t rows = i == 0 ? a->rows : a->n % a->rows;
+        const int64_t rows = i == 0 || a->rows == 0 ? a->rows : a->n % a->rows;
         if (rows == 0) continue;
         FIL_TRY(plan_product(s, (product){rows, a->n, a->c, 0}, &a->scores[i]));
         FIL_TRY(plan_product(s, (product){rows, a->c, a->n, 1}, &a->mix[i]));

@@ -325,7 +325,7 @@ static fil_status visit_layer(const fili_vae_stream *s, const vae_layer *l, vae_
 
 fil_status fili_vae_tensors(const fili_vae_stream *s, vae_visit visit, void *user)
 {
-    const int64_t       z = s->config.z_dim * (s->encoder ? 2 : 1);
+    const int64_t       z = (int64_t)s->config.z_dim * (s->encoder ? 2 : 1);
     const pixel_product p = {.name   = s->encoder ? "conv1" : "conv2",
                              .out    = z,
                              .in     = z,

@@ -17,6 +17,13 @@ static void larger(size_t *a, size_t b)
     if (b > *a) *a = b;
 }
 
+static bool same_linear(const filk_linear_problem *a, const filk_linear_problem *b)
+{
+    return a->m == b->m && a->n == b->n && a->k == b->k && a->dtype == b->dtype &&
+           a->out_dtype == b->out_dtype && a->bias_dtype == b->bias_dtype && a->act == b->act &&
+           a->x_stride == b->x_stride && a->packed == b->packed;
+}
+
 fil_status fili_vae_find_plan(fili_vae_stream *s, const vae_plan *wanted, const vae_plan **out)
 {
     const int          is_conv = wanted->conv.c_in > 0;
@@ -25,7 +32,7 @@ fil_status fili_vae_find_plan(fili_vae_stream *s, const vae_plan *wanted, const 
     for (int32_t i = 0; i < s->n_plans; i++) {
         *out = &s->plan[i];
         if (memcmp(&(*out)->conv, &wanted->conv, sizeof wanted->conv) == 0 &&
-            memcmp(&(*out)->linear, &wanted->linear, sizeof wanted->linear) == 0)
+            same_linear(&(*out)->linear, &wanted->linear))
             return FIL_OK;
     }
     if (s->n_plans == VAE_PLANS)
@@ -207,7 +214,7 @@ static fil_status load_floats(void *user, const vae_tensor *t)
     const loader *l = user;
     if (t->dst == NULL) return FIL_OK;
     /* Read-only from here on, but for this. */
-    return fili_weights_read(l->w, t->name, FIL_F32, t->rank, t->shape, (void *)(uintptr_t)t->dst);
+    return fili_weights_read(l->w, t->name, FIL_F32, t->rank, t->shape, fili_writable(t->dst));
 }
 
 /* A quarter of a 3x3 kernel over a doubled frame (vae_cut): taps that meet the same pixel are
@@ -224,7 +231,7 @@ static void quarter_kernel(const vae_conv *c, const float *whole, float *out)
         for (int32_t y = 0; y < 3; y++)
             for (int32_t x = 0; x < 3; x++)
                 sum[2 * ((y + odd_y + 1) / 2 - odd_y) + (x + odd_x + 1) / 2 - odd_x] +=
-                    (double)whole[i * 9 + y * 3 + x];
+                    (double)whole[i * 9 + (int64_t)y * 3 + x];
         for (int32_t k = 0; k < 4; k++)
             out[i * 4 + k] = (float)sum[k];
     }

@@ -138,7 +138,7 @@ static void attend_row(const model *s, const double *q, const double *k, const d
 {
     const int64_t d   = s->dim / s->heads;
     double       *p   = zeros(keys);
-    double        max = -INFINITY;
+    double        max = -(double)INFINITY;
     double        sum = 0.0;
     for (int64_t j = 0; j < keys; j++) {
         for (int64_t c = 0; c < d; c++)

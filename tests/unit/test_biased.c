@@ -101,7 +101,7 @@ static void run(fil_ctx *ctx, const problem *p)
 static void oracle(const problem *p, int32_t h, int32_t i, double *out, double *logits)
 {
     const int32_t stride = p->heads * p->d;
-    double        top    = -INFINITY;
+    double        top    = -(double)INFINITY;
     double        sum    = 0.0;
     for (int32_t j = 0; j < p->n; j++) {
         logits[j] = (double)p->bias[by_table(j - i) * p->heads + h];

@@ -177,7 +177,7 @@ static void lists_that_do_not_fall_or_leave_the_range_are_refused(void **state)
     static const double equal[]  = {500, 500};
     static const double high[]   = {1000.5};
     static const double minus[]  = {900, -1};
-    static const double nan_[]   = {NAN};
+    static const double nan_[]   = {(double)NAN};
     static const double zero[]   = {0};
     (void)state;
     refused(fili_sigmas_of_times(ctx, rising, 2, &grid), "falling");
@@ -196,7 +196,7 @@ static void no_steps_too_many_and_shifts_that_are_none_are_refused(void **state)
     refused(fili_sigmas_of_grid(ctx, FILI_SIGMA_GRID_WAN_UNIPC, 0, 5, &grid), "found 0");
     refused(fili_sigmas_of_grid(ctx, FILI_SIGMA_GRID_WAN_UNIPC, 1001, 5, &grid), "1001");
     refused(fili_sigmas_of_grid(ctx, FILI_SIGMA_GRID_WAN_UNIPC, 6, 0, &grid), "shift");
-    refused(fili_sigmas_of_grid(ctx, FILI_SIGMA_GRID_WAN_UNIPC, 6, NAN, &grid), "shift");
+    refused(fili_sigmas_of_grid(ctx, FILI_SIGMA_GRID_WAN_UNIPC, 6, (double)NAN, &grid), "shift");
     assert_int_equal(fili_sigma_grid_from_name("wan"), -1);
 }
 
