@@ -26,16 +26,20 @@ static const part_words words[3] = {
 
 /* ---- rules ---------------------------------------------------------------------------------- */
 
+static bool begins_in_any_case(const char *text, const char *lower)
+{
+    while (*lower != '\0' && tolower((unsigned char)*text) == *lower) {
+        text++;
+        lower++;
+    }
+    return *lower == '\0';
+}
+
 static bool contains(const char *text, const char *lower)
 {
-    const size_t n = strlen(lower);
-    for (; *text != '\0'; text++) {
-        size_t i = 0;
-        while (i < n && tolower((unsigned char)text[i]) == lower[i])
-            i++;
-        if (i == n) return true;
-    }
-    return false;
+    while (*text != '\0' && !begins_in_any_case(text, lower))
+        text++;
+    return *text != '\0';
 }
 
 static bool begins(const char *text, const char *with)
