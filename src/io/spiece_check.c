@@ -288,15 +288,15 @@ static fil_status find_specials(check *c)
 fil_status fili_spiece_check(fil_ctx *ctx, const char *name, const void *model, size_t bytes,
                              fili_spiece *out)
 {
-    check         c   = {.ctx        = ctx,
-                         .name       = fili_quote(name, strlen(name)),
-                         .out        = out,
-                         .model_type = UNIGRAM,
-                         .eos        = -1};
-    const message all = {.p = model, .end = (const unsigned char *)model + bytes};
-    void         *pieces;
+    check c = {.ctx        = ctx,
+               .name       = fili_quote(name, strlen(name)),
+               .out        = out,
+               .model_type = UNIGRAM,
+               .eos        = -1};
+    void *pieces;
     *out = (fili_spiece){.pieces = NULL};
-    if (bytes == 0) return broken(&c, "it is empty");
+    if (bytes == 0) return broken(&c, "it is empty"); /* model may be NULL then */
+    const message all = {.p = model, .end = (const unsigned char *)model + bytes};
     if (bytes > ctx->opt.limits.header_bytes || bytes > INT32_MAX)
         return FIL_FAIL(ctx, FIL_E_LIMIT, "'%s' has %zu bytes; the limit is %llu (header_bytes)",
                         c.name.text, bytes, (unsigned long long)ctx->opt.limits.header_bytes);
