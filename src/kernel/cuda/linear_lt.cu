@@ -3,13 +3,13 @@
  * cuBLASLt counts in columns: out^T [N, M] = W [N, K] x^T [K, M], so that "rows" there are
  * channels. A plan holds up to four products, each with the algorithm that cuBLASLt's own heuristic
  * ranks first, or none where it knows none:
- *   - PLAIN: f32 sums into workspace, some thousand rows at a time so that they stay in the cache; then
- *     a kernel of ours does bias, activation, gate and residual. Takes everything.
+ *   - PLAIN: f32 sums into workspace, some thousand rows at a time, so that the cache holds them;
+ *     then a kernel of ours does bias, activation, gate and residual. Takes everything.
  *   - LOOSE: PLAIN for pointers that are not on 16 bytes.
  *   - FUSED: bias alone, in cuBLASLt's epilogue, straight into out.
  *   - GATED: out = gate acc + residual + gate bias, with the gate as a vector of alphas (f32 out).
  * Products are cut along K only where the parts are joined in f32 in a fixed order. TF32 is never
- * used. A gate or residual is not known before the run: the run takes the most that is fused and fits.
+ * used. A gate or residual is not known before the run, which takes the most that is fused and fits.
  */
 #include <cuda_bf16.h>
 #include <stdlib.h>
