@@ -9,7 +9,7 @@
  *   - FUSED: bias alone, in cuBLASLt's epilogue, straight into out.
  *   - GATED: out = gate acc + residual + gate bias, with the gate as a vector of alphas (f32 out).
  * Products are cut along K only where the parts are joined in f32 in a fixed order. TF32 is never
- * used. A gate or residual is not known before the run, which takes the most that is fused and fits.
+ * used. Gate and residual are not known before the run, which takes the most that is fused.
  */
 #include <cuda_bf16.h>
 #include <stdlib.h>
