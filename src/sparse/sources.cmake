@@ -1,5 +1,6 @@
 list(APPEND FIL_SOURCES
     sparse/blocks.c
+    sparse/coarse.c
     sparse/mask.c
     sparse/mask_density.c
     sparse/mask_file.c

@@ -29,8 +29,8 @@ typedef struct fili_dit_config {
     int32_t text_len;                  /* rows of the context, padding included */
     int32_t patch_t, patch_h, patch_w; /* 1, 2, 2 */
     float   eps;
-    int32_t
-        has_gate; /* 1: every layer has a gate for the coarse branch of Video Sparse Attention */
+    /* 1: each layer has a gate for the coarse branch of Video Sparse Attention */
+    int32_t has_gate;
 } fili_dit_config;
 
 /* The sizes of a published model: "1.3b" or "14b". 0 if there is no such name. */

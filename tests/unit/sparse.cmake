@@ -1,4 +1,5 @@
 fil_add_test(test_blocks)
+fil_add_test(test_coarse)
 fil_add_test(test_mask)
 fil_add_test(test_mask_file)
 fil_add_test(test_order)
