@@ -49,14 +49,14 @@ typedef struct fil_policy_options {
     int64_t     min_tokens;   /* videos of fewer tokens run dense; FIL_AUTO = 0 */
 
     /* How. */
-    const char *order;    /* of the tokens, as in attention.h; NULL = the method's */
-    int32_t     block;    /* tokens of a block: 64 or 128; FIL_AUTO = the method's */
-    int32_t     tail;     /* 1: a block that is left out takes part as its mean; FIL_AUTO */
-    int32_t     refresh;  /* steps between two choices; FIL_AUTO = the method's */
-    double      tau;      /* auto: choose anew when the pooled q or k moved by this share; FIL_AUTO */
+    const char *order;   /* of the tokens, as in attention.h; NULL = the method's */
+    int32_t     block;   /* tokens of a block: 64 or 128; FIL_AUTO = the method's */
+    int32_t     tail;    /* 1: a block that is left out takes part as its mean; FIL_AUTO */
+    int32_t     refresh; /* steps between two choices; FIL_AUTO = the method's */
+    double      tau; /* auto: choose anew when the pooled q or k moved by this share; FIL_AUTO */
     const char *topology; /* west, auto: a file of filigree calibrate; NULL = none */
     const char *budgets;  /* west: "uniform", "fast", "error"; auto: "uniform", "error"; NULL */
-    int32_t     gate;     /* vsa: 1 = the model must have one, 0 = leave it out; FIL_AUTO = if any */
+    int32_t     gate; /* vsa: 1 = the model must have one, 0 = leave it out; FIL_AUTO = if any */
 
     /* What then. */
     int32_t fallback;       /* 1: what cannot be honoured runs dense, with a warning in the log */

@@ -134,7 +134,8 @@ struct fili_policy {
 
     struct fili_policy_tail  *tail;  /* buffers and kernels of the pooled tail; NULL = none */
     struct fili_policy_count *count; /* pairs so far */
-    struct fili_policy_exact *exact; /* measure_recall; NULL = not asked for */
+    float                    *call_density; /* [layers, steps, passes] counted; NAN = not yet */
+    struct fili_policy_exact *exact;        /* measure_recall; NULL = not asked for */
 };
 
 /* ---- life ----------------------------------------------------------------------------------- */
@@ -165,7 +166,8 @@ typedef struct fili_policy_figures {
     double  density;        /* kept pairs over all pairs, of the calls so far; 1 before the first */
     double  sparse_density; /* of the calls that were not dense; 1 if there were none */
     int64_t calls, dense_calls, refreshes;
-    double  recall, recall_min, bound_min; /* over refreshes; NAN where not measured */
+    double  recall, recall_min; /* over refreshes; NAN where not measured */
+    double  bound_min;          /* least lower bound of a head's recall; 1 where there is none */
 } fili_policy_figures;
 
 void fili_policy_figures_get(const fili_policy *p, fili_policy_figures *out);
