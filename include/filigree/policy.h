@@ -58,8 +58,13 @@ typedef struct fil_policy_options {
     const char *budgets;  /* west: "uniform", "fast", "error"; auto: "uniform", "error"; NULL */
     int32_t     gate; /* vsa: 1 = the model must have one, 0 = leave it out; FIL_AUTO = if any */
 
+    const char *preset; /* "quality", "balanced", "fast": policy and density by the size of the
+                           model, where name and density are not given; NULL = none */
+
     /* What then. */
-    int32_t fallback;       /* 1: what cannot be honoured runs dense, with a warning in the log */
+    int64_t dense_from; /* auto: from this call on (counted from 0 over the run) all run dense, to
+                           repeat what the clock once decided; FIL_AUTO = the clock decides */
+    int32_t fallback;   /* 1: what cannot be honoured runs dense, with a warning in the log */
     int32_t measure_recall; /* 1: exact recall at each choice; slow, for reports */
 } fil_policy_options;
 

@@ -41,7 +41,8 @@ void fil_policy_options_init(fil_policy_options *options)
                                     .tail        = FIL_AUTO,
                                     .refresh     = FIL_AUTO,
                                     .tau         = FIL_AUTO,
-                                    .gate        = FIL_AUTO};
+                                    .gate        = FIL_AUTO,
+                                    .dense_from  = FIL_AUTO};
 }
 
 static fil_status find(fil_ctx *ctx, const char *name, const fili_policy_ops **out)
@@ -122,6 +123,7 @@ static fil_status take_options(fili_policy *p, const fil_policy_options *options
     fil_policy_options *o = &p->o;
     *o                    = *options;
     FIL_TRY(check_options(p->ctx, o));
+    FIL_TRY(fili_policy_preset(p->ctx, &p->setup, o));
     FIL_TRY(find(p->ctx, o->name != NULL ? o->name : "dense", &p->ops));
     o->name = p->ops->name;
     if (p->ops->defaults != NULL) p->ops->defaults(&p->setup, o);
@@ -239,6 +241,21 @@ fil_status fili_policy_select(fili_policy *p, fili_policy_call *call, fili_polic
         if (choice->wants_tail) FIL_TRY(fili_policy_tail_fill(p, call, choice));
     }
     return fili_policy_count_add(p, call, choice);
+}
+
+fil_status fili_policy_skip(fili_policy *p, const fili_policy_call *call,
+                            fili_policy_choice *choice)
+{
+    *choice = (fili_policy_choice){.mask = NULL};
+    FIL_TRY(check_call(p, call));
+    return fili_policy_count_add(p, call, choice);
+}
+
+void fili_policy_reset(fili_policy *p)
+{
+    for (int32_t i = 0; i < p->n_pieces; i++)
+        memset(p->piece[i].data, 0, p->piece[i].bytes);
+    fili_policy_count_reset(p);
 }
 
 void fili_policy_describe(const fili_policy *p, char text[FILI_POLICY_TEXT])

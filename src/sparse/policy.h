@@ -135,7 +135,8 @@ struct fili_policy {
     struct fili_policy_tail  *tail;  /* buffers and kernels of the pooled tail; NULL = none */
     struct fili_policy_count *count; /* pairs so far */
     float                    *call_density; /* [layers, steps, passes] counted; NAN = not yet */
-    struct fili_policy_exact *exact;        /* measure_recall; NULL = not asked for */
+    uint64_t                  n_calls;
+    struct fili_policy_exact *exact; /* measure_recall; NULL = not asked for */
 };
 
 /* ---- life ----------------------------------------------------------------------------------- */
@@ -156,6 +157,13 @@ uint64_t fili_policy_bytes(const fili_policy *p);
  * the output, where it is found. E_CANCELLED, E_INTERNAL. */
 FIL_MUSTCHECK fil_status fili_policy_select(fili_policy *p, fili_policy_call *call,
                                             fili_policy_choice *choice);
+
+/* Counts a call that runs dense whatever the policy would have said. */
+FIL_MUSTCHECK fil_status fili_policy_skip(fili_policy *p, const fili_policy_call *call,
+                                          fili_policy_choice *choice);
+
+/* Forgets all calls: as after open. */
+void fili_policy_reset(fili_policy *p);
 
 /* Name, options as they came out, and what the policy says of itself. */
 void fili_policy_describe(const fili_policy *p, char text[FILI_POLICY_TEXT]);
@@ -183,7 +191,8 @@ double fili_policy_target(const fili_policy *p);
 /* `bytes` zeroed bytes as p->own. */
 FIL_MUSTCHECK fil_status fili_policy_own(fili_policy *p, size_t bytes);
 
-/* Declares state for checkpoints. */
+/* Declares state for checkpoints; at most FILI_POLICY_PIECES. Zeroed state stands for "nothing
+ * chosen yet": fili_policy_reset does that. */
 void fili_policy_keep(fili_policy *p, const char *name, void *data, size_t bytes);
 
 /* Blocks of each row at this density: max(1, floor(density * m)), where a density that is a few

@@ -52,20 +52,25 @@ static fil_status open_exact(fili_policy *p)
     return FIL_OK;
 }
 
+void fili_policy_count_reset(fili_policy *p)
+{
+    *p->count = (struct fili_policy_count){.recall_min = 1.0, .bound_min = 1.0};
+    for (uint64_t i = 0; i < p->n_calls; i++)
+        p->call_density[i] = NAN;
+}
+
 fil_status fili_policy_count_open(fili_policy *p)
 {
     const fili_policy_setup *s     = &p->setup;
     const uint64_t           calls = (uint64_t)s->layers * (uint64_t)s->steps * (uint64_t)s->passes;
     void                    *block;
     FIL_TRY(fili_arena_calloc(&p->arena, 1, sizeof *p->count, &block));
-    p->count             = block;
-    p->count->recall_min = 1.0;
-    p->count->bound_min  = 1.0;
+    p->count = block;
     fili_policy_keep(p, "count", p->count, sizeof *p->count);
     FIL_TRY(fili_arena_alloc(&p->arena, (size_t)calls * sizeof(float), &block));
     p->call_density = block;
-    for (uint64_t i = 0; i < calls; i++)
-        p->call_density[i] = NAN;
+    p->n_calls      = calls;
+    fili_policy_count_reset(p);
     fili_policy_keep(p, "call density", p->call_density, (size_t)calls * sizeof(float));
     return p->o.measure_recall != 0 ? open_exact(p) : FIL_OK;
 }
