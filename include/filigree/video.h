@@ -31,7 +31,7 @@
 #ifndef FILIGREE_VIDEO_H
 #define FILIGREE_VIDEO_H
 
-#include "filigree/file.h"
+#include "filigree/policy.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -89,8 +89,6 @@ typedef enum fil_preset { FIL_PRESET_OFFICIAL = 0, FIL_PRESET_DIFFUSERS = 1 } fi
 typedef int (*fil_frame_fn)(void *user, int32_t index, const uint8_t *rgb, int32_t width,
                             int32_t height);
 
-/* "The default that fits the rest", for numbers where 0 would be a mistake of somebody. */
-#define FIL_AUTO (-1)
 
 /* One video. Paths are relative to the working directory. All pointers are borrowed for the call.
  */

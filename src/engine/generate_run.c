@@ -25,16 +25,15 @@ static size_t latent_bytes(const fili_job *job)
 /* ---- masks of a file ------------------------------------------------------------------------ */
 
 /* The file's mask for this place, read unless it is the one at hand; dense where it has none. */
-static fil_status choose_mask(void *user, const fili_mask_request *request, const fili_mask **mask)
+static fil_status choose_mask(void *user, fili_policy_call *call, fili_policy_choice *choice)
 {
     fili_job           *job = user;
-    const fili_mask_key key = {
-        .layer = request->layer, .step = request->step, .pass = request->pass};
-    const int32_t i = fili_mask_file_find(&job->mask_file, key);
+    const fili_mask_key key = {.layer = call->layer, .step = call->step, .pass = call->pass};
+    const int32_t       i   = fili_mask_file_find(&job->mask_file, key);
     if (i < 0) return FIL_OK;
     if (i != job->mask_i) FIL_TRY(fili_mask_file_read(&job->mask_file, i, &job->mask));
-    job->mask_i = i;
-    *mask       = &job->mask;
+    job->mask_i  = i;
+    choice->mask = &job->mask;
     return FIL_OK;
 }
 
