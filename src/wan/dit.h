@@ -95,8 +95,8 @@ typedef struct fili_dit_options {
     int32_t            has_tail;  /* a tail, */
     int32_t            gate;      /* a coarse branch: the model's gate is read; otherwise a model
                                      that has one runs as if it had none, without its memory */
-    fili_dit_trace_fn  trace;     /* NULL = none */
-    void              *user;      /* of choose and trace */
+    fili_dit_trace_fn trace;      /* NULL = none */
+    void             *user;       /* of choose and trace */
 } fili_dit_options;
 
 /* Dense, bf16, raster, two passes. */
