@@ -15,4 +15,5 @@ list(APPEND FIL_SOURCES
     sparse/policy_preset.c
     sparse/policy_schedule.c
     sparse/policy_tail.c
+    sparse/policy_vsa.c
     sparse/recall.c)
