@@ -3,10 +3,10 @@
  *     out = fine + gate * coarse
  *
  * fine: attention to the k key cubes of the best scores between pooled queries and keys, k the same
- * for every row, chosen anew in every call; no forced diagonal, no tail (section 3.1). coarse:
- * attention between the cubes themselves (coarse.h), for models that were trained with a gate; its
- * product is added by the DiT. A model without a gate gets the choice alone. Dense layers and steps
- * of the schedule go without both. Training is not here.
+ * for every row, chosen anew in every call; no forced diagonal (section 3.1), a tail if asked for.
+ * coarse: attention between the cubes themselves (coarse.h), for models that were trained with a
+ * gate; its product is added by the DiT. A model without a gate gets the choice alone. Dense layers
+ * and steps of the schedule go without both. Training is not here.
  */
 #include <math.h>
 #include <stdio.h>
