@@ -15,6 +15,7 @@
  *   radial       a window that narrows with the distance in time (Radial Attention)
  *   svg          a band in space or in time, head by head (Sparse VideoGen)
  *   topk-oracle  the blocks of most exact mass: the ceiling of any choice by mass, and slow
+ *   mask         those of a mask file; dense where it has none
  *   auto         ours: measures on a few rows of each head what pays, and does that
  *
  * Density is the share of (query token, key token) pairs that are computed, over the whole run:
@@ -56,6 +57,7 @@ typedef struct fil_policy_options {
     double      tau; /* auto: choose anew when the pooled q or k moved by this share; FIL_AUTO */
     const char *topology; /* west, auto: a file of filigree calibrate; NULL = none */
     const char *budgets;  /* west: "uniform", "fast", "error"; auto: "uniform", "error"; NULL */
+    const char *mask;     /* mask: a mask file */
     int32_t     gate; /* vsa: 1 = the model must have one, 0 = leave it out; FIL_AUTO = if any */
 
     const char *preset; /* "quality", "balanced", "fast": policy and density by the size of the

@@ -76,11 +76,11 @@ static void judge(fili_policy_run *run)
 
 /* ---- a call --------------------------------------------------------------------------------- */
 
-/* auto has to know what dense costs before it can judge: if no call was dense yet, this one is. */
+/* auto has to know what dense costs before it can judge: if the schedule has made no call dense by
+ * then, the second one is. Not a matter of the clock, so that a repeated run does the same. */
 static bool tries_dense(const fili_policy_run *run)
 {
-    return gives_up(run) && run->dit != NULL && run->policy->o.dense_from == FIL_AUTO &&
-           run->calls == 1 && run->n_dense == 0;
+    return gives_up(run) && run->calls == 1 && !run->had_dense;
 }
 
 static bool is_over(const fili_policy_run *run)
@@ -97,6 +97,7 @@ fil_status fili_policy_run_choose(void *user, fili_policy_call *call, fili_polic
     FIL_TRY(dense ? fili_policy_skip(run->policy, call, choice)
                   : fili_policy_select(run->policy, call, choice));
     run->was_dense = choice->mask == NULL;
+    run->had_dense |= run->was_dense;
     run->calls++;
     return FIL_OK;
 }

@@ -18,8 +18,9 @@ typedef struct fili_policy_run {
     const fili_dit *dit; /* its clock; set when it is open. NULL = no clock */
     int64_t         calls;
     int64_t         dense_from;        /* calls from here on run dense; -1 = none so far */
-    int32_t         was_dense;         /* the call before: */
-    int32_t         timed;             /* there was one */
+    int32_t         was_dense;         /* the call before was */
+    int32_t         had_dense;         /* any was */
+    int32_t         timed;             /* the clock has been read */
     double          choose, attention; /* the clock's parts when it began */
     double          dense_seconds, sparse_seconds;
     int64_t         n_dense, n_sparse;

@@ -133,6 +133,7 @@ static fil_status take_options(fili_policy *p, const fil_policy_options *options
     FIL_TRY(own_text(p, &o->dense_layers));
     FIL_TRY(own_text(p, &o->order));
     FIL_TRY(own_text(p, &o->topology));
+    FIL_TRY(own_text(p, &o->mask));
     return own_text(p, &o->budgets);
 }
 
@@ -151,6 +152,7 @@ static fil_status prepare(fili_policy *p, const fil_policy_options *options)
 {
     fili_order_spec spec;
     FIL_TRY(take_options(p, options));
+    if (p->ops->begin != NULL) FIL_TRY(p->ops->begin(p));
     FIL_TRY(fili_order_parse(p->ctx, p->o.order, &spec));
     FIL_TRY(fili_order_init(&p->order, p->ctx, p->setup.grid, &spec));
     FIL_TRY(fili_blocks_from_order(&p->blocks, &p->order));

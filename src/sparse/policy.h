@@ -26,16 +26,16 @@ typedef struct fili_policy_ops fili_policy_ops;
 /* ---- what is known beforehand --------------------------------------------------------------- */
 
 typedef struct fili_policy_setup {
-    fili_grid     grid; /* of the tokens */
-    int32_t       layers, steps, passes;
-    int32_t       heads, head_dim;
-    fil_dtype     dtype;      /* of q, k, v */
-    int32_t       has_gate;   /* the model has VSA's gate */
-    int32_t       single;     /* 1: one call alone (probe): no schedule, density is the call's */
-    const double *sigma;      /* [steps + 1] noise levels; NULL = not known. Borrowed */
-    const char   *model_hash; /* of the transformer; NULL = not known. Borrowed */
-    const char   *sampler;    /* NULL = not known. Borrowed */
-    double        shift;      /* of the sigma grid; 0 = not known */
+    fili_grid    grid; /* of the tokens */
+    int32_t      layers, steps, passes;
+    int32_t      heads, head_dim;
+    fil_dtype    dtype;      /* of q, k, v */
+    int32_t      has_gate;   /* the model has VSA's gate */
+    int32_t      single;     /* 1: one call alone (probe): no schedule, density is the call's */
+    const float *sigma;      /* [steps + 1] noise levels; NULL = not known. Borrowed */
+    const char  *model_hash; /* of the transformer; NULL = not known. Borrowed */
+    const char  *sampler;    /* NULL = not known. Borrowed */
+    double       shift;      /* of the sigma grid; 0 = not known */
 } fili_policy_setup;
 
 /* ---- one call ------------------------------------------------------------------------------- */
@@ -84,8 +84,10 @@ struct fili_policy_ops {
     /* Fills what the caller left at FIL_AUTO or NULL (strings: static), beyond what the core fills:
      * order "raster", block 64, tail 0, refresh 1, dense_steps 0, dense_layers "", min_tokens 0. */
     void (*defaults)(const fili_policy_setup *setup, fil_policy_options *options);
-    /* Order, blocks and schedule stand. Takes all memory from p->arena, p->own first; refuses in
-     * one sentence what it cannot honour. */
+    /* Optional, before the order is made: opens files, may set p->o.order and p->o.block. */
+    fil_status (*begin)(fili_policy *p);
+    /* Order, blocks and schedule stand. Takes all memory from p->arena (p->own here or in begin);
+     * refuses in one sentence what it cannot honour. */
     fil_status (*prepare)(fili_policy *p);
     /* call->density is below 1. Fills the upper part of *choice; a mask that keeps everything is
      * left NULL. */
@@ -95,7 +97,7 @@ struct fili_policy_ops {
     /* Optional. Relative density of the sparse calls over the steps: step 0 <= i < sparse. NULL =
      * equal. Without a wanted density it is the density itself (authors' schedule). */
     double (*shape)(const fili_policy *p, int32_t step);
-    /* Optional: files to close. */
+    /* Optional: files to close; also after begin or prepare failed. */
     void (*close)(fili_policy *p);
     /* 1: it meets options->density over the run by itself (budgets): no search in the core, and
      * call->density is the target. */

@@ -12,6 +12,7 @@ list(APPEND FIL_SOURCES
     sparse/policy.c
     sparse/policy_count.c
     sparse/policy_dense.c
+    sparse/policy_mask.c
     sparse/policy_preset.c
     sparse/policy_schedule.c
     sparse/policy_tail.c
