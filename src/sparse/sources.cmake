@@ -12,9 +12,17 @@ list(APPEND FIL_SOURCES
     sparse/policy.c
     sparse/policy_count.c
     sparse/policy_dense.c
+    sparse/policy_dfs.c
     sparse/policy_mask.c
     sparse/policy_preset.c
     sparse/policy_schedule.c
     sparse/policy_tail.c
+<<<<<<< HEAD
+    sparse/recall.c
+    sparse/recall_bound.c
+    sparse/sampled_mass.c
+    sparse/tile_scores.c)
+=======
     sparse/policy_vsa.c
     sparse/recall.c)
+>>>>>>> wt-core
