@@ -14,6 +14,10 @@ list(APPEND FIL_SOURCES
     engine/measure_vae.c
     engine/order_api.c)
 list(APPEND FIL_ENGINE_SOURCES
+    engine/compare_api.c
+    engine/compare_frames.c
+    engine/compare_latents.c
+    engine/compare_ssim.c
     engine/decode_api.c
     engine/encode_api.c
     engine/frames_in.c
