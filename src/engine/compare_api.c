@@ -15,13 +15,13 @@ void fil_compare_options_init(fil_compare_options *options)
 
 double fili_psnr(double peak, double error, double n)
 {
-    return error == 0.0 ? INFINITY : 10.0 * log10(peak * peak * n / error);
+    return error == 0.0 ? (double)INFINITY : 10.0 * log10(peak * peak * n / error);
 }
 
 double fili_relative(const fili_squares *s)
 {
     if (s->error == 0.0) return 0.0;
-    return s->reference == 0.0 ? INFINITY : sqrt(s->error / s->reference);
+    return s->reference == 0.0 ? (double)INFINITY : sqrt(s->error / s->reference);
 }
 
 fil_status fili_compare_tell(fili_comparison *c, const fil_compare_frame *frame)

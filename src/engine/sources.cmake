@@ -28,5 +28,9 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/generate_run.c
     engine/generate_text.c
     engine/latents_file.c
+    engine/mask_draw.c
+    engine/mask_listing.c
+    engine/mask_pictures.c
     engine/model_api.c
-    engine/model_info.c)
+    engine/model_info.c
+    engine/ranges.c)
