@@ -116,10 +116,10 @@ const cli_verb cli_verb_masks = {
     .max_args  = 1,
     .options   = options,
     .n_options = sizeof options / sizeof options[0],
-    .notes     = "Writes one PNG per mask and head, named layer003_step010_pass0_head05.png ('all' "
-                 "where a mask stands for all): rows are query blocks, columns key blocks, black is "
-                 "kept. Beside them overview.png, all of them small, and masks.json, a list with the "
-                 "density of each.\n"
+    .notes     = "Writes one PNG per mask and head, named layer003_step010_pass0_head05.png "
+                 "('all' where a mask stands for all): rows are query blocks, columns key "
+                 "blocks, black is kept. Beside them overview.png, all of them small, and "
+                 "masks.json, a list with the density of each.\n"
                  "\n"
                  "example:\n"
                  "  filigree masks fox.masks.safetensors -o fox.masks --layer 0-3 --scale 4\n",
