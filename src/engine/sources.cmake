@@ -33,4 +33,5 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/mask_pictures.c
     engine/model_api.c
     engine/model_info.c
+    engine/policy_run.c
     engine/ranges.c)

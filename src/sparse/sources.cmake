@@ -1,5 +1,6 @@
 list(APPEND FIL_SOURCES
     sparse/blocks.c
+    sparse/coarse.c
     sparse/mask.c
     sparse/mask_density.c
     sparse/mask_file.c
@@ -8,4 +9,12 @@ list(APPEND FIL_SOURCES
     sparse/order.c
     sparse/order_cubes.c
     sparse/order_hilbert.c
+    sparse/policy.c
+    sparse/policy_count.c
+    sparse/policy_dense.c
+    sparse/policy_mask.c
+    sparse/policy_preset.c
+    sparse/policy_schedule.c
+    sparse/policy_tail.c
+    sparse/policy_vsa.c
     sparse/recall.c)
