@@ -1,5 +1,6 @@
 list(APPEND FIL_SOURCES
     sparse/blocks.c
+    sparse/fast_budgets.c
     sparse/mask.c
     sparse/mask_density.c
     sparse/mask_file.c
@@ -8,4 +9,6 @@ list(APPEND FIL_SOURCES
     sparse/order.c
     sparse/order_cubes.c
     sparse/order_hilbert.c
-    sparse/recall.c)
+    sparse/recall.c
+    sparse/topology_transfer.c
+    sparse/west_map.c)
