@@ -10,5 +10,8 @@ list(APPEND FIL_SOURCES
     sparse/order_cubes.c
     sparse/order_hilbert.c
     sparse/recall.c
+    sparse/topology.c
+    sparse/topology_file.c
     sparse/topology_transfer.c
+    sparse/topology_write.c
     sparse/west_map.c)
