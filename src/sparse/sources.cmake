@@ -9,6 +9,13 @@ list(APPEND FIL_SOURCES
     sparse/order.c
     sparse/order_cubes.c
     sparse/order_hilbert.c
+    sparse/policy.c
+    sparse/policy_count.c
+    sparse/policy_dense.c
+    sparse/policy_mask.c
+    sparse/policy_preset.c
+    sparse/policy_schedule.c
+    sparse/policy_tail.c
     sparse/recall.c
     sparse/topology.c
     sparse/topology_file.c

@@ -17,7 +17,7 @@
 #ifndef FILI_WAN_DIT_H
 #define FILI_WAN_DIT_H
 
-#include "sparse/mask.h"
+#include "sparse/policy.h"
 #include "wan/weights.h"
 
 /* ---- configuration -------------------------------------------------------------------------- */
@@ -63,26 +63,10 @@ uint64_t fili_dit_parameters(const fili_dit_config *config);
 
 /* ---- what the caller may hang in ------------------------------------------------------------ */
 
-/* Element (token, head, d) of an activation: data + token * stride_n + head * stride_h + d. */
-typedef struct fili_dit_view {
-    const void *data;
-    int64_t     stride_n, stride_h; /* elements */
-} fili_dit_view;
-
-/* Before each self-attention. q and k are normed and turned; all in the order of `order`. */
-typedef struct fili_mask_request {
-    int32_t            layer, step, pass;
-    const fili_order  *order;
-    const fili_blocks *blocks; /* of queries and keys */
-    int32_t            heads, head_dim;
-    fil_dtype          dtype; /* of q, k, v */
-    fili_dit_view      q, k, v;
-} fili_mask_request;
-
-/* *mask: NULL = dense (its value on entry), or a mask of 1 or `heads` heads over request->blocks,
- * which lives until the next call. E_SHAPE from forward if it does not fit. */
-typedef fil_status (*fili_mask_fn)(void *user, const fili_mask_request *request,
-                                   const fili_mask **mask);
+/* Before each self-attention: the choice is dense on entry and lives until the next call.
+ * call->density is not set here. E_SHAPE from forward if the mask does not fit. */
+typedef fil_status (*fili_dit_choose_fn)(void *user, fili_policy_call *call,
+                                         fili_policy_choice *choice);
 
 /* Values on their way, for tests: rows of `cols` elements, in order (not raster order). what:
  * "patch_embedding", "e", "e0", "text_embedding", "q", "k", "v", "self_attn", "block", "head". */
@@ -101,10 +85,12 @@ typedef struct fili_dit_options {
     int32_t         context_rows; /* most rows of set_context; 0 = text_len */
     int32_t         packed;       /* 1: linears are packed even where the weights can be used in
                                      place: faster, and a copy */
-    const fili_mask  *mask;       /* for every self-attention; NULL = dense */
-    fili_mask_fn      choose;     /* asked instead if not NULL */
-    fili_dit_trace_fn trace;      /* NULL = none */
-    void             *user;       /* of choose and trace */
+    const fili_mask   *mask;      /* for every self-attention; NULL = dense */
+    fili_dit_choose_fn choose;    /* asked instead if not NULL */
+    int32_t            max_sinks; /* what choices may have: sinks, */
+    int32_t            has_tail;  /* a tail */
+    fili_dit_trace_fn  trace;     /* NULL = none */
+    void              *user;      /* of choose and trace */
 } fili_dit_options;
 
 /* Dense, bf16, raster, two passes. */

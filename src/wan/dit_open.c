@@ -128,10 +128,12 @@ static fil_status plan(fili_dit *d, const fili_weights *w)
     d->time_dtype = time_type(w);
     FIL_TRY(plan_linears(d));
     FIL_TRY(plan_norms(d));
-    const fili_attend_shape shape = {.heads    = d->c.heads,
-                                     .head_dim = d->c.dim / d->c.heads,
-                                     .dtype    = d->o.precision,
-                                     .q        = &d->blocks};
+    const fili_attend_shape shape = {.heads     = d->c.heads,
+                                     .head_dim  = d->c.dim / d->c.heads,
+                                     .dtype     = d->o.precision,
+                                     .q         = &d->blocks,
+                                     .max_sinks = d->o.max_sinks,
+                                     .has_tail  = d->o.has_tail};
     return fili_attend_open(&d->attend, d->ctx, &shape);
 }
 
