@@ -200,18 +200,36 @@ static void find_fast(const fili_profile *p, const fili_budgets_wish *w, double 
 
 /* ---- uniform -------------------------------------------------------------------------------- */
 
-/* What a map leaves of its share goes to the next one, so that the whole is near the wish although
- * levels are steps. */
-static void find_uniform(const fili_profile *p, double most, uint8_t *budget)
+/* Every map gets `share`; what it leaves of it goes to the next one, so that the mean is near the
+ * share although levels are steps. A map that cannot be so sparse owes nothing. */
+static void spread(const fili_profile *p, double share, uint8_t *budget)
 {
     const int64_t n    = maps_of(p);
     double        left = 0.0;
     for (int64_t i = 0; i < n; i++) {
         const float *density = p->density + i * p->levels;
-        left += most;
+        left += share;
         budget[i] = (uint8_t)fili_level_for_density(density, p->levels, left);
         left -= (double)density[budget[i]];
+        left = left > 0.0 ? left : 0.0;
     }
+}
+
+static void find_uniform(const fili_profile *p, double most, uint8_t *budget)
+{
+    double low  = 0.0; /* sparse enough, or the end of it */
+    double high = 1.0;
+    spread(p, high, budget);
+    if (fili_budgets_density(p, budget) <= most) return;
+    for (int i = 0; i < BISECTIONS; i++) {
+        const double middle = (low + high) / 2.0;
+        spread(p, middle, budget);
+        if (fili_budgets_density(p, budget) <= most)
+            low = middle;
+        else
+            high = middle;
+    }
+    spread(p, low, budget);
 }
 
 /* ---- error ---------------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@ list(APPEND FIL_SOURCES
     sparse/policy_preset.c
     sparse/policy_schedule.c
     sparse/policy_tail.c
+    sparse/policy_west.c
     sparse/recall.c
     sparse/topology.c
     sparse/topology_file.c
