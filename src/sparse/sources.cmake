@@ -1,6 +1,7 @@
 list(APPEND FIL_SOURCES
     sparse/blocks.c
     sparse/coarse.c
+    sparse/fast_budgets.c
     sparse/mask.c
     sparse/mask_density.c
     sparse/mask_file.c
@@ -26,3 +27,10 @@ list(APPEND FIL_SOURCES
     sparse/policy_vsa.c
     sparse/recall.c)
 >>>>>>> wt-core
+    sparse/policy_west.c
+    sparse/recall.c
+    sparse/topology.c
+    sparse/topology_file.c
+    sparse/topology_transfer.c
+    sparse/topology_write.c
+    sparse/west_map.c)
