@@ -3,8 +3,8 @@
  */
 #include <string.h>
 
+#include "attn_options.h"
 #include "report.h"
-#include "video_run.h"
 
 typedef struct generate_values {
     cli_model   model;
@@ -13,8 +13,10 @@ typedef struct generate_values {
     double      shift, cfg;
     const char *sampler, *grid, *preset, *timesteps, *sigmas;
     const char *noise, *save_noise, *save_latents, *save_frames;
-    const char *precision, *mask;
+    const char *precision;
     int         plan, force, json;
+    cli_attn    attn;
+    int         measure_recall;
 } generate_values;
 
 _Static_assert(sizeof(generate_values) <= CLI_VALUES, "main.c has room for the values");
@@ -50,7 +52,6 @@ static void fill(const generate_values *v, fil_generate_options *o)
     o->seed         = (uint64_t)v->seed;
     o->noise        = v->noise;
     o->precision    = cli_precision_of(v->precision);
-    o->mask         = v->mask;
     o->video        = v->output;
     o->save_noise   = v->save_noise;
     o->save_latents = v->save_latents;
@@ -86,9 +87,12 @@ static void plan_json(cli_out *out, const fil_plan *p)
         (const int64_t[]){p->channels, p->latent_frames, p->latent_height, p->latent_width}, 4);
     cli_json_number(out, "tokens", (uint64_t)p->tokens);
     cli_json_real(out, "tflop", p->flops * 1e-12);
+    cli_json_text(out, "attention", p->attention);
+    cli_json_real(out, "density", p->density);
     cli_json_number(out, "text_bytes", p->text_bytes);
     cli_json_number(out, "sample_bytes", p->sample_bytes);
     cli_json_number(out, "decode_bytes", p->decode_bytes);
+    cli_json_number(out, "policy_bytes", p->policy_bytes);
     cli_json_number(out, "peak_bytes", p->peak_bytes);
     cli_json_close(out);
 }
@@ -110,6 +114,7 @@ static void plan_text(cli_out *out, const fil_plan *p)
     cli_putf(out, "\nlatents     %d x %d x %d x %d, %lld tokens\n", (int)p->channels,
              (int)p->latent_frames, (int)p->latent_height, (int)p->latent_width,
              (long long)p->tokens);
+    cli_putf(out, "attention   %s; density %.1f %%\n", p->attention, 100.0 * p->density);
     cli_putf(out, "work        %.3g TFLOP\nmemory\n", p->flops * 1e-12);
     bytes_line(out, "text", p->text_bytes);
     bytes_line(out, "sampling", p->sample_bytes);
@@ -144,15 +149,20 @@ static int run_generate(const cli_call *call)
     fil_ctx               *ctx   = NULL;
     fil_model             *model = NULL;
     fil_generate_options   o;
+    fil_policy_options     policy;
     double                 timesteps[LIST];
     double                 sigmas[LIST];
     if (v->prompt == NULL) return cli_usage("generate: expected a prompt (-p TEXT), found none");
     if (v->output == NULL && v->save_latents == NULL && v->save_frames == NULL)
         return cli_usage("generate: expected an output (-o FILE.mp4), found none");
     fill(v, &o);
-    o.timesteps = timesteps;
-    o.sigmas    = sigmas;
-    int code    = read_list("timesteps", v->timesteps, timesteps, &o.n_timesteps);
+    o.timesteps           = timesteps;
+    o.sigmas              = sigmas;
+    o.policy              = &policy;
+    int code              = cli_attn_take(&v->attn, &policy);
+    policy.measure_recall = v->measure_recall != 0;
+    if (code == CLI_EXIT_DONE)
+        code = read_list("timesteps", v->timesteps, timesteps, &o.n_timesteps);
     if (code == CLI_EXIT_DONE) code = read_list("sigmas", v->sigmas, sigmas, &o.n_sigmas);
     if (code == CLI_EXIT_DONE)
         code = cli_open_model(call->common, &v->model, "generate", &ctx, &model);
@@ -162,7 +172,8 @@ static int run_generate(const cli_call *call)
     return code;
 }
 
-#define AT(field) offsetof(generate_values, field)
+#define AT(field)   offsetof(generate_values, field)
+#define ATTN(field) offsetof(generate_values, attn.field)
 
 static const cli_option options[] = {
     CLI_TEXT_OPTION("model", 'm', "DIR",
@@ -229,8 +240,10 @@ static const cli_option options[] = {
     CLI_TEXT_OPTION("save-frames", 0, "FILE", "write the frames as safetensors", AT(save_frames)),
     CLI_CHOICE_OPTION("precision", "TYPE", "of products: bf16 or f32; default bf16", AT(precision),
                       cli_precision_names),
-    CLI_TEXT_OPTION("mask", 0, "FILE", "a mask file for the self-attention; default: dense",
-                    AT(mask)),
+    CLI_ATTN_OPTIONS(ATTN),
+    CLI_FLAG_OPTION("measure-recall",
+                    "measure exactly how much of the attention each choice keeps; slow",
+                    AT(measure_recall)),
     CLI_FLAG_OPTION("plan", "check everything, print work and memory, and end", AT(plan)),
     CLI_FLAG_OPTION("force", "replace files that exist", AT(force)),
     CLI_FLAG_OPTION("json", "print one JSON object on stdout", AT(json)),

@@ -1,4 +1,5 @@
 /* cli/video_run.c: opening a model for a run, and telling how it went (cli/video_run.h). */
+#include <math.h>
 #include <string.h>
 
 #include "report.h"
@@ -36,6 +37,34 @@ int cli_open_model(cli_common *common, const cli_model *where, const char *verb,
     return fil_model_open(*ctx, &o, model) == FIL_OK ? CLI_EXIT_DONE : cli_failed(*ctx, NULL);
 }
 
+/* What attention computed, and what that took. */
+static void attention_json(cli_out *out, const fil_video_result *r)
+{
+    cli_json_real(out, "attention_seconds", r->attention_seconds);
+    cli_json_real(out, "choose_seconds", r->choose_seconds);
+    cli_json_real(out, "density", r->density);
+    cli_json_real(out, "sparse_density", r->sparse_density);
+    cli_json_number(out, "calls", (uint64_t)r->calls);
+    cli_json_number(out, "dense_calls", (uint64_t)r->dense_calls);
+    cli_json_number(out, "refreshes", (uint64_t)r->refreshes);
+    cli_json_number(out, "dense_from", (uint64_t)r->dense_from);
+    if (isfinite(r->recall)) cli_json_real(out, "recall", r->recall);
+    if (isfinite(r->recall_min)) cli_json_real(out, "recall_min", r->recall_min);
+    if (r->recall_bound < 1.0) cli_json_real(out, "recall_bound", r->recall_bound);
+}
+
+static void attention_text(const fil_video_result *r)
+{
+    if (r->dense_calls == r->calls) return;
+    cli_error("note: attention: density %.1f %% over the run, %.1f %% where sparse; %lld of %lld "
+              "calls dense; %.1f s, and %.1f s to choose",
+              100.0 * r->density, 100.0 * r->sparse_density, (long long)r->dense_calls,
+              (long long)r->calls, r->attention_seconds, r->choose_seconds);
+    if (isfinite(r->recall))
+        cli_error("note: recall: mean %.4f, least of a head %.4f, least lower bound %.4f",
+                  r->recall, r->recall_min, r->recall_bound);
+}
+
 static void tell_json(cli_out *out, const char *verb, const char *path, const fil_video_result *r)
 {
     cli_json_open(out, verb);
@@ -47,6 +76,7 @@ static void tell_json(cli_out *out, const char *verb, const char *path, const fi
     cli_json_real(out, "load_seconds", r->load_seconds);
     cli_json_real(out, "sample_seconds", r->sample_seconds);
     cli_json_real(out, "decode_seconds", r->decode_seconds);
+    if (strcmp(verb, "generate") == 0) attention_json(out, r);
     cli_json_number(out, "peak_bytes", r->peak_bytes);
     cli_json_close(out);
 }
@@ -68,4 +98,5 @@ void cli_tell_run(const cli_call *call, int json, const char *path, const fil_vi
               r->frames == 1 ? "" : "s", (int)r->width, (int)r->height, phases,
               strcmp(verb, "encode") == 0 ? verb : "decode", r->decode_seconds,
               cli_human(bytes, r->peak_bytes));
+    if (strcmp(verb, "generate") == 0) attention_text(r);
 }

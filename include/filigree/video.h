@@ -31,7 +31,7 @@
 #ifndef FILIGREE_VIDEO_H
 #define FILIGREE_VIDEO_H
 
-#include "filigree/file.h"
+#include "filigree/policy.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -89,9 +89,6 @@ typedef enum fil_preset { FIL_PRESET_OFFICIAL = 0, FIL_PRESET_DIFFUSERS = 1 } fi
 typedef int (*fil_frame_fn)(void *user, int32_t index, const uint8_t *rgb, int32_t width,
                             int32_t height);
 
-/* "The default that fits the rest", for numbers where 0 would be a mistake of somebody. */
-#define FIL_AUTO (-1)
-
 /* One video. Paths are relative to the working directory. All pointers are borrowed for the call.
  */
 typedef struct fil_generate_options {
@@ -118,10 +115,13 @@ typedef struct fil_generate_options {
     const double *sigmas;
     int32_t       n_sigmas;
 
-    uint64_t     seed;         /* of torch's CPU stream; 0 */
-    const char  *noise;        /* a safetensors file with `noise` [C, T, H, W] f32, instead */
-    fil_dtype    precision;    /* FIL_BF16, or FIL_F32 for comparisons; FIL_BF16 */
-    const char  *mask;         /* a mask file for the self-attention; NULL = dense */
+    uint64_t    seed;      /* of torch's CPU stream; 0 */
+    const char *noise;     /* a safetensors file with `noise` [C, T, H, W] f32, instead */
+    fil_dtype   precision; /* FIL_BF16, or FIL_F32 for comparisons; FIL_BF16 */
+    const char *mask;      /* a mask file for the self-attention; NULL = as policy says */
+
+    const fil_policy_options *policy; /* of the self-attention; NULL = dense */
+
     const char  *video;        /* .mp4, or .png for one frame; NULL = none */
     int32_t      fps;          /* 16 */
     int32_t      crf;          /* 0 (lossless) to 51; 10 */
@@ -145,12 +145,15 @@ typedef struct fil_plan {
     double      shift, guidance;
     int32_t     prompt_tokens, negative_tokens; /* the closing one included; 0 = not used */
     int32_t     channels, latent_frames, latent_height, latent_width;
-    int64_t     tokens;       /* of the self-attention */
-    double      flops;        /* of all passes, attention dense */
-    uint64_t    text_bytes;   /* encoding the prompts */
-    uint64_t    sample_bytes; /* the steps */
-    uint64_t    decode_bytes; /* frames from latents, and the video encoder */
-    uint64_t    peak_bytes;   /* the largest of the three */
+    int64_t     tokens;  /* of the self-attention */
+    double      flops;   /* of all passes, attention at the density below */
+    double      density; /* of self-attention over the whole run, as the schedule asks for it */
+    char        attention[512]; /* the policy: what it does, and with which choices */
+    uint64_t    policy_bytes;   /* what the policy holds; in sample_bytes */
+    uint64_t    text_bytes;     /* encoding the prompts */
+    uint64_t    sample_bytes;   /* the steps */
+    uint64_t    decode_bytes;   /* frames from latents, and the video encoder */
+    uint64_t    peak_bytes;     /* the largest of the three */
 } fil_plan;
 
 /* Checks everything that fil_generate checks and tells what it would do; reads headers, no weights.
@@ -170,6 +173,16 @@ typedef struct fil_video_result {
     double   sample_seconds;        /* steps */
     double   decode_seconds;        /* VAE and files; of fil_encode: all */
     uint64_t peak_bytes;            /* of the context's memory */
+
+    /* Self-attention, of fil_generate. */
+    double  attention_seconds; /* kernels */
+    double  choose_seconds;    /* the policy */
+    double  density;           /* counted: kept pairs over all pairs of the whole run */
+    double  sparse_density;    /* of the calls that were not dense; 1 if all were */
+    int64_t calls, dense_calls, refreshes;
+    double  recall, recall_min; /* where they were to be measured, else NAN */
+    double  recall_bound;       /* least lower bound of a head's recall; 1 where none is known */
+    int64_t dense_from;         /* to repeat what the clock decided (filigree/policy.h) */
 } fil_video_result;
 
 /* Renders the video. result: may be NULL. Without save_latents the latents lie beside the video, as

@@ -186,73 +186,56 @@ static double count_flops(const fili_job *job)
     const double           s    = (double)job->plan.tokens;
     const double           d    = (double)c->dim;
     double                 sum  = 0.0;
-    const double           self = 4.0 * s * s * d;
+    const double           self = 4.0 * s * s * d * job->plan.density;
     const double           rest = 2.0 * s * (6.0 * d * d + 2.0 * d * (double)c->ffn_dim);
     for (int p = 0; p < job->plan.passes; p++)
         sum += (double)c->layers * (self + rest + 4.0 * s * (double)(job->prompt[p].n + 1) * d);
     return sum * (double)job->plan.steps;
 }
 
-/* ---- the mask file -------------------------------------------------------------------------- */
+/* ---- self-attention ------------------------------------------------------------------------- */
 
-static bool same_blocks(const fili_blocks *a, const fili_blocks *b)
+static fili_policy_setup setup_of(const fili_job *job)
 {
-    return a->m == b->m &&
-           memcmp(a->offset, b->offset, ((size_t)a->m + 1) * sizeof *a->offset) == 0;
+    const fil_plan *p = &job->plan;
+    return (fili_policy_setup){.grid     = {.f = p->latent_frames,
+                                            .h = p->latent_height / job->dit.patch_h,
+                                            .w = p->latent_width / job->dit.patch_w},
+                               .layers   = job->dit.layers,
+                               .steps    = p->steps,
+                               .passes   = p->passes,
+                               .heads    = job->dit.heads,
+                               .head_dim = job->dit.dim / job->dit.heads,
+                               .dtype    = job->o.precision,
+                               .sigma    = job->sigmas.sigma,
+                               .sampler  = p->sampler,
+                               .shift    = p->shift};
 }
 
-static fil_status fit_blocks(fili_job *job, fili_grid grid)
+static fil_status take_policy(fili_job *job, fil_policy_options *o)
 {
-    const fili_mask_file *f = &job->mask_file;
-    fili_order            order;
-    fili_blocks           blocks = {.m = 0};
-    FIL_TRY(fili_order_init(&order, job->ctx, grid, &job->dit_options.order));
-    fil_status status = fili_blocks_from_order(&blocks, &order);
-    if (status == FIL_OK && !(same_blocks(&f->q, &blocks) && same_blocks(&f->k, &blocks)))
-        status = FIL_FAIL(job->ctx, FIL_E_UNSUP,
-                          "the mask's blocks are not the runs of at most 64 tokens of its order");
-    fili_blocks_fini(&blocks);
-    fili_order_fini(&order);
-    return status;
+    fil_policy_options_init(o);
+    if (job->o.policy != NULL)
+        FIL_TRY(fili_take_options(job->ctx, "fil_policy_options", o, sizeof *o, job->o.policy));
+    if (job->o.mask == NULL) return FIL_OK;
+    FIL_CHECK(job->ctx, o->name == NULL && o->preset == NULL && o->mask == NULL,
+              "expected a mask file or a policy, found both");
+    o->name = "mask";
+    o->mask = job->o.mask;
+    return FIL_OK;
 }
 
-static fil_status fit_mask(fili_job *job)
+static fil_status check_policy(fili_job *job)
 {
-    const fili_mask_file *f    = &job->mask_file;
-    const fil_plan       *p    = &job->plan;
-    const fili_grid       grid = {.f = p->latent_frames,
-                                  .h = p->latent_height / job->dit.patch_h,
-                                  .w = p->latent_width / job->dit.patch_w};
-    if (f->grid.f != grid.f || f->grid.h != grid.h || f->grid.w != grid.w)
-        return FIL_FAIL(job->ctx, FIL_E_SHAPE,
-                        "the mask is for a token grid of %d,%d,%d; this video has %d,%d,%d",
-                        (int)f->grid.f, (int)f->grid.h, (int)f->grid.w, (int)grid.f, (int)grid.h,
-                        (int)grid.w);
-    if (f->heads != 1 && f->heads != job->dit.heads)
-        return FIL_FAIL(job->ctx, FIL_E_SHAPE, "the mask has %d heads; the model has %d",
-                        (int)f->heads, (int)job->dit.heads);
-    if (!fili_order_known(f->order_name, &job->dit_options.order))
-        return FIL_FAIL(job->ctx, FIL_E_UNSUP, "the mask's order '%.80s' is none that is known",
-                        f->order_name);
-    return fit_blocks(job, grid);
-}
-
-static fil_status check_mask(fili_job *job)
-{
-    const char *path = job->o.mask;
-    job->mask_i      = -1;
-    if (path == NULL) return FIL_OK;
-    fil_status status = fili_mask_file_open(&job->mask_file, job->ctx, path);
-    if (status == FIL_OK) {
-        job->has_mask_file = true;
-        status             = fit_mask(job);
-    }
-    if (status == FIL_OK)
-        status = fili_mask_init(&job->mask, job->ctx, job->mask_file.heads, job->mask_file.q.m,
-                                job->mask_file.k.m);
-    if (status != FIL_OK)
-        fili_error_frame(job->ctx, "mask %s", fili_quote(path, strlen(path)).text);
-    return status;
+    const fili_policy_setup setup = setup_of(job);
+    fil_policy_options      o;
+    FIL_TRY(take_policy(job, &o));
+    FIL_TRY(fili_policy_run_open(&job->policy, job->ctx, &o, &setup));
+    fili_policy_run_hang(&job->policy, &job->dit_options);
+    job->plan.density      = fili_policy_target(job->policy.policy);
+    job->plan.policy_bytes = fili_policy_bytes(job->policy.policy);
+    fili_policy_describe(job->policy.policy, job->plan.attention);
+    return FIL_OK;
 }
 
 /* ---- memory --------------------------------------------------------------------------------- */
@@ -277,7 +260,7 @@ static fil_status count_memory(fili_job *job)
     FIL_TRY(fili_dit_bytes(job->ctx, job->dit_weights, &job->dit, &job->dit_options, &dit));
     /* x, an answer per pass, the solver's arrays */
     p->sample_bytes = dit.total + dit.loading + x * (1 + (uint64_t)p->passes) +
-                      fili_solver_bytes(job->n) + rows_bytes(job);
+                      fili_solver_bytes(job->n) + rows_bytes(job) + p->policy_bytes;
     if (needs_frames(job)) {
         FIL_TRY(fili_decode_bytes(job->ctx, job->vae_weights, &job->vae, job->o.precision,
                                   job->shape, &job->outputs, &p->decode_bytes));
@@ -302,7 +285,7 @@ fil_status fili_job_check(fili_job *job, const fil_generate_options *options)
     FIL_TRY(choose_sizes(job));
     FIL_TRY(check_prompts(job));
     choose_dit_options(job);
-    FIL_TRY(check_mask(job));
+    FIL_TRY(check_policy(job));
     job->plan.flops = count_flops(job);
     return count_memory(job);
 }
@@ -312,8 +295,7 @@ void fili_job_fini(fili_job *job)
     if (job->latents != NULL)
         fili_free(job->ctx, job->latents, (size_t)job->n * sizeof *job->latents);
     job->latents = NULL;
-    fili_mask_fini(&job->mask);
-    if (job->has_mask_file) fili_mask_file_close(&job->mask_file);
+    fili_policy_run_close(&job->policy);
     fili_weights_close(&job->dit_weights);
     fili_weights_close(&job->vae_weights);
     fili_arena_fini(&job->arena);

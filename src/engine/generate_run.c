@@ -22,22 +22,6 @@ static size_t latent_bytes(const fili_job *job)
     return (size_t)job->n * sizeof(float);
 }
 
-/* ---- masks of a file ------------------------------------------------------------------------ */
-
-/* The file's mask for this place, read unless it is the one at hand; dense where it has none. */
-static fil_status choose_mask(void *user, const fili_mask_request *request, const fili_mask **mask)
-{
-    fili_job           *job = user;
-    const fili_mask_key key = {
-        .layer = request->layer, .step = request->step, .pass = request->pass};
-    const int32_t i = fili_mask_file_find(&job->mask_file, key);
-    if (i < 0) return FIL_OK;
-    if (i != job->mask_i) FIL_TRY(fili_mask_file_read(&job->mask_file, i, &job->mask));
-    job->mask_i = i;
-    *mask       = &job->mask;
-    return FIL_OK;
-}
-
 /* ---- the start ------------------------------------------------------------------------------ */
 
 static fil_status draw_noise(sampling *s)
@@ -59,11 +43,8 @@ static fil_status draw_noise(sampling *s)
 static fil_status open_dit(sampling *s)
 {
     fili_job *job = s->job;
-    if (job->has_mask_file) {
-        job->dit_options.choose = choose_mask;
-        job->dit_options.user   = job;
-    }
     FIL_TRY(fili_dit_open(job->ctx, job->dit_weights, &job->dit, &job->dit_options, &s->dit));
+    job->policy.dit = s->dit;
     for (int i = 0; i < job->plan.passes; i++)
         FIL_TRY(fili_dit_set_context(s->dit, i, job->prompt[i].rows, job->prompt[i].n));
     return FIL_OK;
@@ -113,6 +94,26 @@ static fil_status run(sampling *s)
     return FIL_OK;
 }
 
+static void tell_attention(const fili_job *job, const fili_dit *dit, fil_video_result *result)
+{
+    const fili_policy_run *run = &job->policy;
+    fili_dit_times         t;
+    fili_policy_figures    f;
+    fili_dit_times_get(dit, &t);
+    result->attention_seconds = t.attention;
+    result->choose_seconds    = t.choose;
+    fili_policy_figures_get(run->policy, &f);
+    result->density        = f.density;
+    result->sparse_density = f.sparse_density;
+    result->calls          = f.calls;
+    result->dense_calls    = f.dense_calls;
+    result->refreshes      = f.refreshes;
+    result->recall         = f.recall;
+    result->recall_min     = f.recall_min;
+    result->recall_bound   = f.bound_min;
+    result->dense_from     = run->dense_from >= 0 ? run->dense_from : run->calls;
+}
+
 fil_status fili_job_sample(fili_job *job, fil_video_result *result)
 {
     sampling     s      = {.job = job};
@@ -122,6 +123,8 @@ fil_status fili_job_sample(fili_job *job, fil_video_result *result)
     if (status == FIL_OK) status = run(&s);
     result->load_seconds += loaded - begun;
     result->sample_seconds += fili_seconds(job->ctx) - loaded;
+    if (s.dit != NULL) tell_attention(job, s.dit, result);
+    job->policy.dit = NULL;
     fili_dit_close(&s.dit);
     fili_solver_fini(&s.solver);
     for (int i = 0; i < 2; i++)

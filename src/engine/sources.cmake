@@ -25,4 +25,5 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/generate_text.c
     engine/latents_file.c
     engine/model_api.c
-    engine/model_info.c)
+    engine/model_info.c
+    engine/policy_run.c)

@@ -18,12 +18,12 @@
 
 #include "base/arena.h"
 #include "diffusion/solver.h"
+#include "engine/policy_run.h"
 #include "filigree/video.h"
 #include "io/png_image.h"
 #include "io/safetensors_writer.h"
 #include "io/tokenizer.h"
 #include "io/video_file.h"
-#include "sparse/mask_file.h"
 #include "wan/dit.h"
 #include "wan/model_paths.h"
 #include "wan/umt5.h"
@@ -151,10 +151,7 @@ typedef struct fili_job {
     fili_dit_config  dit;
     fili_dit_options dit_options;
     fili_vae_config  vae;
-    fili_mask_file   mask_file;
-    fili_mask        mask;   /* the one in use */
-    int32_t          mask_i; /* its number in the file; -1 = none yet */
-    bool             has_mask_file;
+    fili_policy_run  policy;
 
     float *latents; /* [n] */
 } fili_job;

@@ -1,4 +1,5 @@
-/* kernel/select.c: the table of selection rows, from the list in select.inc, and the k largest. */
+/* kernel/select.c: the table of selection rows, from the list in select.inc, and the k largest by
+ * their digits: O(mk), whatever k is. */
 #include <string.h>
 
 #include "kernel/select.h"
@@ -19,30 +20,45 @@ static uint32_t key_of(float x)
     return filk_select_key(bits);
 }
 
-/* The key of the keep-th largest: the highest one that at least `keep` numbers reach. */
-static uint32_t threshold_of(const float *score, int32_t mk, int32_t keep)
+/* Which keys are kept: those whose digits `mask` exceed `limit`, and the first `ties` of those
+ * whose digits equal it. */
+typedef struct cut {
+    uint32_t mask, limit;
+    int32_t  ties;
+} cut;
+
+/* Digit by digit from the top: the digits of the keep-th largest, until all that share them are
+ * kept. Keys that do not share them count in a bin of their own, without a branch. */
+static cut cut_of(const float *score, int32_t mk, int32_t keep)
 {
-    uint32_t key = 0;
-    for (uint32_t bit = 1u << 31; bit != 0; bit >>= 1) {
-        int32_t n = 0;
-        for (int32_t b = 0; b < mk; b++)
-            n += key_of(score[b]) >= (key | bit);
-        if (n >= keep) key |= bit;
+    cut c = {.ties = keep};
+    for (int shift = 24;; shift -= 8) {
+        int32_t  n[257] = {0};
+        uint32_t digit  = 255;
+        for (int32_t b = 0; b < mk; b++) {
+            const uint32_t key = key_of(score[b]);
+            n[(key & c.mask) == c.limit ? key >> shift & 255u : 256u]++;
+        }
+        while (n[digit] < c.ties)
+            c.ties -= n[digit--];
+        c.mask |= 255u << shift;
+        c.limit |= digit << shift;
+        if (n[digit] == c.ties || shift == 0) return c;
     }
-    return key;
 }
 
 void filk_select_top(const float *score, int32_t mk, int32_t keep, uint32_t *row)
 {
-    const uint32_t limit = threshold_of(score, mk, keep);
-    int32_t        ties  = keep;
-    memset(row, 0, sizeof(uint32_t) * (size_t)((mk + 31) / 32));
-    for (int32_t b = 0; b < mk; b++)
-        ties -= key_of(score[b]) > limit;
-    for (int32_t b = 0; b < mk; b++) {
-        const uint32_t key  = key_of(score[b]);
-        const int      kept = key > limit || (key == limit && ties > 0);
-        if (key == limit) ties--;
-        if (kept) row[b / 32] |= 1u << (b % 32);
+    cut c = cut_of(score, mk, keep);
+    for (int32_t first = 0; first < mk; first += 32) {
+        const int32_t n    = mk - first < 32 ? mk - first : 32;
+        uint32_t      word = 0;
+        for (int32_t b = 0; b < n; b++) {
+            const uint32_t digits = key_of(score[first + b]) & c.mask;
+            const uint32_t tie    = digits == c.limit;
+            word |= ((uint32_t)(digits > c.limit) | (tie & (uint32_t)(c.ties > 0))) << b;
+            c.ties -= (int32_t)tie;
+        }
+        row[first / 32] = word;
     }
 }

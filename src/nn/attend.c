@@ -29,10 +29,12 @@ static filk_attn_problem problem_of(const fili_attend_shape *shape)
 
 fil_status fili_attend_open(fili_attend *out, fil_ctx *ctx, const fili_attend_shape *shape)
 {
-    *out                  = (fili_attend){.ctx = ctx, .problem = problem_of(shape)};
-    out->problem.nk       = out->problem.nq;
-    out->problem.mk       = out->problem.mq;
-    out->problem.k_offset = out->problem.q_offset;
+    *out                   = (fili_attend){.ctx = ctx, .problem = problem_of(shape)};
+    out->problem.nk        = out->problem.nq;
+    out->problem.mk        = out->problem.mq;
+    out->problem.k_offset  = out->problem.q_offset;
+    out->problem.max_sinks = shape->max_sinks;
+    out->problem.has_tail  = shape->has_tail;
     return open_problem(out);
 }
 
@@ -48,24 +50,44 @@ static filk_attn_args args_of(const filk_attn_problem *p, const fili_attend_io *
                             .scale        = 1.0f / sqrtf((float)p->head_dim)};
 }
 
-static fil_status check_mask(const fili_attend *a, const fili_mask *mask)
+static fil_status check_choice(const fili_attend *a, const fili_policy_choice *c)
 {
-    const filk_attn_problem *p = &a->problem;
-    if (mask == NULL) return FIL_OK;
-    if ((mask->heads == 1 || mask->heads == p->heads) && mask->mq == p->mq && mask->mk == p->mk)
-        return FIL_OK;
-    return FIL_FAIL(a->ctx, FIL_E_SHAPE,
-                    "the mask has %d heads and %d by %d blocks; expected %d (or 1) and %d by %d",
-                    mask->heads, mask->mq, mask->mk, p->heads, p->mq, p->mk);
+    const filk_attn_problem *p    = &a->problem;
+    const fili_mask         *mask = c->mask;
+    if (mask != NULL &&
+        !((mask->heads == 1 || mask->heads == p->heads) && mask->mq == p->mq && mask->mk == p->mk))
+        return FIL_FAIL(a->ctx, FIL_E_SHAPE,
+                        "the mask has %d heads and %d by %d blocks; expected %d (or 1) and %d by "
+                        "%d",
+                        mask->heads, mask->mq, mask->mk, p->heads, p->mq, p->mk);
+    if (c->n_sinks > p->max_sinks || (c->tail_k.data != NULL && !p->has_tail))
+        return FIL_FAIL(a->ctx, FIL_E_INTERNAL, "attention was planned for %d sinks and %s tail",
+                        p->max_sinks, p->has_tail ? "a" : "no");
+    return FIL_OK;
+}
+
+static void add_choice(filk_attn_args *args, const fili_policy_choice *c)
+{
+    const fili_mask *mask = c->mask;
+    if (mask == NULL) return;
+    args->mask                = mask->bits;
+    args->mask_stride_h       = mask->heads == 1 ? 0 : (int64_t)mask->mq * mask->words;
+    args->sinks               = c->sinks;
+    args->n_sinks             = c->n_sinks;
+    args->sinks_stride_h      = c->sinks_stride_h;
+    args->tail_k              = c->tail_k;
+    args->tail_v              = c->tail_v;
+    args->tail_count          = c->tail_count;
+    args->tail_count_stride_h = c->tail_count_stride_h;
+    args->tail_factor         = c->tail_factor;
 }
 
 fil_status fili_attend_forward(const fili_attend *a, const fili_attend_io *io, void *workspace)
 {
     filk_attn_args args = args_of(&a->problem, io);
-    FIL_TRY(check_mask(a, io->mask));
-    if (io->mask != NULL) {
-        args.mask          = io->mask->bits;
-        args.mask_stride_h = io->mask->heads == 1 ? 0 : (int64_t)io->mask->mq * io->mask->words;
+    if (io->choice != NULL) {
+        FIL_TRY(check_choice(a, io->choice));
+        add_choice(&args, io->choice);
     }
     return a->row->run(a->ctx, &a->problem, &args, workspace);
 }

@@ -9,7 +9,7 @@
 
 #include "kernel/attention.h"
 #include "nn/space.h"
-#include "sparse/mask.h"
+#include "sparse/policy.h"
 
 typedef struct fili_attend {
     fil_ctx          *ctx;
@@ -21,7 +21,8 @@ typedef struct fili_attend {
 typedef struct fili_attend_shape {
     int32_t            heads, head_dim;
     fil_dtype          dtype;
-    const fili_blocks *q; /* borrowed */
+    const fili_blocks *q;                   /* borrowed */
+    int32_t            max_sinks, has_tail; /* what choices may have */
 } fili_attend_shape;
 
 /* Queries and keys are the same sequence. E_UNSUP. Nothing to close. */
@@ -29,9 +30,10 @@ FIL_MUSTCHECK fil_status fili_attend_open(fili_attend *out, fil_ctx *ctx,
                                           const fili_attend_shape *shape);
 
 typedef struct fili_attend_io {
-    const void      *q, *k, *v; /* [n, heads, D] */
-    void            *out;       /* [n, heads, D], none of the inputs */
-    const fili_mask *mask;      /* 1 or `heads` heads over the blocks; NULL = dense */
+    const void *q, *k, *v; /* [n, heads, D] */
+    void       *out;       /* [n, heads, D], none of the inputs */
+    /* mask, sinks and tail over the blocks; NULL = dense */
+    const fili_policy_choice *choice;
 } fili_attend_io;
 
 FIL_MUSTCHECK fil_status fili_attend_forward(const fili_attend *a, const fili_attend_io *io,
@@ -63,7 +65,7 @@ FIL_MUSTCHECK fil_status fili_attend_list_open(fili_attend_list *out, fil_ctx *c
  * 1 <= n + (more > 0) <= max_keys. E_ARG, E_UNSUP. */
 FIL_MUSTCHECK fil_status fili_attend_list_set(fili_attend_list *list, int32_t n, int32_t more);
 
-/* io->k, io->v: [n + (more > 0), heads, D]; io->mask is not looked at. */
+/* io->k, io->v: [n + (more > 0), heads, D]; io->choice is not looked at. */
 FIL_MUSTCHECK fil_status fili_attend_list_forward(const fili_attend_list *list,
                                                   const fili_attend_io *io, void *workspace);
 

@@ -1,6 +1,7 @@
 list(APPEND FIL_SOURCES
     sparse/band.c
     sparse/blocks.c
+    sparse/coarse.c
     sparse/mask.c
     sparse/mask_density.c
     sparse/mask_file.c
@@ -10,6 +11,14 @@ list(APPEND FIL_SOURCES
     sparse/order.c
     sparse/order_cubes.c
     sparse/order_hilbert.c
+    sparse/policy.c
+    sparse/policy_count.c
+    sparse/policy_dense.c
+    sparse/policy_mask.c
+    sparse/policy_preset.c
+    sparse/policy_schedule.c
+    sparse/policy_tail.c
+    sparse/policy_vsa.c
     sparse/radial_mask.c
     sparse/rank.c
     sparse/recall.c

@@ -4,6 +4,8 @@
  * touched nowhere else. x holds the residual stream; a holds what a linear reads, and what
  * attention writes. Cancelling is asked between the thirds of a layer and between bands of the MLP.
  */
+#include <math.h>
+
 #include "kernel/cpu/peak.h"
 #include "wan/dit_inside.h"
 
@@ -161,23 +163,26 @@ static fil_status turn(fili_dit *d, void *rows, const float *weight)
     return run_norm(d, FILI_NORM_TURNED, &io);
 }
 
-static fil_status choose_mask(fili_dit *d, const int32_t key[3], const fili_mask **mask)
+/* What is computed of a self-attention: the caller's choice, the one mask, or everything. */
+static fil_status choose(fili_dit *d, const int32_t key[3], fili_policy_choice *choice)
 {
-    const int64_t     head = d->c.dim / d->c.heads;
-    fili_mask_request r    = {.layer    = key[0],
-                              .step     = key[1],
-                              .pass     = key[2],
-                              .order    = &d->order,
-                              .blocks   = &d->blocks,
-                              .heads    = d->c.heads,
-                              .head_dim = (int32_t)head,
-                              .dtype    = d->o.precision,
-                              .q        = {d->q, d->c.dim, head},
-                              .k        = {d->k, d->c.dim, head},
-                              .v        = {d->v, d->c.dim, head}};
-    *mask                  = d->o.choose != NULL ? NULL : d->o.mask;
+    const int64_t    head = d->c.dim / d->c.heads;
+    fili_policy_call call = {.layer    = key[0],
+                             .step     = key[1],
+                             .pass     = key[2],
+                             .order    = &d->order,
+                             .blocks   = &d->blocks,
+                             .heads    = d->c.heads,
+                             .head_dim = (int32_t)head,
+                             .dtype    = d->o.precision,
+                             .q        = {d->q, d->c.dim, head},
+                             .k        = {d->k, d->c.dim, head},
+                             .v        = {d->v, d->c.dim, head},
+                             .scale    = 1.0f / sqrtf((float)head),
+                             .density  = 1.0};
+    *choice               = (fili_policy_choice){.mask = d->o.choose != NULL ? NULL : d->o.mask};
     if (d->o.choose == NULL) return FIL_OK;
-    const fil_status status = d->o.choose(d->o.user, &r, mask);
+    const fil_status status = d->o.choose(d->o.user, &call, choice);
     fili_dit_spent(d, &d->times.choose);
     return status;
 }
@@ -196,11 +201,38 @@ static void trace_heads(fili_dit *d, int32_t layer)
     fili_dit_trace(d, "v", layer, d->o.precision, d->v, d->tokens, d->c.dim);
 }
 
+/* The gate of the coarse branch, from the rows that q, k and v came from: before attention, which
+ * writes there. */
+static fil_status open_gate(fili_dit *d, const fili_dit_layer *layer, int32_t l)
+{
+    if (d->gate == NULL)
+        return FIL_FAIL(d->ctx, FIL_E_INTERNAL, "a coarse branch was chosen and no gate planned");
+    FIL_TRY(project(d, &layer->gate, d->gate));
+    fili_dit_trace(d, "gate", l, d->o.precision, d->gate, d->tokens, d->c.dim);
+    return FIL_OK;
+}
+
+/* a += gate * coarse; coarse has a row for each piece of the order. */
+static fil_status add_coarse(fili_dit *d, const float *coarse)
+{
+    const fili_gated g = {.dtype  = d->o.precision,
+                          .gate   = d->gate,
+                          .coarse = coarse,
+                          .offset = d->order.piece,
+                          .m      = d->order.n_pieces,
+                          .cols   = d->c.dim,
+                          .out    = d->a};
+    FIL_TRY(fili_gated_add(d->ctx, &g));
+    fili_dit_spent(d, &d->times.rest);
+    return FIL_OK;
+}
+
 static fil_status self_attention(fili_dit *d, const fili_dit_layer *layer, const int32_t key[3])
 {
     const fili_norm_io in = {
         .rows = d->tokens, .x = d->x, .out = d->a, .a = modulation(d, 1), .b = modulation(d, 0)};
-    fili_attend_io io = {.q = d->q, .k = d->k, .v = d->v, .out = d->a};
+    fili_policy_choice   choice;
+    const fili_attend_io io = {.q = d->q, .k = d->k, .v = d->v, .out = d->a, .choice = &choice};
     FIL_TRY(run_norm(d, FILI_NORM_MODULATED, &in));
     FIL_TRY(project(d, &layer->q, d->q));
     FIL_TRY(project(d, &layer->k, d->k));
@@ -208,9 +240,11 @@ static fil_status self_attention(fili_dit *d, const fili_dit_layer *layer, const
     FIL_TRY(turn(d, d->q, layer->norm_q));
     FIL_TRY(turn(d, d->k, layer->norm_k));
     trace_heads(d, key[0]);
-    FIL_TRY(choose_mask(d, key, &io.mask));
+    FIL_TRY(choose(d, key, &choice));
+    if (choice.coarse != NULL) FIL_TRY(open_gate(d, layer, key[0]));
     FIL_TRY(fili_attend_forward(&d->attend, &io, d->workspace));
     fili_dit_spent(d, &d->times.attention);
+    if (choice.coarse != NULL) FIL_TRY(add_coarse(d, choice.coarse));
     fili_dit_trace(d, "self_attn", key[0], d->o.precision, d->a, d->tokens, d->c.dim);
     return back(d, &layer->o, modulation(d, 2));
 }

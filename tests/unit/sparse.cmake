@@ -1,6 +1,8 @@
 fil_add_test(test_baselines)
 fil_add_test(test_blocks)
+fil_add_test(test_coarse)
 fil_add_test(test_mask)
 fil_add_test(test_mask_file)
 fil_add_test(test_order)
+fil_add_test(test_policy_vsa)
 fil_add_test(test_recall)

@@ -242,17 +242,17 @@ static void draw(fili_mask *mask, int32_t heads, uint64_t seed)
     fili_order_fini(&order);
 }
 
-static fil_status choose(void *user, const fili_mask_request *r, const fili_mask **mask)
+static fil_status choose(void *user, fili_policy_call *r, fili_policy_choice *choice)
 {
     policy *s = user;
     assert_int_equal(r->step, 4);
     assert_int_equal(r->pass, 0);
     assert_int_equal(r->heads, 2);
     assert_int_equal(r->head_dim, 64);
-    assert_null(*mask);
+    assert_null(choice->mask);
     assert_non_null(r->q.data);
     s->calls++;
-    *mask = &s->mask[r->layer];
+    choice->mask = &s->mask[r->layer];
     return FIL_OK;
 }
 
@@ -313,10 +313,10 @@ static void a_policy_chooses_the_mask_of_each_layer(void **state)
     tear_down();
 }
 
-static fil_status choose_full(void *user, const fili_mask_request *r, const fili_mask **mask)
+static fil_status choose_full(void *user, fili_policy_call *r, fili_policy_choice *choice)
 {
     (void)r;
-    *mask = user;
+    choice->mask = user;
     return FIL_OK;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine/video_job.h"
+#include "sparse/mask_file.h"
 #include "support/cmocka_all.h"
 #include "support/fault.h"
 #include "support/fixture.h"

@@ -1,0 +1,180 @@
+/* sparse/policy_count.c: how much was computed, counted from the masks that were used, and how much
+ * of the attention that was (policy.h). What is printed as density comes from here alone.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "kernel/mass.h"
+#include "sparse/policy_inside.h"
+#include "sparse/recall.h"
+
+struct fili_policy_count {
+    double  kept, sparse_kept; /* sums of the calls' densities */
+    int64_t calls, sparse_calls, refreshes;
+    double  recall_sum, recall_min, bound_min;
+    int64_t recalls;
+};
+
+struct fili_policy_exact {
+    filk_mass_problem problem;
+    const filk_row   *row;
+    void             *workspace;
+    float            *mass;   /* [H, M, M] */
+    double           *recall; /* [H] */
+};
+
+static fil_status open_exact(fili_policy *p)
+{
+    const fili_policy_setup *s = &p->setup;
+    void                    *block;
+    FIL_TRY(fili_arena_calloc(&p->arena, 1, sizeof *p->exact, &block));
+    struct fili_policy_exact *x = block;
+    p->exact                    = x;
+    x->problem                  = (filk_mass_problem){.nq       = p->order.n,
+                                                      .nk       = p->order.n,
+                                                      .heads    = s->heads,
+                                                      .kv_heads = s->heads,
+                                                      .head_dim = s->head_dim,
+                                                      .dtype    = s->dtype,
+                                                      .mq       = p->blocks.m,
+                                                      .mk       = p->blocks.m,
+                                                      .q_offset = p->blocks.offset,
+                                                      .k_offset = p->blocks.offset};
+    FIL_TRY(filk_select(p->ctx, &filk_mass, &x->problem, NULL, &x->row));
+    FIL_TRY(fili_arena_alloc(&p->arena, x->row->workspace(&x->problem, p->ctx->n_threads),
+                             &x->workspace));
+    FIL_TRY(fili_arena_calloc(&p->arena, (size_t)s->heads * (size_t)p->blocks.m,
+                              (size_t)p->blocks.m * sizeof(float), &block));
+    x->mass = block;
+    FIL_TRY(fili_arena_calloc(&p->arena, (size_t)s->heads, sizeof(double), &block));
+    x->recall = block;
+    return FIL_OK;
+}
+
+void fili_policy_count_reset(fili_policy *p)
+{
+    *p->count = (struct fili_policy_count){.recall_min = 1.0, .bound_min = 1.0};
+    for (uint64_t i = 0; i < p->n_calls; i++)
+        p->call_density[i] = NAN;
+}
+
+fil_status fili_policy_count_open(fili_policy *p)
+{
+    const fili_policy_setup *s     = &p->setup;
+    const uint64_t           calls = (uint64_t)s->layers * (uint64_t)s->steps * (uint64_t)s->passes;
+    void                    *block;
+    FIL_TRY(fili_arena_calloc(&p->arena, 1, sizeof *p->count, &block));
+    p->count = block;
+    fili_policy_keep(p, "count", p->count, sizeof *p->count);
+    FIL_TRY(fili_arena_alloc(&p->arena, (size_t)calls * sizeof(float), &block));
+    p->call_density = block;
+    p->n_calls      = calls;
+    fili_policy_count_reset(p);
+    fili_policy_keep(p, "call density", p->call_density, (size_t)calls * sizeof(float));
+    return p->o.measure_recall != 0 ? open_exact(p) : FIL_OK;
+}
+
+/* ---- pairs ---------------------------------------------------------------------------------- */
+
+/* Sinks of a row that lie outside the blocks that it keeps; their block goes without them. */
+static int32_t lone_sinks(const fili_policy *p, const fili_policy_choice *c, int32_t h, int32_t q)
+{
+    const int32_t  *sink = c->sinks + h * c->sinks_stride_h;
+    const uint32_t *row  = fili_mask_row(c->mask, h, q);
+    int32_t         n    = 0;
+    int32_t         b    = 0;
+    for (int32_t i = 0; i < c->n_sinks; i++) {
+        while (p->blocks.offset[b + 1] <= sink[i])
+            b++;
+        n += (row[b / 32] >> b % 32 & 1u) == 0;
+    }
+    return n;
+}
+
+static double sink_share(const fili_policy *p, const fili_policy_choice *c)
+{
+    uint64_t pairs = 0;
+    for (int32_t h = 0; h < p->setup.heads; h++)
+        for (int32_t q = 0; q < p->blocks.m; q++)
+            pairs += (uint64_t)lone_sinks(p, c, h, q) * (uint64_t)fili_blocks_valid(&p->blocks, q);
+    return (double)pairs / ((double)p->order.n * p->order.n * p->setup.heads);
+}
+
+static fil_status count_density(fili_policy *p, fili_policy_choice *c)
+{
+    c->density = 1.0;
+    if (c->mask == NULL) return FIL_OK;
+    FIL_TRY(fili_mask_density(c->mask, &p->blocks, &p->blocks, &c->density));
+    if (c->n_sinks > 0) c->density += sink_share(p, c);
+    return FIL_OK;
+}
+
+/* ---- recall --------------------------------------------------------------------------------- */
+
+static fil_status measure(fili_policy *p, const fili_policy_call *call, fili_policy_choice *c)
+{
+    struct fili_policy_exact *x    = p->exact;
+    double                    mean = 1.0;
+    if (c->mask != NULL) {
+        const filk_mass_args args = {
+            .q = call->q, .k = call->k, .scale = call->scale, .mass = x->mass};
+        FIL_TRY(x->row->run(p->ctx, &x->problem, &args, x->workspace));
+        FIL_TRY(fili_mask_recall(c->mask, x->mass, p->setup.heads, x->recall, &mean));
+        c->recall = x->recall;
+    }
+    p->count->recall_sum += mean;
+    p->count->recalls++;
+    for (int32_t h = 0; c->recall != NULL && h < p->setup.heads; h++)
+        if (!(c->recall[h] >= p->count->recall_min)) p->count->recall_min = c->recall[h];
+    return FIL_OK;
+}
+
+fil_status fili_policy_count_add(fili_policy *p, const fili_policy_call *call,
+                                 fili_policy_choice *c)
+{
+    const fili_policy_setup *s = &p->setup;
+    const int64_t            i = ((int64_t)call->layer * s->steps + call->step) * s->passes;
+    FIL_TRY(count_density(p, c));
+    p->call_density[i + call->pass] = (float)c->density;
+    p->count->kept += c->density;
+    p->count->calls++;
+    if (c->mask == NULL) return FIL_OK;
+    p->count->sparse_kept += c->density;
+    p->count->sparse_calls++;
+    p->count->refreshes += c->refreshed != 0;
+    for (int32_t h = 0; c->recall_bound != NULL && c->refreshed && h < s->heads; h++)
+        if (!((double)c->recall_bound[h] >= p->count->bound_min))
+            p->count->bound_min = (double)c->recall_bound[h];
+    return p->exact != NULL && c->refreshed ? measure(p, call, c) : FIL_OK;
+}
+
+/* ---- figures -------------------------------------------------------------------------------- */
+
+static double mean_of(double sum, int64_t n)
+{
+    return n > 0 ? sum / (double)n : 1.0;
+}
+
+void fili_policy_figures_get(const fili_policy *p, fili_policy_figures *out)
+{
+    const struct fili_policy_count *c = p->count;
+
+    *out = (fili_policy_figures){.density        = mean_of(c->kept, c->calls),
+                                 .sparse_density = mean_of(c->sparse_kept, c->sparse_calls),
+                                 .calls          = c->calls,
+                                 .dense_calls    = c->calls - c->sparse_calls,
+                                 .refreshes      = c->refreshes,
+                                 .recall         = NAN,
+                                 .recall_min     = NAN,
+                                 .bound_min      = c->bound_min};
+    if (c->recalls == 0) return;
+    out->recall     = c->recall_sum / (double)c->recalls;
+    out->recall_min = c->recall_min;
+}
+
+double fili_policy_density_at(const fili_policy *p, int32_t layer, int32_t step, int32_t pass)
+{
+    const fili_policy_setup *s = &p->setup;
+    return (double)p->call_density[((int64_t)layer * s->steps + step) * s->passes + pass];
+}
