@@ -1,4 +1,5 @@
 list(APPEND FIL_SOURCES
+    sparse/band.c
     sparse/blocks.c
     sparse/coarse.c
     sparse/fast_budgets.c
@@ -7,6 +8,7 @@ list(APPEND FIL_SOURCES
     sparse/mask_file.c
     sparse/mask_file_write.c
     sparse/mask_shape.c
+    sparse/oracle_mask.c
     sparse/order.c
     sparse/order_cubes.c
     sparse/order_hilbert.c
@@ -34,3 +36,8 @@ list(APPEND FIL_SOURCES
     sparse/topology_transfer.c
     sparse/topology_write.c
     sparse/west_map.c)
+    sparse/radial_mask.c
+    sparse/rank.c
+    sparse/recall.c
+    sparse/svg_mask.c
+    sparse/window_mask.c)

@@ -1,3 +1,4 @@
+fil_add_test(test_baselines)
 fil_add_test(test_blocks)
 fil_add_test(test_coarse)
 fil_add_test(test_mask)
