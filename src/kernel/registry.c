@@ -10,11 +10,12 @@
 #include "kernel/norm.h"
 #include "kernel/pooling.h"
 #include "kernel/registry.h"
+#include "kernel/sampled.h"
 #include "kernel/select.h"
 
 const filk_family *const filk_families[] = {&filk_attention, &filk_mass,   &filk_pooling,
                                             &filk_selection, &filk_linear, &filk_norm,
-                                            &filk_conv3d};
+                                            &filk_conv3d,    &filk_sampled};
 const int32_t            filk_n_families = sizeof filk_families / sizeof filk_families[0];
 _Static_assert(sizeof filk_families / sizeof filk_families[0] <= FILI_MAX_FAMILIES,
                "a context has a word for each family");

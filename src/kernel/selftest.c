@@ -12,6 +12,7 @@
 #include "kernel/mass.h"
 #include "kernel/norm.h"
 #include "kernel/pooling.h"
+#include "kernel/sampled.h"
 #include "kernel/select.h"
 #include "kernel/selftest.h"
 #include "tensor/convert.h"
@@ -24,7 +25,7 @@ static const struct {
 } tests[] = {{&filk_attention, filk_selftest_attention}, {&filk_mass, filk_selftest_mass},
              {&filk_pooling, filk_selftest_pooling},     {&filk_linear, filk_selftest_linear},
              {&filk_norm, filk_selftest_norm},           {&filk_conv3d, filk_selftest_conv3d},
-             {&filk_selection, filk_selftest_select}};
+             {&filk_selection, filk_selftest_select},    {&filk_sampled, filk_selftest_sampled}};
 
 fil_status filk_selftest(fil_ctx *ctx, const filk_family *family, const filk_row *row,
                          filk_selftest_result *result)

@@ -44,6 +44,7 @@ fil_status filk_selftest_pooling(filk_st *st);
 fil_status filk_selftest_linear(filk_st *st);
 fil_status filk_selftest_norm(filk_st *st);
 fil_status filk_selftest_select(filk_st *st);
+fil_status filk_selftest_sampled(filk_st *st);
 fil_status filk_selftest_conv3d(filk_st *st);
 
 /* Begins a problem: frees the last one's memory and restarts the random numbers. E_CANCELLED. */

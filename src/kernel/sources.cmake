@@ -13,12 +13,14 @@ list(APPEND FIL_SOURCES
     kernel/pooling.c
     kernel/registry.c
     kernel/rope_table.c
+    kernel/sampled.c
     kernel/select.c
     kernel/selftest.c
     kernel/selftest_attention.c
     kernel/selftest_conv3d.c
     kernel/selftest_linear.c
     kernel/selftest_mass.c
+    kernel/selftest_sampled.c
     kernel/selftest_select.c
     kernel/cpu/peak.c
     kernel/cpu/peak_base.c
@@ -28,6 +30,7 @@ list(APPEND FIL_SOURCES
     kernel/ref/mass_ref.c
     kernel/ref/norm_ref.c
     kernel/ref/pooling_ref.c
+    kernel/ref/sampled_ref.c
     kernel/ref/select_ref.c)
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
@@ -49,6 +52,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         kernel/cpu/peak_avx512.c
         kernel/cpu/peak_avx512bf16.c
         kernel/cpu/pooling_avx2.c
+        kernel/cpu/sampled_avx2.c
+        kernel/cpu/sampled_avx512.c
         kernel/cpu/select_avx2.c
         kernel/cpu/select_avx512.c
         kernel/cpu/tile_avx2.c
@@ -59,11 +64,12 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     set_source_files_properties(
         kernel/cpu/attn_fwd_avx2.c kernel/cpu/conv3d_wino_avx2.c kernel/cpu/linear_avx2.c
         kernel/cpu/mass_avx2.c kernel/cpu/norm_avx2.c kernel/cpu/peak_avx2.c
-        kernel/cpu/pooling_avx2.c kernel/cpu/select_avx2.c kernel/cpu/tile_avx2.c
+        kernel/cpu/pooling_avx2.c kernel/cpu/sampled_avx2.c kernel/cpu/select_avx2.c
+        kernel/cpu/tile_avx2.c
         PROPERTIES COMPILE_OPTIONS "${FIL_AVX2};$<$<CONFIG:Debug>:-O2>")
     set_source_files_properties(
         kernel/cpu/conv3d_wino_avx512.c kernel/cpu/norm_avx512.c kernel/cpu/peak_avx512.c
-        kernel/cpu/select_avx512.c kernel/cpu/tile_avx512.c
+        kernel/cpu/sampled_avx512.c kernel/cpu/select_avx512.c kernel/cpu/tile_avx512.c
         PROPERTIES COMPILE_OPTIONS "${FIL_AVX512};$<$<CONFIG:Debug>:-O2>")
     set_source_files_properties(
         kernel/cpu/attn_fwd_avx512bf16.c kernel/cpu/mass_avx512bf16.c
