@@ -17,4 +17,5 @@ if(NOT FIL_SANITIZE MATCHES "memory")
     set_tests_properties(test_generate PROPERTIES
         FIXTURES_REQUIRED demo ENVIRONMENT FIL_DEMO=${demo})
     fil_add_test(test_parity)
+    fil_add_test(test_probe)
 endif()
