@@ -2,6 +2,7 @@ list(APPEND FIL_SOURCES
     sparse/band.c
     sparse/blocks.c
     sparse/coarse.c
+    sparse/fixed_masks.c
     sparse/mask.c
     sparse/mask_density.c
     sparse/mask_file.c
@@ -15,12 +16,17 @@ list(APPEND FIL_SOURCES
     sparse/policy_count.c
     sparse/policy_dense.c
     sparse/policy_mask.c
+    sparse/policy_oracle.c
     sparse/policy_preset.c
+    sparse/policy_radial.c
     sparse/policy_schedule.c
+    sparse/policy_svg.c
     sparse/policy_tail.c
     sparse/policy_vsa.c
+    sparse/policy_window.c
     sparse/radial_mask.c
     sparse/rank.c
     sparse/recall.c
+    sparse/row_error.c
     sparse/svg_mask.c
     sparse/window_mask.c)
