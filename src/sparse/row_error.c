@@ -9,12 +9,14 @@
 #include "tensor/convert.h"
 
 enum {
-    ROWS    = 16, /* of a task: each block of keys is read once for all of them */
+    ROWS    = 64, /* of a task: each block of keys is read once for all of them */
     DIM     = 128,
     BLOCK   = FILI_BLOCK_TOKENS,
-    CLASSES = 4, /* in neither mask, in mask 0, in mask 1, in both */
-    LANES   = 16
+    CLASSES = 4 /* in neither mask, in mask 0, in mask 1, in both */
 };
+
+/* Four floats of an array. */
+typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
 
 typedef struct row_state {
     float   q[DIM]; /* scaled */
@@ -22,11 +24,13 @@ typedef struct row_state {
     float   sum[CLASSES];
     float   out[CLASSES][DIM];
     int32_t block; /* the query's */
+    int32_t class; /* of the block in work */
 } row_state;
 
 typedef struct scratch {
     float     k[DIM][BLOCK]; /* transposed, so that a dot product runs over keys */
     float     v[BLOCK][DIM];
+    float     p[ROWS][BLOCK]; /* logits, then their exponentials */
     float     line[DIM];
     row_state row[ROWS];
 } scratch;
@@ -88,22 +92,40 @@ static void load_rows(const job *j, scratch *s, fili_range rows, int64_t head)
     }
 }
 
-/* ---- one row and one block ------------------------------------------------------------------ */
+/* ---- one block, all rows -------------------------------------------------------------------- */
 
-/* logit[BLOCK], whatever stands behind the valid keys included; returns the largest valid one. */
-static float logits(const scratch *s, const float *q, int32_t dim, int32_t valid, float *logit)
+static four splat(float x)
 {
-    float max = -INFINITY;
-    for (int32_t first = 0; first < BLOCK; first += LANES) {
-        float sum[LANES] = {0.0f};
-        for (int32_t d = 0; d < dim; d++)
-            for (int32_t i = 0; i < LANES; i++)
-                sum[i] += q[d] * s->k[d][first + i];
-        memcpy(logit + first, sum, sizeof sum);
+    return (four){x, x, x, x};
+}
+
+/* p[r .. r + 3][first .. first + 7] = logits; what stands behind the valid keys included. */
+static void logits(scratch *s, int32_t r, int32_t first, int32_t dim)
+{
+    const row_state *row = &s->row[r];
+    four             a[4];
+    four             b[4];
+    for (int32_t i = 0; i < 4; i++)
+        a[i] = b[i] = splat(0.0f);
+    for (int32_t d = 0; d < dim; d++) {
+        const four *k  = (const four *)&s->k[d][first];
+        const four  q0 = splat(row[0].q[d]);
+        const four  q1 = splat(row[1].q[d]);
+        const four  q2 = splat(row[2].q[d]);
+        const four  q3 = splat(row[3].q[d]);
+        a[0] += q0 * k[0];
+        b[0] += q0 * k[1];
+        a[1] += q1 * k[0];
+        b[1] += q1 * k[1];
+        a[2] += q2 * k[0];
+        b[2] += q2 * k[1];
+        a[3] += q3 * k[0];
+        b[3] += q3 * k[1];
     }
-    for (int32_t i = 0; i < valid; i++)
-        if (!(logit[i] <= max)) max = logit[i]; /* NaN where nothing else is there */
-    return max;
+    for (int32_t i = 0; i < 4; i++) {
+        *(four *)&s->p[r + i][first]     = a[i];
+        *(four *)&s->p[r + i][first + 4] = b[i];
+    }
 }
 
 static void rescale(row_state *row, float max)
@@ -117,20 +139,64 @@ static void rescale(row_state *row, float max)
     row->max = max;
 }
 
-static void add_block(const scratch *s, row_state *row, int32_t class, int32_t dim, int32_t valid)
+/* Logits become exponentials; 0 behind the valid keys, and where all logits so far are -inf. */
+static void exponentials(row_state *row, float *p, int32_t valid)
 {
-    float       logit[BLOCK];
-    float      *out = row->out[class];
-    const float max = logits(s, row->q, dim, valid, logit);
-    if (max == -INFINITY) return;
+    float max = -INFINITY;
+    for (int32_t i = 0; i < valid; i++)
+        if (!(p[i] <= max)) max = p[i]; /* NaN where nothing else is there */
     if (!(max <= row->max)) rescale(row, max);
     for (int32_t i = 0; i < valid; i++) {
-        const float p = expf(logit[i] - row->max);
-        row->sum[class] += p;
-        for (int32_t first = 0; first < dim; first += LANES)
-            for (int32_t d = 0; d < LANES; d++)
-                out[first + d] += p * s->v[i][first + d];
+        p[i] = row->max == -INFINITY ? 0.0f : expf(p[i] - row->max);
+        row->sum[row->class] += p[i];
     }
+    for (int32_t i = valid; i < BLOCK; i++)
+        p[i] = 0.0f;
+}
+
+/* out[d .. d + 15] of rows r and r + 1 += p v. */
+static void add_values(scratch *s, int32_t r, int32_t d, int32_t valid)
+{
+    four        *to0 = (four *)&s->row[r].out[s->row[r].class][d];
+    four        *to1 = (four *)&s->row[r + 1].out[s->row[r + 1].class][d];
+    const float *p0  = s->p[r];
+    const float *p1  = s->p[r + 1];
+    four         a[4];
+    four         b[4];
+    for (int32_t i = 0; i < 4; i++) {
+        a[i] = to0[i];
+        b[i] = to1[i];
+    }
+    for (int32_t i = 0; i < valid; i++) {
+        const four *v = (const four *)&s->v[i][d];
+        const four  x = splat(p0[i]);
+        const four  y = splat(p1[i]);
+        a[0] += x * v[0];
+        a[1] += x * v[1];
+        a[2] += x * v[2];
+        a[3] += x * v[3];
+        b[0] += y * v[0];
+        b[1] += y * v[1];
+        b[2] += y * v[2];
+        b[3] += y * v[3];
+    }
+    for (int32_t i = 0; i < 4; i++) {
+        to0[i] = a[i];
+        to1[i] = b[i];
+    }
+}
+
+/* Rows in fours: those behind the last have q 0 and are not read again. */
+static void add_block(scratch *s, int32_t rows, int32_t dim, int32_t valid)
+{
+    for (int32_t first = 0; first < valid; first += 8)
+        for (int32_t r = 0; r < rows; r += 4)
+            logits(s, r, first, dim);
+    for (int32_t r = 0; r < rows; r++)
+        exponentials(&s->row[r], s->p[r], valid);
+    for (int32_t d = 0; d < dim; d += 16)
+        for (int32_t r = 0; r < rows; r += 2)
+            add_values(s, r, d, valid);
 }
 
 /* ---- errors --------------------------------------------------------------------------------- */
@@ -171,19 +237,21 @@ static fil_status run_task(void *arg, int64_t task, int32_t worker)
     scratch                   *s    = &j->scratch[worker];
     const int32_t              head = (int32_t)(task / j->groups);
     const fili_range           rows = fili_task_range(a->n_rows, ROWS, task % j->groups);
+    const int32_t              n    = (int32_t)(rows.end - rows.begin);
     memset(s, 0, sizeof *s);
     load_rows(j, s, rows, head);
     for (int32_t b = 0; b < a->blocks->m; b++) {
         load_block(j, s, b, head);
-        for (int32_t r = 0; r < rows.end - rows.begin; r++) {
-            const int32_t u     = s->row[r].block;
-            const int32_t class = has(a->mask[0], head, u, b) + 2 * has(a->mask[1], head, u, b);
-            add_block(s, &s->row[r], class, a->head_dim, fili_blocks_valid(a->blocks, b));
+        for (int32_t r = 0; r < n; r++) {
+            row_state *row = &s->row[r];
+            row->class =
+                has(a->mask[0], head, row->block, b) + 2 * has(a->mask[1], head, row->block, b);
         }
+        add_block(s, n, a->head_dim, fili_blocks_valid(a->blocks, b));
     }
     for (int32_t i = 0; i < 2; i++) {
         j->part[2 * task + i] = 0.0;
-        for (int32_t r = 0; r < rows.end - rows.begin; r++)
+        for (int32_t r = 0; r < n; r++)
             j->part[2 * task + i] += row_error(&s->row[r], i, a->head_dim);
     }
     return FIL_OK;
