@@ -18,6 +18,7 @@ list(APPEND FIL_SOURCES
     sparse/policy_tail.c
     sparse/policy_west.c
     sparse/recall.c
+    sparse/row_profile.c
     sparse/topology.c
     sparse/topology_file.c
     sparse/topology_transfer.c
