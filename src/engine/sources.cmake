@@ -20,6 +20,10 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/calibrate_prompts.c
     engine/calibrate_run.c
     engine/calibrate_state.c
+    engine/compare_api.c
+    engine/compare_frames.c
+    engine/compare_latents.c
+    engine/compare_ssim.c
     engine/decode_api.c
     engine/encode_api.c
     engine/frames_in.c
@@ -30,6 +34,13 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/generate_run.c
     engine/generate_text.c
     engine/latents_file.c
+    engine/mask_draw.c
+    engine/mask_listing.c
+    engine/mask_pictures.c
     engine/model_api.c
     engine/model_info.c
-    engine/policy_run.c)
+    engine/policy_run.c
+    engine/probe_api.c
+    engine/probe_file.c
+    engine/probe_measure.c
+    engine/ranges.c)

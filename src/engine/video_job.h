@@ -87,8 +87,16 @@ uint8_t fili_frame_byte(float value, int rounds);
 
 /* ---- inputs --------------------------------------------------------------------------------- */
 
-/* Frames of a video file, a .png, or a tensor `frames` [F, H, W, 3] u8, in their order. Which of
- * them is told from the ending: .png, .safetensors, anything else is a video. */
+/* What a file of frames is: told from the endings .png and .safetensors, else from its first bytes;
+ * what is neither is taken for a video. E_IO, E_FORMAT: it cannot be opened. */
+typedef enum fili_input_kind {
+    FILI_INPUT_PICTURE,
+    FILI_INPUT_TENSORS,
+    FILI_INPUT_VIDEO
+} fili_input_kind;
+FIL_MUSTCHECK fil_status fili_input_kind_of(fil_ctx *ctx, const char *path, fili_input_kind *out);
+
+/* Frames of a video file, a PNG, or a tensor `frames` [F, H, W, 3] u8, in their order. */
 typedef struct fili_frames_in {
     fil_ctx          *ctx;
     const char       *path;
@@ -104,6 +112,10 @@ typedef struct fili_frames_in {
 /* path outlives f. A video is read once to count its frames. E_MISMATCH, E_SHAPE, and what opening
  * gives; on failure *f is closed. */
 FIL_MUSTCHECK fil_status fili_frames_in_open(fili_frames_in *f, fil_ctx *ctx, const char *path);
+/* Frame `index` as it is in the file, borrowed until the next call; asked for one after the other.
+ */
+FIL_MUSTCHECK fil_status fili_frames_in_bytes(fili_frames_in *f, int32_t index,
+                                              const uint8_t **rgb);
 /* A fili_frame_source: frames are asked for one after the other; user is the fili_frames_in. */
 fil_status fili_frames_in_get(void *user, int32_t index, float *rgb, int32_t h, int32_t w);
 void       fili_frames_in_close(fili_frames_in *f); /* idempotent */

@@ -1,4 +1,5 @@
 fil_add_test(test_registry)
+fil_add_test(test_select_top)
 
 # A row is broken on purpose: calls of its run go through the test's.
 fil_add_test(test_selftest)

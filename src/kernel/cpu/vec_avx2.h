@@ -126,6 +126,11 @@ INLINE vf vf_round(vf v)
     return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
+INLINE vf vf_max(vf a, vf b)
+{
+    return _mm256_max_ps(a, b);
+}
+
 /* Into [-limit, limit]; a NaN stays. */
 INLINE vf vf_clamp(vf v, float limit)
 {

@@ -121,6 +121,12 @@ INLINE vf vf_round(vf v)
     return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
+/* The larger; b if one of them is NaN. */
+INLINE vf vf_max(vf a, vf b)
+{
+    return _mm512_max_ps(a, b);
+}
+
 /* Into [-limit, limit]; a NaN stays. */
 INLINE vf vf_clamp(vf v, float limit)
 {
