@@ -38,6 +38,7 @@ list(APPEND FIL_SOURCES
     sparse/row_error.c
     sparse/svg_mask.c
     sparse/tile_scores.c
+    sparse/row_profile.c
     sparse/topology.c
     sparse/topology_file.c
     sparse/topology_transfer.c
