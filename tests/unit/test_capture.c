@@ -146,8 +146,8 @@ static void a_file_holds_tokens_in_raster_order(void **state)
                                    .q        = {rows[0], HEADS * head, head},
                                    .k        = {rows[1], HEADS * head, head},
                                    .v        = {rows[2], HEADS * head, head}};
-    fili_capture           c    = {.ctx  = ctx,
-                                   .rows = malloc(fili_capture_rows_bytes(HEADS, HEAD_DIM, FIL_F32))};
+    const size_t           room = fili_capture_rows_bytes(HEADS, HEAD_DIM, FIL_F32);
+    fili_capture           c    = {.ctx = ctx, .rows = malloc(room)};
     const fil_pair         pair = {"layer", "5"};
     const char            *path = scratch_path(&dir, "c.safetensors");
     assert_int_equal(fili_capture_write(&c, path, &call, &pair, 1, 0), FIL_OK);
