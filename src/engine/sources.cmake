@@ -36,4 +36,7 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/model_api.c
     engine/model_info.c
     engine/policy_run.c
+    engine/probe_api.c
+    engine/probe_file.c
+    engine/probe_measure.c
     engine/ranges.c)

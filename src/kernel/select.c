@@ -1,5 +1,8 @@
-/* kernel/select.c: the table of selection rows, from the list in select.inc, and the k largest by
- * their digits: O(mk), whatever k is. */
+/* kernel/select.c: the table of selection rows, from the list in select.inc, and the k largest:
+ * the numbers between the least and the largest are halved until k scores are reached, which takes
+ * a few vectors a step and O(mk) in all, whatever k is.
+ */
+#include <math.h>
 #include <string.h>
 
 #include "kernel/select.h"
@@ -13,51 +16,62 @@ static const filk_row rows[] = {
 const filk_family filk_selection = {
     .name = "select", .rows = rows, .n_rows = sizeof rows / sizeof rows[0]};
 
-static uint32_t key_of(float x)
+/* The number whose key (filk_select_key) is `key`: above 0x007fffff, which is -inf's. */
+static float number_of(uint32_t key)
 {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return filk_select_key(bits);
+    const uint32_t bits = (key & 0x80000000u) != 0 ? key & 0x7fffffffu : ~key;
+    float          x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
 }
 
-/* Which keys are kept: those whose digits `mask` exceed `limit`, and the first `ties` of those
- * whose digits equal it. */
-typedef struct cut {
-    uint32_t mask, limit;
-    int32_t  ties;
-} cut;
-
-/* Digit by digit from the top: the digits of the keep-th largest, until all that share them are
- * kept. Keys that do not share them count in a bin of their own, without a branch. */
-static cut cut_of(const float *score, int32_t mk, int32_t keep)
+static int32_t reach(const float *score, int32_t mk, float limit)
 {
-    cut c = {.ties = keep};
-    for (int shift = 24;; shift -= 8) {
-        int32_t  n[257] = {0};
-        uint32_t digit  = 255;
-        for (int32_t b = 0; b < mk; b++) {
-            const uint32_t key = key_of(score[b]);
-            n[(key & c.mask) == c.limit ? key >> shift & 255u : 256u]++;
+    int32_t n = 0;
+    for (int32_t b = 0; b < mk; b++)
+        n += score[b] >= limit;
+    return n;
+}
+
+/* The largest number that at least `keep` scores reach, or one that exactly `keep` reach: *n of
+ * them. Halves the numbers between, by their keys; -inf where fewer than `keep` are numbers. */
+static float threshold_of(const float *score, int32_t mk, int32_t keep, int32_t *n)
+{
+    uint32_t low  = 0x007fffffu; /* reached by *n */
+    uint32_t high = 0xff800001u; /* by too few: above +inf's */
+    *n            = reach(score, mk, -INFINITY);
+    while (*n > keep && high - low > 1) {
+        const uint32_t middle = low + (high - low) / 2;
+        const int32_t  there  = reach(score, mk, number_of(middle));
+        if (there < keep) {
+            high = middle;
+        } else {
+            low = middle;
+            *n  = there;
         }
-        while (n[digit] < c.ties)
-            c.ties -= n[digit--];
-        c.mask |= 255u << shift;
-        c.limit |= digit << shift;
-        if (n[digit] == c.ties || shift == 0) return c;
     }
+    return number_of(low);
 }
 
 void filk_select_top(const float *score, int32_t mk, int32_t keep, uint32_t *row)
 {
-    cut c = cut_of(score, mk, keep);
+    int32_t     reached;
+    const float limit = threshold_of(score, mk, keep, &reached);
+    int32_t     ties  = keep; /* of those that equal the limit, the first */
+    int32_t     nans  = keep - reached;
+    for (int32_t b = 0; b < mk; b++)
+        ties -= score[b] > limit;
     for (int32_t first = 0; first < mk; first += 32) {
         const int32_t n    = mk - first < 32 ? mk - first : 32;
         uint32_t      word = 0;
         for (int32_t b = 0; b < n; b++) {
-            const uint32_t digits = key_of(score[first + b]) & c.mask;
-            const uint32_t tie    = digits == c.limit;
-            word |= ((uint32_t)(digits > c.limit) | (tie & (uint32_t)(c.ties > 0))) << b;
-            c.ties -= (int32_t)tie;
+            const float   x   = score[first + b];
+            const int32_t tie = x == limit;
+            const int32_t nan = x != x;
+            const int32_t bit = (x > limit) | (tie & (ties > 0)) | (nan & (nans > 0));
+            word |= (uint32_t)bit << b;
+            ties -= tie;
+            nans -= nan;
         }
         row[first / 32] = word;
     }

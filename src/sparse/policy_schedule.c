@@ -33,7 +33,8 @@ static fil_status read_layers(fili_policy *p)
             at++;
             last = read_number(&at);
         }
-        FIL_CHECK(p->ctx, first >= 0 && last >= first && (*at == '\0' || *at == ','),
+        FIL_CHECK(p->ctx,
+                  first >= 0 && last >= first && (*at == '\0' || (*at == ',' && at[1] != '\0')),
                   "dense layers: expected a list such as 0,2-4, found '%.60s'", p->o.dense_layers);
         FIL_CHECK(p->ctx, last < p->setup.layers,
                   "dense layers: expected 0 to %d, as the model has %d layers, found %d",
