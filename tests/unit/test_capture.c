@@ -1,10 +1,12 @@
 /* tests/unit/test_capture.c: engine/capture.h and fil_generate_options.capture: what is written is
  * q, k, v of the calls that were asked for, in raster order, and a run is not changed by it.
  */
+#define _GNU_SOURCE
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "engine/video_job.h"
 #include "support/cmocka_all.h"
@@ -175,11 +177,12 @@ typedef struct bench {
     char                 latents[300], folder[300];
 } bench;
 
-static void open_bench(bench *b)
+static void open_bench_with(bench *b, const fil_options *opt)
 {
     fil_model_options m;
-    b->ctx   = open_ctx();
+    b->ctx   = NULL;
     b->model = NULL;
+    assert_int_equal(fil_ctx_open(&b->ctx, opt), FIL_OK);
     fil_model_options_init(&m);
     m.dir = getenv("FIL_DEMO");
     if (fil_model_open(b->ctx, &m, &b->model) != FIL_OK)
@@ -198,6 +201,11 @@ static void open_bench(bench *b)
     b->o.policy       = &b->policy;
     b->o.save_latents = b->latents;
     b->o.replace      = 1;
+}
+
+static void open_bench(bench *b)
+{
+    open_bench_with(b, NULL);
 }
 
 static void close_bench(bench *b)
@@ -384,6 +392,31 @@ static void what_the_run_does_not_have_is_refused_before_it_begins(void **state)
     close_bench(&b);
 }
 
+/* What stood free when the run was checked is taken by a folder when it begins to sample. */
+static void take_name(void *user, const fil_progress *progress)
+{
+    (void)user;
+    if (strcmp(progress->phase, "sample") == 0 && progress->done == 0)
+        (void)mkdir(scratch_path(&dir, "captures/layer000_step000_pass0.safetensors"), 0700);
+}
+
+static void a_capture_that_cannot_be_written_ends_the_run_and_says_which(void **state)
+{
+    (void)state;
+    bench       b;
+    fil_options opt;
+    SKIP_WITHOUT_DEMO();
+    fil_options_init(&opt);
+    opt.progress = take_name;
+    open_bench_with(&b, &opt);
+    b.o.capture    = "0:0";
+    b.o.capture_to = b.folder;
+    assert_int_equal(fil_generate(b.model, &b.o, NULL), FIL_E_IO);
+    assert_string_equal(fil_ctx_error(b.ctx)->frame[0], "capturing layer 0, step 0, pass 0");
+    assert_int_equal(count_files(&b), 1); /* the folder alone */
+    close_bench(&b);
+}
+
 /* ---- the trained model ---------------------------------------------------------------------- */
 
 static const char *done_file;
@@ -492,6 +525,7 @@ int main(void)
         TEST(captures_do_not_depend_on_the_order_of_the_run),
         TEST(capturing_changes_no_bit_of_the_latents),
         TEST(what_the_run_does_not_have_is_refused_before_it_begins),
+        TEST(a_capture_that_cannot_be_written_ends_the_run_and_says_which),
         TEST(captures_of_a_trained_model_are_those_of_diffusers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
