@@ -20,6 +20,7 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/calibrate_prompts.c
     engine/calibrate_run.c
     engine/calibrate_state.c
+    engine/capture.c
     engine/compare_api.c
     engine/compare_frames.c
     engine/compare_latents.c
@@ -29,6 +30,7 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/frames_in.c
     engine/frames_out.c
     engine/generate_api.c
+    engine/generate_capture.c
     engine/generate_check.c
     engine/generate_options.c
     engine/generate_run.c

@@ -26,19 +26,16 @@ list(APPEND FIL_SOURCES
     sparse/policy_tail.c
     sparse/policy_vsa.c
     sparse/policy_west.c
-    sparse/radial_mask.c
-    sparse/rank.c
-    sparse/recall.c
-    sparse/recall_bound.c
-    sparse/sampled_mass.c
     sparse/policy_window.c
     sparse/radial_mask.c
     sparse/rank.c
     sparse/recall.c
+    sparse/recall_bound.c
     sparse/row_error.c
+    sparse/row_profile.c
+    sparse/sampled_mass.c
     sparse/svg_mask.c
     sparse/tile_scores.c
-    sparse/row_profile.c
     sparse/topology.c
     sparse/topology_file.c
     sparse/topology_transfer.c
