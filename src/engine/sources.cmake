@@ -15,6 +15,12 @@ list(APPEND FIL_SOURCES
     engine/order_api.c)
 list(APPEND FIL_ENGINE_SOURCES
     engine/capture.c
+    engine/calibrate_api.c
+    engine/calibrate_check.c
+    engine/calibrate_profile.c
+    engine/calibrate_prompts.c
+    engine/calibrate_run.c
+    engine/calibrate_state.c
     engine/compare_api.c
     engine/compare_frames.c
     engine/compare_latents.c

@@ -150,6 +150,7 @@ typedef struct fili_prompt {
 typedef struct fili_job {
     fil_ctx             *ctx;
     const fil_model     *model;
+    bool                 bare; /* nobody takes what comes of it: no output is asked for */
     fil_generate_options o;
     fili_arena           arena; /* texts of the job, rows of the prompts */
     fil_plan             plan;
