@@ -14,6 +14,13 @@ list(APPEND FIL_SOURCES
     engine/measure_vae.c
     engine/order_api.c)
 list(APPEND FIL_ENGINE_SOURCES
+    engine/calibrate_api.c
+    engine/calibrate_check.c
+    engine/calibrate_profile.c
+    engine/calibrate_prompts.c
+    engine/calibrate_run.c
+    engine/calibrate_state.c
+    engine/capture.c
     engine/compare_api.c
     engine/compare_frames.c
     engine/compare_latents.c
@@ -23,6 +30,7 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/frames_in.c
     engine/frames_out.c
     engine/generate_api.c
+    engine/generate_capture.c
     engine/generate_check.c
     engine/generate_options.c
     engine/generate_run.c

@@ -7,6 +7,7 @@
  *
  *     generate_options.c options -> job: sizes, names, outputs
  *     generate_check.c   parts of the model, tokens, memory
+ *     generate_capture.c what is captured on the way
  *     generate_text.c    prompts -> rows            (text encoder opened and closed)
  *     generate_run.c     rows, noise -> latents     (transformer opened and closed)
  *     frames_out.c       frames -> bytes -> video, picture, tensor, callback
@@ -18,6 +19,7 @@
 
 #include "base/arena.h"
 #include "diffusion/solver.h"
+#include "engine/capture.h"
 #include "engine/policy_run.h"
 #include "filigree/video.h"
 #include "io/png_image.h"
@@ -148,6 +150,7 @@ typedef struct fili_prompt {
 typedef struct fili_job {
     fil_ctx             *ctx;
     const fil_model     *model;
+    bool                 bare; /* nobody takes what comes of it: no output is asked for */
     fil_generate_options o;
     fili_arena           arena; /* texts of the job, rows of the prompts */
     fil_plan             plan;
@@ -164,6 +167,7 @@ typedef struct fili_job {
     fili_dit_options dit_options;
     fili_vae_config  vae;
     fili_policy_run  policy;
+    fili_capture     capture;
 
     float *latents; /* [n] */
 } fili_job;
@@ -173,6 +177,15 @@ FIL_MUSTCHECK fil_status fili_job_check(fili_job *job, const fil_generate_option
 void                     fili_job_fini(fili_job *job);
 /* Its first part: what can be judged without a model. */
 FIL_MUSTCHECK fil_status fili_job_options(fili_job *job, const fil_generate_options *options);
+
+/* What the run captures: checks, names, memory; after the policy has been hung into dit_options,
+ * whose place it takes. */
+FIL_MUSTCHECK fil_status fili_job_capture(fili_job *job);
+/* The checks leave nothing behind; this makes the folder that the files go to. */
+FIL_MUSTCHECK fil_status fili_job_capture_begin(fili_job *job);
+/* A fili_dit_choose_fn; user is the job: the policy's choice, then q, k and v if they are wanted.
+ */
+fil_status fili_job_choose(void *user, fili_policy_call *call, fili_policy_choice *choice);
 
 /* E_NOMEM unless the context's limit allows `bytes` at once. `what`: of the message. */
 FIL_MUSTCHECK fil_status fili_check_budget(fil_ctx *ctx, const char *what, uint64_t bytes);

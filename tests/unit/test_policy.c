@@ -242,7 +242,7 @@ static void short_videos_run_dense_where_that_is_wanted(void **state)
 {
     (void)state;
     b.o.name       = "vsa";
-    b.o.density    = 1.0;
+    b.o.density    = 0.5;
     b.o.min_tokens = b.n + 1;
     open_policy();
     choose(1, 1, 0);
