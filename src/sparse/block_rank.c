@@ -39,7 +39,7 @@ static void key_row(fili_block_rank *rank, const float *score, const int32_t *ti
         const float value    = score[(int64_t)u * m + v] / of_pairs;
         uint32_t    bits;
         memcpy(&bits, &value, sizeof bits);
-        key[v]                               = ~filk_select_key(bits);
+        key[v]                             = ~filk_select_key(bits);
         rank->index[0][(int64_t)u * m + v] = u * m + v;
         if (key[v] < key[best]) best = v;
     }
@@ -60,7 +60,7 @@ static void sort_digit(fili_block_rank *rank, int from, int shift)
         sum += count;
     }
     for (int64_t i = 0; i < n; i++) {
-        const int32_t to         = next[key[i] >> shift & (BINS - 1)]++;
+        const int32_t to          = next[key[i] >> shift & (BINS - 1)]++;
         rank->key[1 - from][to]   = key[i];
         rank->index[1 - from][to] = rank->index[from][i];
     }

@@ -97,12 +97,18 @@ fil_status fili_blocks_pairs(fili_blocks *out, const fili_blocks *blocks)
     return FIL_OK;
 }
 
-fil_status fili_blocks_subruns(fili_blocks *out, const fili_blocks *blocks, int32_t *first)
+fil_status fili_blocks_split(fili_blocks *out, const fili_blocks *blocks, int32_t tokens,
+                             int32_t *first)
 {
-    FIL_TRY(cut(out, blocks->ctx, blocks->offset, blocks->m, FILI_SUBRUN_TOKENS));
+    FIL_TRY(cut(out, blocks->ctx, blocks->offset, blocks->m, tokens));
     if (first == NULL) return FIL_OK;
     first[0] = 0;
     for (int32_t b = 0; b < blocks->m; b++)
-        first[b + 1] = first[b] + runs_of(fili_blocks_valid(blocks, b), FILI_SUBRUN_TOKENS);
+        first[b + 1] = first[b] + runs_of(fili_blocks_valid(blocks, b), tokens);
     return FIL_OK;
+}
+
+fil_status fili_blocks_subruns(fili_blocks *out, const fili_blocks *blocks, int32_t *first)
+{
+    return fili_blocks_split(out, blocks, FILI_SUBRUN_TOKENS, first);
 }

@@ -46,8 +46,12 @@ FIL_MUSTCHECK fil_status fili_blocks_from_offsets(fili_blocks *out, fil_ctx *ctx
 /* Blocks 2i and 2i + 1 as one; the last stands alone where m is odd. */
 FIL_MUSTCHECK fil_status fili_blocks_pairs(fili_blocks *out, const fili_blocks *blocks);
 
-/* Runs of at most 16, begun anew at every block. Sub-runs first[b] .. first[b + 1] - 1 are those of
- * block b; first: [m + 1], or NULL. */
+/* Runs of at most `tokens`, 1 to 64, begun anew at every block. Runs first[b] .. first[b + 1] - 1
+ * are those of block b; first: [m + 1], or NULL. */
+FIL_MUSTCHECK fil_status fili_blocks_split(fili_blocks *out, const fili_blocks *blocks,
+                                           int32_t tokens, int32_t *first);
+
+/* The same with 16 tokens. */
 FIL_MUSTCHECK fil_status fili_blocks_subruns(fili_blocks *out, const fili_blocks *blocks,
                                              int32_t *first);
 

@@ -31,8 +31,8 @@ double fili_profile_at(const double *profile, double density, double asked)
     if (x >= fili_profile_share[FILI_PROFILE - 1]) return profile[FILI_PROFILE - 1];
     while (x > fili_profile_share[i + 1])
         i++;
-    const double t = (x - fili_profile_share[i]) /
-                     (fili_profile_share[i + 1] - fili_profile_share[i]);
+    const double t =
+        (x - fili_profile_share[i]) / (fili_profile_share[i + 1] - fili_profile_share[i]);
     return exp((1.0 - t) * log(profile[i]) + t * log(profile[i + 1]));
 }
 
@@ -71,8 +71,7 @@ static void bend(double *y)
     }
     for (int32_t i = 0; i + 1 < n; i++)
         for (int32_t x = at[i] + 1; x < at[i + 1]; x++)
-            y[x] = y[at[i]] +
-                   (y[at[i + 1]] - y[at[i]]) * (x - at[i]) / (double)(at[i + 1] - at[i]);
+            y[x] = y[at[i]] + (y[at[i + 1]] - y[at[i]]) * (x - at[i]) / (double)(at[i + 1] - at[i]);
 }
 
 static void make_curves(fili_head_budgets *b, const double *error)

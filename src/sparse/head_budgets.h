@@ -17,8 +17,8 @@ enum { FILI_PROFILE = 8, FILI_BUDGET_STEPS = 480 };
 extern const double fili_profile_share[FILI_PROFILE];
 
 typedef struct fili_head_budgets {
-    int32_t heads;
-    double *curve;  /* [heads, FILI_BUDGET_STEPS + 1] */
+    int32_t  heads;
+    double  *curve; /* [heads, FILI_BUDGET_STEPS + 1] */
     int32_t *step;  /* [heads] */
 } fili_head_budgets;
 

@@ -1,9 +1,13 @@
 list(APPEND FIL_SOURCES
+    sparse/auto_choice.c
     sparse/band.c
+    sparse/block_rank.c
     sparse/blocks.c
     sparse/coarse.c
+    sparse/drift.c
     sparse/fast_budgets.c
     sparse/fixed_masks.c
+    sparse/head_budgets.c
     sparse/mask.c
     sparse/mask_density.c
     sparse/mask_file.c
@@ -14,6 +18,7 @@ list(APPEND FIL_SOURCES
     sparse/order_cubes.c
     sparse/order_hilbert.c
     sparse/policy.c
+    sparse/policy_auto.c
     sparse/policy_count.c
     sparse/policy_dense.c
     sparse/policy_dfs.c
@@ -34,6 +39,7 @@ list(APPEND FIL_SOURCES
     sparse/row_error.c
     sparse/row_profile.c
     sparse/sampled_mass.c
+    sparse/sampled_rows.c
     sparse/svg_mask.c
     sparse/tile_scores.c
     sparse/topology.c

@@ -1,12 +1,13 @@
 /* sparse/tile_scores.c: pooling and selection with their memory (sparse/tile_scores.h). */
 #include "sparse/tile_scores.h"
 
-static fil_status cut(fili_tile_scores *t, fili_arena *arena, const fili_blocks *blocks)
+static fil_status cut(fili_tile_scores *t, fili_arena *arena, const fili_blocks *blocks,
+                      int32_t tile)
 {
     void *block;
     FIL_TRY(fili_arena_alloc(arena, ((size_t)blocks->m + 1) * sizeof(int32_t), &block));
     t->first = block;
-    FIL_TRY(fili_blocks_subruns(&t->tiles, blocks, t->first));
+    FIL_TRY(fili_blocks_split(&t->tiles, blocks, tile, t->first));
     t->m = blocks->m / t->per + (blocks->m % t->per != 0);
     for (int32_t b = 0; b < t->m; b++)
         t->first[b] = t->first[b * t->per];
@@ -58,7 +59,17 @@ fil_status fili_tile_scores_init(fili_tile_scores *out, fil_ctx *ctx, fili_arena
 {
     *out = (fili_tile_scores){.ctx = ctx, .per = per, .tiles = {.ctx = ctx}};
     FIL_CHECK(ctx, per == 1 || per == 2, "tile scores: %d blocks at a time; expected 1 or 2", per);
-    FIL_TRY(cut(out, arena, blocks));
+    FIL_TRY(cut(out, arena, blocks, FILI_SUBRUN_TOKENS));
+    FIL_TRY(choose_kernels(out, heads, head_dim, dtype));
+    return take_memory(out, arena);
+}
+
+fil_status fili_tile_scores_init_of(fili_tile_scores *out, fil_ctx *ctx, fili_arena *arena,
+                                    const fili_blocks *blocks, int32_t tile, int32_t heads,
+                                    int32_t head_dim, fil_dtype dtype)
+{
+    *out = (fili_tile_scores){.ctx = ctx, .per = 1, .tiles = {.ctx = ctx}};
+    FIL_TRY(cut(out, arena, blocks, tile));
     FIL_TRY(choose_kernels(out, heads, head_dim, dtype));
     return take_memory(out, arena);
 }

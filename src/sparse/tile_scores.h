@@ -32,7 +32,14 @@ FIL_MUSTCHECK fil_status fili_tile_scores_init(fili_tile_scores *out, fil_ctx *c
                                                fili_arena *arena, const fili_blocks *blocks,
                                                int32_t per, int32_t heads, int32_t head_dim,
                                                fil_dtype dtype);
-void                     fili_tile_scores_fini(fili_tile_scores *t);
+
+/* The same with tiles of at most `tile` tokens, 1 to 64, and each block by itself. */
+FIL_MUSTCHECK fil_status fili_tile_scores_init_of(fili_tile_scores *out, fil_ctx *ctx,
+                                                  fili_arena *arena, const fili_blocks *blocks,
+                                                  int32_t tile, int32_t heads, int32_t head_dim,
+                                                  fil_dtype dtype);
+
+void fili_tile_scores_fini(fili_tile_scores *t);
 
 /* The `keep` scored blocks of the largest scores: mask [heads, m, words], and if not NULL the
  * scores [heads, m, m]. 1 <= keep <= m. */
