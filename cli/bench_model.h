@@ -13,4 +13,11 @@ void bench_model_json(cli_out *out, const char *bench, const char *attn,
 void bench_model_text(cli_out *out, const char *bench, const char *attn,
                       const fil_bench_model_result *r);
 
+/* Several ways of attention that ran in turn, the first one dense. `of Amdahl`: the time that the
+ * dense run allows at that density, with everything else as it was, over the time it took. */
+void bench_dits_json(cli_out *out, const char *const *attn, const fil_bench_model_result *r,
+                     size_t n);
+void bench_dits_text(cli_out *out, const char *const *attn, const fil_bench_model_result *r,
+                     size_t n);
+
 #endif

@@ -15,7 +15,7 @@ typedef struct bench_values {
     int64_t     n, heads, head_dim, sinks, m, k, repetitions, layers, tokens;
     double      density;
     const char *mask, *mask_file, *epilogue, *kernel;
-    const char *model_config, *grid, *attn, *precision;
+    const char *model_config, *grid, *attn, *precision, *topology;
     int         tail, json;
 } bench_values;
 
@@ -59,6 +59,7 @@ static int refuse_strangers(const bench_values *v, bench_what what)
               {"heads", v->heads != 0, attention},
               {"head-dim", v->head_dim != 0, attention},
               {"density", v->density > 0.0, TO(ATTENTION) | TO(DIT)},
+              {"topology", v->topology != NULL, TO(DIT)},
               {"mask", v->mask != NULL, TO(ATTENTION)},
               {"mask-file", v->mask_file != NULL, TO(ATTENTION)},
               {"tail", v->tail != 0, TO(ATTENTION)},
@@ -163,67 +164,103 @@ static int parse_grid(const char *text, int32_t grid[3])
     return CLI_EXIT_DONE;
 }
 
-/* The length of the first word of a list; *kind: -1 dense, else which mask. 0: no such word. */
-static size_t first_attn(const char *list, int *kind)
-{
-    const size_t n = strcspn(list, ",");
-    *kind          = -1;
-    if (n == 5 && strncmp(list, "dense", n) == 0) return n;
-    for (int i = FIL_BENCH_RANDOM; i <= FIL_BENCH_WINDOW; i++)
-        if (strlen(mask_names[i]) == n && strncmp(list, mask_names[i], n) == 0) {
-            *kind = i;
-            return n;
-        }
-    return 0;
-}
+enum { ATTNS = 16, WORD = 32 };
 
-static int check_attn(const bench_values *v)
+/* The words of --attn: dense first, so that the others have something to be set against. */
+typedef struct attn_list {
+    char               name[ATTNS][WORD];
+    fil_policy_options policy[ATTNS];
+    int32_t            n;
+} attn_list;
+
+static int add_attn(attn_list *list, const char *name, size_t n)
 {
-    bool sparse = false;
-    for (const char *at = v->attn; at != NULL;) {
-        int          kind;
-        const size_t n = first_attn(at, &kind);
-        if (n == 0)
-            return cli_usage(
-                "option --attn: expected dense, random or window, separated by commas; "
-                "found '%.80s'",
-                at);
-        sparse |= kind >= 0;
-        at = at[n] == ',' ? at + n + 1 : NULL;
-    }
-    if (sparse && v->density <= 0.0)
-        return cli_usage("option --attn: random and window need --density beside it");
-    if (!sparse && v->density > 0.0)
-        return cli_usage("option --density: expected --attn random or window beside it");
+    if (n == 0 || n >= WORD)
+        return cli_usage("option --attn: expected policies separated by commas, found '%.80s'",
+                         name);
+    if (n == 5 && strncmp(name, "dense", n) == 0 && list->n > 0) return CLI_EXIT_DONE;
+    if (list->n == ATTNS)
+        return cli_usage("option --attn: expected at most %d policies", ATTNS - 1);
+    memcpy(list->name[list->n], name, n);
+    list->name[list->n][n] = '\0';
+    fil_policy_options_init(&list->policy[list->n]);
+    list->policy[list->n].name = list->name[list->n];
+    list->n++;
     return CLI_EXIT_DONE;
 }
 
-/* One kind of attention. */
-static int one_dit(fil_ctx *ctx, const cli_call *call, const fil_bench_dit_desc *asked, int kind)
+static int read_attn(const bench_values *v, attn_list *list)
 {
-    const bench_values    *v    = call->values;
-    const char            *attn = kind < 0 ? "dense" : mask_names[kind];
-    fil_bench_dit_desc     d    = *asked;
+    int code = add_attn(list, "dense", 5);
+    for (const char *at = v->attn; at != NULL && code == CLI_EXIT_DONE;) {
+        const size_t n = strcspn(at, ",");
+        code           = add_attn(list, at, n);
+        at             = at[n] == ',' ? at + n + 1 : NULL;
+    }
+    if (code != CLI_EXIT_DONE) return code;
+    if (list->n > 1 && v->density <= 0.0)
+        return cli_usage("option --attn: policies other than dense need --density beside it");
+    if (list->n == 1 && v->density > 0.0)
+        return cli_usage("option --density: expected --attn NAME beside it");
+    for (int32_t i = 1; i < list->n; i++) {
+        list->policy[i].density  = v->density;
+        list->policy[i].topology = v->topology;
+    }
+    return CLI_EXIT_DONE;
+}
+
+/* Random masks are no policy: the kernel alone, as bench attention has them. */
+static int random_dit(fil_ctx *ctx, const cli_call *call, const fil_bench_dit_desc *asked)
+{
+    const bench_values    *v = call->values;
+    fil_bench_dit_desc     d = *asked;
     fil_bench_model_result r;
-    if (kind >= 0) d.mask = (fil_bench_mask)kind;
-    d.density = kind >= 0 ? v->density : 1.0;
+    if (v->density <= 0.0) return cli_usage("option --attn: random needs --density beside it");
+    d.density = v->density;
     if (fil_bench_dit(ctx, &d, &r) != FIL_OK) return cli_failed(ctx, NULL);
     if (v->json != 0)
-        bench_model_json(call->out, "dit", attn, &r);
+        bench_model_json(call->out, "dit", "random", &r);
     else
-        bench_model_text(call->out, "dit", attn, &r);
+        bench_model_text(call->out, "dit", "random", &r);
+    return CLI_EXIT_DONE;
+}
+
+static void tell_dits(const cli_call *call, const attn_list *list, const fil_bench_model_result *r)
+{
+    const bench_values *v = call->values;
+    const char         *names[ATTNS];
+    for (int32_t i = 0; i < list->n; i++)
+        names[i] = list->name[i];
+    if (v->json != 0)
+        bench_dits_json(call->out, names, r, (size_t)list->n);
+    else if (list->n == 1)
+        bench_model_text(call->out, "dit", names[0], r);
+    else
+        bench_dits_text(call->out, names, r, (size_t)list->n);
+}
+
+static int policies_dit(fil_ctx *ctx, const cli_call *call, const fil_bench_dit_desc *asked)
+{
+    fil_bench_dit_desc     d    = *asked;
+    attn_list              list = {.n = 0};
+    fil_bench_model_result r[ATTNS];
+    const int              code = read_attn(call->values, &list);
+    if (code != CLI_EXIT_DONE) return code;
+    d.policies   = list.policy;
+    d.n_policies = list.n;
+    if (fil_bench_dit(ctx, &d, r) != FIL_OK) return cli_failed(ctx, NULL);
+    tell_dits(call, &list, r);
     return CLI_EXIT_DONE;
 }
 
 static int run_dit(fil_ctx *ctx, const cli_call *call)
 {
     const bench_values *v       = call->values;
-    const char         *at      = v->attn != NULL ? v->attn : "dense";
     int32_t             grid[3] = {0};
     fil_bench_dit_desc  d;
     fil_bench_dit_desc_init(&d);
-    int code = check_attn(v);
-    if (code == CLI_EXIT_DONE && v->grid != NULL) code = parse_grid(v->grid, grid);
+    const int code = v->grid != NULL ? parse_grid(v->grid, grid) : CLI_EXIT_DONE;
+    if (code != CLI_EXIT_DONE) return code;
     if (v->grid != NULL) {
         d.f = grid[0];
         d.h = grid[1];
@@ -233,13 +270,8 @@ static int run_dit(fil_ctx *ctx, const cli_call *call)
     if (v->precision != NULL && strcmp(v->precision, "f32") == 0) d.dtype = FIL_F32;
     d.layers      = (int32_t)v->layers;
     d.repetitions = (int32_t)v->repetitions;
-    while (code == CLI_EXIT_DONE && at != NULL) {
-        int          kind;
-        const size_t n = first_attn(at, &kind);
-        code           = one_dit(ctx, call, &d, kind);
-        at             = at[n] == ',' ? at + n + 1 : NULL;
-    }
-    return code;
+    if (v->attn != NULL && strcmp(v->attn, "random") == 0) return random_dit(ctx, call, &d);
+    return policies_dit(ctx, call, &d);
 }
 
 static int run_t5(fil_ctx *ctx, const cli_call *call)
@@ -472,9 +504,14 @@ static const cli_option options[] = {
     {.name = "attn",
      .kind = CLI_TEXT,
      .arg  = "LIST",
-     .help = "self-attention of dit: dense, random or window, or several separated by commas; "
-             "default dense",
+     .help = "self-attention of dit: policies separated by commas, which run in turn beside dense, "
+             "or random (masks of the kernel alone); default dense",
      .at   = offsetof(bench_values, attn)},
+    {.name = "topology",
+     .kind = CLI_TEXT,
+     .arg  = "FILE",
+     .help = "what filigree calibrate wrote, for west among --attn",
+     .at   = offsetof(bench_values, topology)},
     {.name    = "precision",
      .kind    = CLI_CHOICE,
      .arg     = "TYPE",
@@ -549,6 +586,6 @@ const cli_verb cli_verb_bench = {
         "examples:\n"
         "  filigree bench attention --n 8192 --density 0.15 --threads 1\n"
         "  filigree bench linear --epilogue gelu --json\n"
-        "  filigree bench dit --grid 5,16,26 --layers 2 --attn dense,window --density 0.2\n",
+        "  filigree bench dit --grid 5,30,52 --layers 6 --attn dfs,vsa,auto --density 0.2\n",
     .run = run_bench,
 };

@@ -241,6 +241,18 @@ void cli_json_texts(cli_out *out, const char *key, const char *const *values, si
     cli_put(out, n == 0 ? "[]" : "]");
 }
 
+void cli_json_item(cli_out *out, const char *list, const char *key, uint64_t number)
+{
+    if (number == 0) put_key(out, list);
+    cli_putf(out, "%s{\"%s\":%llu", number == 0 ? "[" : "},", key, (unsigned long long)number);
+}
+
+void cli_json_items_end(cli_out *out, const char *list, uint64_t n)
+{
+    if (n == 0) put_key(out, list);
+    cli_put(out, n == 0 ? "[]" : "}]");
+}
+
 void cli_json_close(cli_out *out)
 {
     cli_put(out, "}\n");

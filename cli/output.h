@@ -49,6 +49,9 @@ void cli_json_real(cli_out *out, const char *key, double value);
 void cli_json_bool(cli_out *out, const char *key, bool value);
 void cli_json_array(cli_out *out, const char *key, const int64_t *values, size_t n);
 void cli_json_texts(cli_out *out, const char *key, const char *const *values, size_t n);
+/* A list of objects: item 0, members, item 1, members, ..., end. Each begins with its number. */
+void cli_json_item(cli_out *out, const char *list, const char *key, uint64_t number);
+void cli_json_items_end(cli_out *out, const char *list, uint64_t n);
 void cli_json_close(cli_out *out);
 
 /* "2.64 GiB", "12 bytes". Written to text[CLI_HUMAN]; returns text. */

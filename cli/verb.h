@@ -38,6 +38,7 @@ extern const cli_verb cli_verb_generate;
 extern const cli_verb cli_verb_decode;
 extern const cli_verb cli_verb_encode;
 extern const cli_verb cli_verb_info;
+extern const cli_verb cli_verb_probe;
 extern const cli_verb cli_verb_kernels;
 extern const cli_verb cli_verb_selftest;
 extern const cli_verb cli_verb_bench;

@@ -19,7 +19,7 @@
 #ifndef FILIGREE_BENCH_H
 #define FILIGREE_BENCH_H
 
-#include "filigree/file.h"
+#include "filigree/policy.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -152,6 +152,7 @@ typedef struct fil_bench_model_result {
     double      cross_seconds;     /* attention to the prompt, alike */
     double      linear_seconds;    /* every matrix product with weights */
     double      rest_seconds;      /* everything else */
+    double      choose_seconds;    /* dit: the policy, everything chosen anew */
     double      flops;             /* of one pass; attention: of the kept pairs alone */
     double      tflops;            /* flops / seconds / 10^12 */
     double      peak_tflops;       /* of a register-only loop, run in turn; median */
@@ -163,24 +164,30 @@ typedef struct fil_bench_model_result {
 /* The diffusion transformer: one forward pass, embedding of time and patches and the head included,
  * with a prompt of full length whose keys are computed beforehand. */
 typedef struct fil_bench_dit_desc {
-    uint32_t       struct_size; /* set by fil_bench_dit_desc_init */
-    const char    *config;      /* "1.3b" (default), "14b", or the path of a config.json */
-    int32_t        f, h, w;     /* tokens: frames, height, width; 5, 16, 26 */
-    int32_t        layers;      /* 0: those of the configuration */
-    fil_dtype      dtype;       /* FIL_BF16: of linears and attention */
-    fil_bench_mask mask;        /* random or window; looked at where density is below 1 */
-    double         density;     /* of self-attention: above 0, up to 1 (default) */
-    int32_t        repetitions; /* up to 99; 0: what fits into two seconds, 3 at least */
-    uint64_t       seed;        /* 0 */
+    uint32_t    struct_size; /* set by fil_bench_dit_desc_init */
+    const char *config;      /* "1.3b" (default), "14b", or the path of a config.json */
+    int32_t     f, h, w;     /* tokens: frames, height, width; 5, 16, 26 */
+    int32_t     layers;      /* 0: those of the configuration */
+    fil_dtype   dtype;       /* FIL_BF16: of linears and attention */
+    double      density;     /* of random masks: above 0, up to 1 (default: dense) */
+
+    /* Policies instead, that run in turn in every repetition with one set of weights: [n_policies],
+     * borrowed. Each chooses anew in every pass, the costliest case. Their density is that of the
+     * pass. NULL with 0: one run, dense or with random masks. */
+    const fil_policy_options *policies;
+    int32_t                   n_policies;  /* up to 16 */
+    int32_t                   repetitions; /* up to 99; 0: what fits into two seconds, 3 at least */
+    uint64_t                  seed;        /* 0 */
 } fil_bench_dit_desc;
 
 /* Fills *desc with the defaults named above. */
 FIL_API void fil_bench_dit_desc_init(fil_bench_dit_desc *desc);
 
-/* E_ARG: a number out of range; E_NOMEM: before any work is done; what a config.json gives:
- * E_FORMAT, E_MISMATCH, E_UNSUP, E_IO; E_CANCELLED. */
+/* results: [n_policies], or one. E_ARG: a number out of range; E_NOMEM: before any work is done;
+ * what a config.json gives: E_FORMAT, E_MISMATCH, E_UNSUP, E_IO; what a policy refuses;
+ * E_CANCELLED. */
 FIL_API FIL_MUSTCHECK fil_status fil_bench_dit(fil_ctx *ctx, const fil_bench_dit_desc *desc,
-                                               fil_bench_model_result *result);
+                                               fil_bench_model_result *results);
 
 /* The autoencoder of Wan2.1 (its sizes): decoding a latent, the first frames included. tokens:
  * places of the latent; layers: convolutions and products of the decoder; attention: that in its

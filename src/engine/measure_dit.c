@@ -12,7 +12,17 @@
 #include "base/mem.h"
 #include "engine/measure_mask.h"
 #include "engine/measure_model.h"
+#include "engine/policy_run.h"
 #include "wan/dit.h"
+
+/* One way of attention: a policy, or random masks. */
+typedef struct entry {
+    struct bench   *bench;
+    fili_policy_run policy;
+    fili_dit       *dit;
+} entry;
+
+enum { MOST = 16 };
 
 typedef struct bench {
     fil_ctx           *ctx;
@@ -24,7 +34,8 @@ typedef struct bench {
     int32_t            n_tensors;
     fili_weights      *weights;
     fili_mask          mask;
-    fili_dit          *dit;
+    entry              entry[MOST];
+    int32_t            n; /* entries */
     float             *latent, *velocity, *context;
 } bench;
 
@@ -76,7 +87,10 @@ static fil_status take(bench *b, const fil_bench_dit_desc *desc)
     FIL_TRY(fili_bench_range(ctx, "h", d->h, 1, 65536));
     FIL_TRY(fili_bench_range(ctx, "w", d->w, 1, 65536));
     FIL_TRY(fili_bench_range(ctx, "layers", d->layers, 0, 1024));
-    FIL_TRY(fili_bench_range(ctx, "mask", d->mask, FIL_BENCH_RANDOM, FIL_BENCH_WINDOW));
+    FIL_TRY(fili_bench_range(ctx, "n_policies", d->n_policies, 0, MOST));
+    FIL_CHECK(ctx, d->n_policies == 0 || d->policies != NULL, "policies is NULL");
+    FIL_CHECK(ctx, d->n_policies == 0 || d->density >= 1.0,
+              "a density of random masks and policies; expected one of the two");
     FIL_TRY(fili_bench_range(ctx, "repetitions", d->repetitions, 0, FILI_BENCH_REPETITIONS));
     FIL_CHECK(ctx, d->density > 0.0 && d->density <= 1.0,
               "density is %g; expected above 0, up to 1", d->density);
@@ -173,7 +187,7 @@ static fil_status make_mask(bench *b, const fili_blocks *blocks, double *density
     *density = 1.0;
     if (b->d.density >= 1.0) return FIL_OK;
     FIL_TRY(fili_mask_init(&b->mask, b->ctx, b->config.heads, blocks->m, blocks->m));
-    fili_bench_make_mask(&b->mask, b->d.mask, b->d.density, 1, blocks->offset, b->d.seed);
+    fili_bench_make_mask(&b->mask, FIL_BENCH_RANDOM, b->d.density, 1, blocks->offset, b->d.seed);
     return fili_mask_density(&b->mask, blocks, blocks, density);
 }
 
@@ -195,13 +209,18 @@ static fil_status prepare_mask(bench *b, double *density)
 
 static fil_status one_pass(void *user, fili_model_parts *parts)
 {
-    bench         *b = user;
+    entry         *e = user;
+    bench         *b = e->bench;
     fili_dit_times t;
-    fili_dit_times_reset(b->dit);
-    FIL_TRY(fili_dit_forward(b->dit, 0, 0, b->latent, 500.0, b->velocity));
-    fili_dit_times_get(b->dit, &t);
-    *parts = (fili_model_parts){
-        .attention = t.attention, .cross = t.cross, .linear = t.linear, .rest = t.rest + t.choose};
+    fili_dit_times_reset(e->dit);
+    if (e->policy.policy != NULL) fili_policy_reset(e->policy.policy);
+    FIL_TRY(fili_dit_forward(e->dit, 0, 0, b->latent, 500.0, b->velocity));
+    fili_dit_times_get(e->dit, &t);
+    *parts = (fili_model_parts){.attention = t.attention,
+                                .cross     = t.cross,
+                                .linear    = t.linear,
+                                .rest      = t.rest,
+                                .choose    = t.choose};
     return FIL_OK;
 }
 
@@ -215,43 +234,103 @@ static double count_flops(const bench *b, double tokens, double density)
     return b->config.layers * (linear + own + cross);
 }
 
+static fil_status open_policy(bench *b, entry *e, const fil_policy_options *asked)
+{
+    const fili_policy_setup setup = {.grid     = {b->d.f, b->d.h, b->d.w},
+                                     .layers   = b->config.layers,
+                                     .steps    = 1,
+                                     .passes   = 1,
+                                     .heads    = b->config.heads,
+                                     .head_dim = b->config.dim / b->config.heads,
+                                     .dtype    = b->d.dtype,
+                                     .single   = 1};
+    fil_policy_options      o;
+    fil_policy_options_init(&o);
+    FIL_TRY(fili_bench_take(b->ctx, "fil_policy_options", &o, sizeof o, asked));
+    FIL_TRY(fili_policy_run_open(&e->policy, b->ctx, &o, &setup));
+    return FIL_OK;
+}
+
+static fil_status open_entry(bench *b, entry *e, const fil_policy_options *policy)
+{
+    fili_dit_options options = b->options;
+    e->bench                 = b;
+    if (policy != NULL) {
+        FIL_TRY(open_policy(b, e, policy));
+        fili_policy_run_hang(&e->policy, &options);
+    }
+    FIL_TRY(fili_dit_open(b->ctx, b->weights, &b->config, &options, &e->dit));
+    return fili_dit_set_context(e->dit, 0, b->context, b->config.text_len);
+}
+
+static fil_status open_entries(bench *b)
+{
+    b->n = b->d.n_policies > 0 ? b->d.n_policies : 1;
+    for (int32_t i = 0; i < b->n; i++)
+        FIL_TRY(open_entry(b, &b->entry[i], b->d.n_policies > 0 ? &b->d.policies[i] : NULL));
+    return FIL_OK;
+}
+
 static fil_status measure(bench *b, fil_bench_model_result *r)
 {
-    const fili_model_pass pass = {
-        .run = one_pass, .user = b, .dtype = b->d.dtype, .repetitions = b->d.repetitions};
-    fili_bench_normal(b->d.seed, 2, FIL_F32, b->latent, (int64_t)latent_elements(b), 1.0f);
-    fili_bench_normal(b->d.seed, 3, FIL_F32, b->context,
-                      (int64_t)b->config.text_len * b->config.text_dim, 1.0f);
-    FIL_TRY(fili_dit_open(b->ctx, b->weights, &b->config, &b->options, &b->dit));
-    FIL_TRY(fili_dit_set_context(b->dit, 0, b->context, b->config.text_len));
-    r->tokens           = fili_dit_order(b->dit)->n;
-    r->layers           = b->config.layers;
-    r->flops            = count_flops(b, (double)r->tokens, r->density);
-    r->attention_kernel = fili_dit_kernel(b->dit, 0);
-    r->linear_kernel    = fili_dit_kernel(b->dit, 2);
-    return fili_bench_pass(b->ctx, &pass, r);
+    fili_model_pass passes[MOST];
+    for (int32_t i = 0; i < b->n; i++) {
+        const entry *e        = &b->entry[i];
+        r[i].tokens           = fili_dit_order(e->dit)->n;
+        r[i].layers           = b->config.layers;
+        r[i].attention_kernel = fili_dit_kernel(e->dit, 0);
+        r[i].linear_kernel    = fili_dit_kernel(e->dit, 2);
+        passes[i]             = (fili_model_pass){.run         = one_pass,
+                                                  .user        = &b->entry[i],
+                                                  .dtype       = b->d.dtype,
+                                                  .repetitions = b->d.repetitions};
+    }
+    FIL_TRY(fili_bench_passes(b->ctx, passes, b->n, r));
+    for (int32_t i = 0; i < b->n; i++) {
+        fili_policy_figures f;
+        if (b->entry[i].policy.policy != NULL) {
+            fili_policy_figures_get(b->entry[i].policy.policy, &f);
+            r[i].density = f.density;
+        }
+        r[i].flops  = count_flops(b, (double)r[i].tokens, r[i].density);
+        r[i].tflops = r[i].seconds > 0.0 ? r[i].flops / r[i].seconds * 1e-12 : 0.0;
+    }
+    return FIL_OK;
 }
 
 static fil_status bench_dit(bench *b, fil_bench_model_result *r)
 {
     FIL_TRY(prepare_mask(b, &r->density));
     FIL_TRY(make_weights(b));
+    fili_bench_normal(b->d.seed, 2, FIL_F32, b->latent, (int64_t)latent_elements(b), 1.0f);
+    fili_bench_normal(b->d.seed, 3, FIL_F32, b->context,
+                      (int64_t)b->config.text_len * b->config.text_dim, 1.0f);
+    FIL_TRY(open_entries(b));
     return measure(b, r);
 }
 
+static void close_entries(bench *b)
+{
+    for (int32_t i = 0; i < MOST; i++) {
+        fili_dit_close(&b->entry[i].dit);
+        fili_policy_run_close(&b->entry[i].policy);
+    }
+}
+
 fil_status fil_bench_dit(fil_ctx *ctx, const fil_bench_dit_desc *desc,
-                         fil_bench_model_result *result)
+                         fil_bench_model_result *results)
 {
     FIL_CHECK(NULL, ctx != NULL, "fil_bench_dit: ctx is NULL");
     fili_ctx_enter(ctx);
-    FIL_CHECK(ctx, desc != NULL && result != NULL, "fil_bench_dit: %s is NULL",
-              desc == NULL ? "desc" : "result");
+    FIL_CHECK(ctx, desc != NULL && results != NULL, "fil_bench_dit: %s is NULL",
+              desc == NULL ? "desc" : "results");
     bench b = {.ctx = ctx, .mask = {.ctx = ctx}};
     fili_arena_init(&b.arena, ctx, "bench", 0);
-    *result = (fil_bench_model_result){.attention_kernel = "", .linear_kernel = ""};
     FIL_TRY(take(&b, desc));
-    const fil_status status = bench_dit(&b, result);
-    fili_dit_close(&b.dit);
+    for (int32_t i = 0; i < (b.d.n_policies > 0 ? b.d.n_policies : 1); i++)
+        results[i] = (fil_bench_model_result){.attention_kernel = "", .linear_kernel = ""};
+    const fil_status status = bench_dit(&b, results);
+    close_entries(&b);
     fili_weights_close(&b.weights);
     fili_mask_fini(&b.mask);
     fili_arena_fini(&b.arena);

@@ -33,7 +33,7 @@ FIL_MUSTCHECK fil_status fili_policy_run_open(fili_policy_run *run, fil_ctx *ctx
                                               const fili_policy_setup  *setup);
 void                     fili_policy_run_close(fili_policy_run *run); /* idempotent */
 
-/* What the DiT must be opened with: order, choose, sinks, tail. */
+/* What the DiT must be opened with: order, choose, sinks, tail, gate. */
 void fili_policy_run_hang(fili_policy_run *run, fili_dit_options *options);
 
 /* A fili_dit_choose_fn; user is the run. */

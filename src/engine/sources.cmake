@@ -26,4 +26,7 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/latents_file.c
     engine/model_api.c
     engine/model_info.c
-    engine/policy_run.c)
+    engine/policy_run.c
+    engine/probe_api.c
+    engine/probe_file.c
+    engine/probe_measure.c)

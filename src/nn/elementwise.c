@@ -198,3 +198,48 @@ fil_status fili_rows_take(fil_ctx *ctx, const float *rows, int64_t n, int64_t pa
     memset((char *)out + n * cols * size, 0, (size_t)(pad * cols * size));
     return FIL_OK;
 }
+
+/* ---- the gate of a coarse branch ------------------------------------------------------------ */
+
+typedef struct gated_state {
+    const fili_gated       *g;
+    const fili_convert_set *set;
+} gated_state;
+
+static void add_where_open(const float *gate, const float *coarse, size_t n, float *out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = gate[i] == 0.0f ? out[i] : out[i] + gate[i] * coarse[i];
+}
+
+static void add_gated_row(const gated_state *s, int64_t token, const float *coarse)
+{
+    float         gate[CHUNK];
+    float         out[CHUNK];
+    const int64_t cols = s->g->cols;
+    const int64_t size = (int64_t)fil_dtype_bits(s->g->dtype) / 8;
+    for (int64_t at = 0; at < cols; at += CHUNK) {
+        const size_t  n    = (size_t)(cols - at < CHUNK ? cols - at : CHUNK);
+        const int64_t from = (token * cols + at) * size;
+        char         *to   = (char *)s->g->out + from;
+        fili_convert_row(s->set, FIL_F32, gate, s->g->dtype, (const char *)s->g->gate + from, n);
+        fili_convert_row(s->set, FIL_F32, out, s->g->dtype, to, n);
+        add_where_open(gate, coarse + at, n, out);
+        fili_convert_row(s->set, s->g->dtype, to, FIL_F32, out, n);
+    }
+}
+
+static fil_status gated_task(void *arg, int64_t run, int32_t worker)
+{
+    const gated_state *s = arg;
+    (void)worker;
+    for (int64_t i = s->g->offset[run]; i < s->g->offset[run + 1]; i++)
+        add_gated_row(s, i, s->g->coarse + run * s->g->cols);
+    return FIL_OK;
+}
+
+fil_status fili_gated_add(fil_ctx *ctx, const fili_gated *g)
+{
+    gated_state s = {.g = g, .set = fili_convert_select(ctx->isa)};
+    return fili_pool_run(ctx, "gate", g->m, gated_task, &s);
+}

@@ -55,4 +55,18 @@ void fili_add(const float *a, const float *b, int64_t n, float *out);
 FIL_MUSTCHECK fil_status fili_rows_take(fil_ctx *ctx, const float *rows, int64_t n, int64_t pad,
                                         int64_t cols, fil_dtype dtype, void *out);
 
+/* out[i] += gate[i] * coarse[run of i], element by element: in f32, rounded once. Where the gate is
+ * 0, out stays as it is to the bit, whatever coarse holds. */
+typedef struct fili_gated {
+    fil_dtype      dtype;  /* of gate and out: BF16 or F32 */
+    const void    *gate;   /* [offset[m], cols] */
+    const float   *coarse; /* [m, cols] */
+    const int32_t *offset; /* [m + 1] where each run begins, rising from 0 */
+    int32_t        m;
+    int64_t        cols;
+    void          *out; /* [offset[m], cols] */
+} fili_gated;
+
+FIL_MUSTCHECK fil_status fili_gated_add(fil_ctx *ctx, const fili_gated *g);
+
 #endif

@@ -232,12 +232,18 @@ static fil_status check_call(const fili_policy *p, const fili_policy_call *call)
                     call->layer, call->step, call->pass, s->layers, s->steps, s->passes);
 }
 
+static int is_scheduled_dense(const fili_policy *p, const fili_policy_call *call)
+{
+    return p->layer_is_dense[call->layer] || call->step < p->o.dense_steps;
+}
+
 fil_status fili_policy_select(fili_policy *p, fili_policy_call *call, fili_policy_choice *choice)
 {
     *choice = (fili_policy_choice){.mask = NULL};
     FIL_TRY(check_call(p, call));
     call->density = p->layer_is_dense[call->layer] ? 1.0 : p->density[call->step];
-    if (call->density < 1.0 || p->ops->own_budgets) {
+    if (call->density < 1.0 || p->ops->own_budgets ||
+        (p->ops->always && !is_scheduled_dense(p, call))) {
         FIL_TRY(p->ops->select(p, call, choice));
         if (choice->mask == NULL) choice->wants_tail = 0;
         if (choice->wants_tail) FIL_TRY(fili_policy_tail_fill(p, call, choice));

@@ -61,8 +61,9 @@ typedef struct fili_policy_choice {
     int32_t          wants_tail;     /* what is left out takes part as means; the core pools them */
     const float     *tail_factor;    /* [H], > 0; NULL = 1 */
 
-    /* VSA's coarse branch: out[i] += gate[i] * coarse[block of i], element by element. */
-    const float *coarse; /* [M, H, D] */
+    /* VSA's coarse branch: out[i] += gate[i] * coarse[piece of the order that i is in], element by
+     * element; only with uses_gate. NULL = none. */
+    const float *coarse; /* [order->n_pieces, H, D] */
 
     int32_t      refreshed;    /* the mask was made anew in this call */
     const float *recall_bound; /* [H] lower bound of each head's recall; NULL = none known */
@@ -103,6 +104,8 @@ struct fili_policy_ops {
     int32_t own_budgets;
     /* Most sinks that it may choose (attention is planned for them). */
     int32_t max_sinks;
+    /* 1: select is called at a density of 1 too, where the schedule does not make a call dense. */
+    int32_t always;
 };
 
 #define FILI_POLICY(name) extern const fili_policy_ops fili_policy_##name;
@@ -126,7 +129,8 @@ struct fili_policy {
     fili_order             order;
     fili_blocks            blocks;
     fili_arena             arena;
-    void                  *own; /* the policy's own data */
+    void                  *own;       /* the policy's own data */
+    int32_t                uses_gate; /* prepare says so: choices may have a coarse branch */
 
     uint8_t *layer_is_dense; /* [layers] */
     double  *density;        /* [steps] of the sparse layers' calls; 1 = dense */

@@ -1,5 +1,6 @@
 list(APPEND FIL_SOURCES
     sparse/blocks.c
+    sparse/coarse.c
     sparse/mask.c
     sparse/mask_density.c
     sparse/mask_file.c
@@ -16,6 +17,7 @@ list(APPEND FIL_SOURCES
     sparse/policy_preset.c
     sparse/policy_schedule.c
     sparse/policy_tail.c
+    sparse/policy_vsa.c
     sparse/recall.c
     sparse/recall_bound.c
     sparse/sampled_mass.c

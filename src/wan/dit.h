@@ -29,6 +29,8 @@ typedef struct fili_dit_config {
     int32_t text_len;                  /* rows of the context, padding included */
     int32_t patch_t, patch_h, patch_w; /* 1, 2, 2 */
     float   eps;
+    /* 1: each layer has a gate for the coarse branch of Video Sparse Attention */
+    int32_t has_gate;
 } fili_dit_config;
 
 /* The sizes of a published model: "1.3b" or "14b". 0 if there is no such name. */
@@ -41,7 +43,8 @@ FIL_MUSTCHECK fil_status fili_dit_config_parse(fil_ctx *ctx, const char *what, c
                                                size_t bytes, fili_dit_config *out);
 
 /* From the tensors, and from the config.json beside them where there is one; E_MISMATCH where the
- * two disagree. */
+ * two disagree, or where some layers have a gate and others none. has_gate comes from the tensors
+ * alone: no config.json says it. */
 FIL_MUSTCHECK fil_status fili_dit_config_detect(const fili_weights *w, fili_dit_config *out);
 
 /* Every tensor is there with the right shape and a type that can be read, and no other: what
@@ -69,7 +72,8 @@ typedef fil_status (*fili_dit_choose_fn)(void *user, fili_policy_call *call,
                                          fili_policy_choice *choice);
 
 /* Values on their way, for tests: rows of `cols` elements, in order (not raster order). what:
- * "patch_embedding", "e", "e0", "text_embedding", "q", "k", "v", "self_attn", "block", "head". */
+ * "patch_embedding", "e", "e0", "text_embedding", "q", "k", "v", "gate" (where it is used),
+ * "self_attn", "block", "head". */
 typedef void (*fili_dit_trace_fn)(void *user, const char *what, int32_t layer, fil_dtype dtype,
                                   const void *data, int64_t rows, int64_t cols);
 
@@ -88,9 +92,11 @@ typedef struct fili_dit_options {
     const fili_mask   *mask;      /* for every self-attention; NULL = dense */
     fili_dit_choose_fn choose;    /* asked instead if not NULL */
     int32_t            max_sinks; /* what choices may have: sinks, */
-    int32_t            has_tail;  /* a tail */
-    fili_dit_trace_fn  trace;     /* NULL = none */
-    void              *user;      /* of choose and trace */
+    int32_t            has_tail;  /* a tail, */
+    int32_t            gate;      /* a coarse branch: the model's gate is read; otherwise a model
+                                     that has one runs as if it had none, without its memory */
+    fili_dit_trace_fn trace;      /* NULL = none */
+    void             *user;       /* of choose and trace */
 } fili_dit_options;
 
 /* Dense, bf16, raster, two passes. */
@@ -115,7 +121,8 @@ FIL_MUSTCHECK fil_status fili_dit_bytes(fil_ctx *ctx, const fili_weights *w,
  * the DiT only if it is mapped or made in memory: linears of the precision's type are then used in
  * place (unless options->packed). E_SHAPE: a
  * latent that the patches do not divide, or a mask that does not fit; E_ARG, E_NOMEM, E_UNSUP,
- * E_IO, E_CANCELLED. On failure *out is NULL. */
+ * E_IO, E_CANCELLED; E_MISMATCH too: a gate is wanted and the model has none. On failure *out is
+ * NULL. */
 FIL_MUSTCHECK fil_status fili_dit_open(fil_ctx *ctx, fili_weights *w, const fili_dit_config *config,
                                        const fili_dit_options *options, fili_dit **out);
 

@@ -4,6 +4,7 @@
  * loader ignores are honoured here. Everything a file says is checked against limits that keep
  * later products of two or three sizes far inside int64_t.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "io/json.h"
@@ -286,6 +287,28 @@ static fil_status sizes_of_tensors(const fili_weights *w, fili_dit_config *c)
     return FIL_OK;
 }
 
+/* 1 if layer l has a part of a gate. */
+static int has_gate(const fili_weights *w, int32_t l)
+{
+    char name[64];
+    snprintf(name, sizeof name, "blocks.%d.to_gate_compress.weight", (int)l);
+    if (fili_weights_find(w, name) != NULL) return 1;
+    snprintf(name, sizeof name, "blocks.%d.to_gate_compress.bias", (int)l);
+    return fili_weights_find(w, name) != NULL;
+}
+
+static fil_status detect_gate(const fili_weights *w, fili_dit_config *c)
+{
+    c->has_gate = has_gate(w, 0);
+    for (int32_t l = 1; l < c->layers; l++)
+        if (has_gate(w, l) != c->has_gate)
+            return FIL_FAIL(fili_weights_ctx(w), FIL_E_MISMATCH,
+                            "layer %d has a gate ('to_gate_compress') and layer %d has none; "
+                            "expected one in every layer or in none",
+                            (int)(c->has_gate ? 0 : l), (int)(c->has_gate ? l : 0));
+    return FIL_OK;
+}
+
 static fil_status agree(const fili_weights *w, const char *key, int32_t config, int32_t tensors)
 {
     if (config == tensors) return FIL_OK;
@@ -303,6 +326,7 @@ fil_status fili_dit_config_detect(const fili_weights *w, fili_dit_config *out)
     FIL_TRY(sizes_of_tensors(w, &found));
     if (text == NULL) {
         FIL_TRY(fili_dit_config_check(ctx, "the tensors", &found));
+        FIL_TRY(detect_gate(w, &found));
         *out = found;
         return FIL_OK;
     }
@@ -313,5 +337,6 @@ fil_status fili_dit_config_detect(const fili_weights *w, fili_dit_config *out)
     FIL_TRY(agree(w, "in_dim", out->in_channels, found.in_channels));
     FIL_TRY(agree(w, "out_dim", out->out_channels, found.out_channels));
     FIL_TRY(agree(w, "text_dim", out->text_dim, found.text_dim));
-    return agree(w, "freq_dim", out->freq_dim, found.freq_dim);
+    FIL_TRY(agree(w, "freq_dim", out->freq_dim, found.freq_dim));
+    return detect_gate(w, out);
 }

@@ -201,6 +201,32 @@ static void trace_heads(fili_dit *d, int32_t layer)
     fili_dit_trace(d, "v", layer, d->o.precision, d->v, d->tokens, d->c.dim);
 }
 
+/* The gate of the coarse branch, from the rows that q, k and v came from: before attention, which
+ * writes there. */
+static fil_status open_gate(fili_dit *d, const fili_dit_layer *layer, int32_t l)
+{
+    if (d->gate == NULL)
+        return FIL_FAIL(d->ctx, FIL_E_INTERNAL, "a coarse branch was chosen and no gate planned");
+    FIL_TRY(project(d, &layer->gate, d->gate));
+    fili_dit_trace(d, "gate", l, d->o.precision, d->gate, d->tokens, d->c.dim);
+    return FIL_OK;
+}
+
+/* a += gate * coarse; coarse has a row for each piece of the order. */
+static fil_status add_coarse(fili_dit *d, const float *coarse)
+{
+    const fili_gated g = {.dtype  = d->o.precision,
+                          .gate   = d->gate,
+                          .coarse = coarse,
+                          .offset = d->order.piece,
+                          .m      = d->order.n_pieces,
+                          .cols   = d->c.dim,
+                          .out    = d->a};
+    FIL_TRY(fili_gated_add(d->ctx, &g));
+    fili_dit_spent(d, &d->times.rest);
+    return FIL_OK;
+}
+
 static fil_status self_attention(fili_dit *d, const fili_dit_layer *layer, const int32_t key[3])
 {
     const fili_norm_io in = {
@@ -215,8 +241,10 @@ static fil_status self_attention(fili_dit *d, const fili_dit_layer *layer, const
     FIL_TRY(turn(d, d->k, layer->norm_k));
     trace_heads(d, key[0]);
     FIL_TRY(choose(d, key, &choice));
+    if (choice.coarse != NULL) FIL_TRY(open_gate(d, layer, key[0]));
     FIL_TRY(fili_attend_forward(&d->attend, &io, d->workspace));
     fili_dit_spent(d, &d->times.attention);
+    if (choice.coarse != NULL) FIL_TRY(add_coarse(d, choice.coarse));
     fili_dit_trace(d, "self_attn", key[0], d->o.precision, d->a, d->tokens, d->c.dim);
     return back(d, &layer->o, modulation(d, 2));
 }

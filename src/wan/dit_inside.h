@@ -56,6 +56,7 @@ typedef struct fili_dit_layer {
     fili_dense   q, k, v, o;
     fili_dense   cross_q, cross_k, cross_v, cross_o;
     fili_dense   up, down;
+    fili_dense   gate;       /* where c.has_gate */
     const float *modulation; /* [6, dim] */
     const float *norm_q, *norm_k;
     const float *norm3_weight, *norm3_bias;
@@ -78,7 +79,7 @@ typedef struct fili_dit_context {
 
 struct fili_dit {
     fil_ctx         *ctx;
-    fili_dit_config  c;
+    fili_dit_config  c; /* has_gate: the model has one and it is used */
     fili_dit_options o;
     fili_order       order;
     fili_blocks      blocks;  /* of the order */
@@ -109,6 +110,7 @@ struct fili_dit {
     float *x;         /* [n_bands * band, dim] */
     void  *a;         /* [n_bands * band, dim] input of linears; output of attention */
     void  *q, *k, *v; /* [S, dim] */
+    void  *gate;      /* [S, dim]; NULL where c.has_gate is 0 */
     void  *inner;     /* rows of a band: patches, the MLP's inner rows, the head's input */
     float *head_rows; /* [band, patch * out_channels] */
     float *cos, *sin; /* [S, head_dim / 2] */

@@ -144,7 +144,9 @@ static fil_status walk_layer(fili_dit_walk *walk, int32_t l, fili_dit_layer *to)
     FIL_TRY(vector(walk, &to->cross_norm_q, l, "cross_attn.norm_q.weight", dim));
     FIL_TRY(vector(walk, &to->cross_norm_k, l, "cross_attn.norm_k.weight", dim));
     FIL_TRY(dense(walk, &to->up, FILI_PLAN_UP, l, "ffn.0"));
-    return dense(walk, &to->down, FILI_PLAN_DOWN, l, "ffn.2");
+    FIL_TRY(dense(walk, &to->down, FILI_PLAN_DOWN, l, "ffn.2"));
+    if (!walk->d->c.has_gate) return FIL_OK;
+    return dense(walk, &to->gate, FILI_PLAN_DIM, l, "to_gate_compress");
 }
 
 static fil_status walk_outside(fili_dit_walk *walk)

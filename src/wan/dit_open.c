@@ -27,6 +27,10 @@ static fil_status check_options(fil_ctx *ctx, const fili_dit_config *c, const fi
               o->passes);
     FIL_CHECK(ctx, o->context_rows >= 0 && o->context_rows <= c->text_len,
               "context_rows is %d; expected 0 to %d", o->context_rows, c->text_len);
+    if (o->gate && !c->has_gate)
+        return FIL_FAIL(ctx, FIL_E_MISMATCH,
+                        "a gate is wanted, and the model has none (no tensor "
+                        "'blocks.0.to_gate_compress.weight')");
     FIL_CHECK(ctx, o->t >= 1 && o->h >= 1 && o->w >= 1, "a latent of %d x %d x %d", o->t, o->h,
               o->w);
     if (o->t % c->patch_t != 0 || o->h % c->patch_h != 0 || o->w % c->patch_w != 0)
@@ -123,6 +127,7 @@ static fil_status plan(fili_dit *d, const fili_weights *w)
 {
     FIL_TRY(fili_dit_config_check(d->ctx, "the DiT", &d->c));
     FIL_TRY(check_options(d->ctx, &d->c, &d->o));
+    d->c.has_gate = d->o.gate;
     FIL_TRY(plan_sequence(d));
     d->in_place   = can_stay(d, w);
     d->time_dtype = time_type(w);
@@ -198,6 +203,7 @@ static fil_status lay_activations(fili_dit *d, fili_space *space)
                        {&d->q, d->tokens * dim, el},
                        {&d->k, d->tokens * dim, el},
                        {&d->v, d->tokens * dim, el},
+                       {&d->gate, d->c.has_gate ? d->tokens * dim : 0, el},
                        {&d->inner, d->band * inner, 1},
                        {&d->head_rows, d->band * patch * d->c.out_channels, f32},
                        {&d->cos, d->tokens * half, f32},

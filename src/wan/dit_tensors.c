@@ -1,7 +1,8 @@
 /* wan/dit_tensors.c: the list of a DiT's tensors (wan.md 3.1), and whether a file has them (dit.h).
  *
  * One table, walked by number: whoever needs all names or shapes (checks, counts, random weights)
- * walks it. The layers' own rows come first per layer.
+ * walks it. The layers' own rows come first per layer; those of the gate, which only models for
+ * Video Sparse Attention have, stand last among them.
  */
 #include <stdio.h>
 #include <string.h>
@@ -77,11 +78,14 @@ static const tensor_row in_layer[] = {
     {"ffn.0.bias", {G}},
     {"ffn.2.weight", {D, G}},
     {"ffn.2.bias", {D}},
+    {"to_gate_compress.weight", {D, D}},
+    {"to_gate_compress.bias", {D}},
 };
 
 enum {
     N_OUTSIDE  = sizeof outside / sizeof outside[0],
-    N_IN_LAYER = sizeof in_layer / sizeof in_layer[0]
+    N_IN_LAYER = sizeof in_layer / sizeof in_layer[0],
+    N_GATE     = 2 /* the last of them */
 };
 
 static int64_t size_of(const fili_dit_config *c, size_kind kind)
@@ -104,20 +108,26 @@ static int64_t size_of(const fili_dit_config *c, size_kind kind)
     }
 }
 
+static int32_t per_layer(const fili_dit_config *config)
+{
+    return config->has_gate ? N_IN_LAYER : N_IN_LAYER - N_GATE;
+}
+
 int32_t fili_dit_tensors(const fili_dit_config *config)
 {
-    return N_OUTSIDE + config->layers * N_IN_LAYER;
+    return N_OUTSIDE + config->layers * per_layer(config);
 }
 
 void fili_dit_tensor_at(const fili_dit_config *config, int32_t i, fili_dit_tensor *out)
 {
     const int32_t     inner = i - N_OUTSIDE;
-    const tensor_row *row   = inner < 0 ? &outside[i] : &in_layer[inner % N_IN_LAYER];
+    const int32_t     rows  = per_layer(config);
+    const tensor_row *row   = inner < 0 ? &outside[i] : &in_layer[inner % rows];
     *out                    = (fili_dit_tensor){.rank = 0};
     if (inner < 0)
         snprintf(out->name, sizeof out->name, "%s", row->name);
     else
-        snprintf(out->name, sizeof out->name, "blocks.%d.%s", (int)(inner / N_IN_LAYER), row->name);
+        snprintf(out->name, sizeof out->name, "blocks.%d.%s", (int)(inner / rows), row->name);
     while (out->rank < 5 && row->shape[out->rank] != NONE) {
         out->shape[out->rank] = size_of(config, row->shape[out->rank]);
         out->rank++;

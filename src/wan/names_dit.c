@@ -1,7 +1,8 @@
 /* wan/names_dit.c: tensor names of the DiT: original names, and diffusers' turned into them.
  *
  * wan.md 3.2. Inside a block the words differ; note that diffusers' norm2 is the original norm3.
- * A name is taken apart at "blocks.N."; no weight is transposed by the renaming.
+ * A name is taken apart at "blocks.N."; no weight is transposed by the renaming. The gate of Video
+ * Sparse Attention (vsa.md 5) stands directly under the block in every layout.
  */
 #include <ctype.h>
 #include <stdbool.h>
@@ -74,6 +75,7 @@ static const rename_row inside[] = {
     {"ffn.2", "ffn.2"},
     {"norm3", "norm3"},
     {"modulation", "modulation"},
+    {"to_gate_compress", "to_gate_compress"},
 };
 
 /* Length of "blocks.N." at the start of a name; 0 if it does not begin so. */

@@ -105,6 +105,38 @@ static int is(const char *name, const char *wanted)
     return wanted != NULL && strcmp(name, wanted) == 0;
 }
 
+/* The name that diffusers has for the same tensor. */
+static void diffusers_name(const char *name, char *out, size_t size)
+{
+    static const char *const pairs[][2] = {
+        {"text_embedding.0", "condition_embedder.text_embedder.linear_1"},
+        {"text_embedding.2", "condition_embedder.text_embedder.linear_2"},
+        {"time_embedding.0", "condition_embedder.time_embedder.linear_1"},
+        {"time_embedding.2", "condition_embedder.time_embedder.linear_2"},
+        {"time_projection.1", "condition_embedder.time_proj"},
+        {"head.head", "proj_out"},
+        {"head.modulation", "scale_shift_table"},
+        {"modulation", "scale_shift_table"},
+        {"self_attn.norm", "attn1.norm"},
+        {"cross_attn.norm", "attn2.norm"},
+        {"self_attn.o", "attn1.to_out.0"},
+        {"cross_attn.o", "attn2.to_out.0"},
+        {"self_attn.", "attn1.to_"},
+        {"cross_attn.", "attn2.to_"},
+        {"norm3", "norm2"},
+        {"ffn.0", "ffn.net.0.proj"},
+        {"ffn.2", "ffn.net.2"},
+    };
+    const size_t head = strncmp(name, "blocks.", 7) == 0 ? strcspn(name + 7, ".") + 8 : 0;
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        const size_t n = strlen(pairs[i][0]);
+        if (strncmp(name + head, pairs[i][0], n) != 0) continue;
+        snprintf(out, size, "%.*s%s%s", (int)head, name, pairs[i][1], name + head + n);
+        return;
+    }
+    snprintf(out, size, "%s", name);
+}
+
 static fil_tensor_desc *add(writing *w, const char *prefix, const char *name, const float *from)
 {
     fil_tensor_desc *d = &w->desc[w->n];
@@ -121,9 +153,12 @@ static const float half = 0.5f;
 
 static void add_tensor(writing *w, const fili_made_tensor *t, const dit_file *how)
 {
-    const int        matrix = t->rank == 2;
-    fil_tensor_desc *d      = add(w, how->prefix, t->name, t->data);
-    d->rank                 = t->rank;
+    const int matrix = t->rank == 2;
+    char      name[128];
+    snprintf(name, sizeof name, "%s", t->name);
+    if (how->diffusers) diffusers_name(t->name, name, sizeof name);
+    fil_tensor_desc *d = add(w, how->prefix, name, t->data);
+    d->rank            = t->rank;
     memcpy(d->shape, t->shape, sizeof d->shape);
     if (is(t->name, how->reshaped)) d->shape[d->rank++] = 1;
     if (how->dtype != 0) d->dtype = how->dtype;

@@ -24,13 +24,14 @@ const float *dit_values(const dit_made *m, const char *name);
 
 /* How a file of it is written. Zeroed: F32 under original names. */
 typedef struct dit_file {
-    fil_dtype   dtype;    /* of all tensors; 0: F32 */
-    const char *prefix;   /* before each name; NULL: none */
-    const char *left_out; /* this tensor is not written */
-    const char *added;    /* one more tensor of this name, F32 [3] */
-    const char *reshaped; /* this tensor gets a further dimension of 1 */
-    const char *retyped;  /* this tensor is written as I32 */
-    int         scaled;   /* 1: fp8_scaled: 2-D weights F8_E4M3 with a scale_weight of 0.5 */
+    fil_dtype   dtype;     /* of all tensors; 0: F32 */
+    const char *prefix;    /* before each name; NULL: none */
+    const char *left_out;  /* this tensor is not written */
+    const char *added;     /* one more tensor of this name, F32 [3] */
+    const char *reshaped;  /* this tensor gets a further dimension of 1 */
+    const char *retyped;   /* this tensor is written as I32 */
+    int         diffusers; /* 1: under the names of diffusers, as FastVideo publishes */
+    int         scaled;    /* 1: fp8_scaled: 2-D weights F8_E4M3 with a scale_weight of 0.5 */
 } dit_file;
 
 void dit_write(const dit_made *m, fil_ctx *ctx, const char *path, const dit_file *how);

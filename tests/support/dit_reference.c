@@ -183,6 +183,106 @@ static void add_gated(const model *s, int32_t layer, int gate, const double *y)
     }
 }
 
+/* ---- Video Sparse Attention ------------------------------------------------------------------ */
+
+static double *means(const model *s, const double *x)
+{
+    double *out = zeros(s->p->cubes * s->dim);
+    double *n   = zeros(s->p->cubes);
+    for (int64_t i = 0; i < s->tokens; i++) {
+        n[s->p->cube[i]] += 1.0;
+        for (int64_t c = 0; c < s->dim; c++)
+            out[s->p->cube[i] * s->dim + c] += x[i * s->dim + c];
+    }
+    for (int64_t i = 0; i < s->p->cubes * s->dim; i++)
+        out[i] /= n[i / s->dim];
+    free(n);
+    return out;
+}
+
+/* keeps[i] = 1 for the largest of score; ties to the lower index. */
+static void keep_largest(const dit_problem *p, const double *score, int *keeps)
+{
+    for (int32_t i = 0; i < p->cubes; i++) {
+        int32_t before = 0;
+        for (int32_t o = 0; o < p->cubes; o++)
+            before += score[o] > score[i] || (score[o] == score[i] && o < i);
+        keeps[i] = before < p->keep;
+    }
+    for (int32_t i = 0; i < p->cubes && p->gap != NULL; i++)
+        for (int32_t o = 0; o < p->cubes; o++)
+            if (keeps[i] && !keeps[o] && score[i] - score[o] < *p->gap)
+                *p->gap = score[i] - score[o];
+}
+
+typedef struct cubes {
+    double *q, *k, *v, *out; /* [cubes, dim] */
+    int    *keeps;           /* [heads, cubes, cubes] */
+} cubes;
+
+static void coarse_row(const model *s, cubes *c, int64_t h, int32_t i)
+{
+    const int64_t d     = s->dim / s->heads;
+    double       *score = zeros(s->p->cubes);
+    double       *out   = c->out + i * s->dim + h * d;
+    double        sum   = 0.0;
+    for (int32_t j = 0; j < s->p->cubes; j++)
+        for (int64_t e = h * d; e < (h + 1) * d; e++)
+            score[j] += c->q[i * s->dim + e] * c->k[j * s->dim + e] / sqrt((double)d);
+    keep_largest(s->p, score, c->keeps + (h * s->p->cubes + i) * s->p->cubes);
+    for (int32_t j = 0; j < s->p->cubes; j++)
+        sum += exp(score[j]);
+    for (int32_t j = 0; j < s->p->cubes; j++)
+        for (int64_t e = 0; e < d; e++)
+            out[e] += exp(score[j]) / sum * c->v[j * s->dim + h * d + e];
+    free(score);
+}
+
+static cubes coarse(const model *s, const double *q, const double *k, const double *v)
+{
+    const int32_t n = s->p->cubes;
+    cubes         c = {.q = means(s, q), .k = means(s, k), .v = means(s, v)};
+    c.out           = zeros(n * s->dim);
+    c.keeps         = calloc((size_t)(s->heads * n * n), sizeof *c.keeps);
+    assert_non_null(c.keeps);
+    for (int64_t h = 0; h < s->heads; h++)
+        for (int32_t i = 0; i < n; i++)
+            coarse_row(s, &c, h, i);
+    return c;
+}
+
+/* a: the modulated rows that q, k, v and the gate are made of. */
+static double *sparse_attention(const model *s, int32_t l, const double *a, const double *q,
+                                const double *k, const double *v)
+{
+    const int64_t d   = s->dim / s->heads;
+    const int32_t n   = s->p->cubes;
+    cubes         c   = coarse(s, q, k, v);
+    double       *out = zeros(s->tokens * s->dim);
+    double       *gate =
+        s->p->gated ? linear(s, l, "to_gate_compress", a, s->tokens, s->dim, s->dim) : NULL;
+    int *keeps = calloc((size_t)s->tokens, sizeof *keeps);
+    assert_non_null(keeps);
+    for (int64_t i = 0; i < s->tokens; i++)
+        for (int64_t h = 0; h < s->heads; h++) {
+            const int *row = c.keeps + (h * n + s->p->cube[i]) * n;
+            for (int64_t j = 0; j < s->tokens; j++)
+                keeps[j] = row[s->p->cube[j]];
+            attend_row(s, q + i * s->dim + h * d, k + h * d, v + h * d, s->tokens, keeps,
+                       out + i * s->dim + h * d);
+        }
+    for (int64_t i = 0; i < s->tokens * s->dim && s->p->gated; i++)
+        out[i] += gate[i] * c.out[s->p->cube[i / s->dim] * s->dim + i % s->dim];
+    free(keeps);
+    free(gate);
+    free(c.q);
+    free(c.k);
+    free(c.v);
+    free(c.out);
+    free(c.keeps);
+    return out;
+}
+
 static void self_attention(const model *s, int32_t l)
 {
     const int64_t d = s->dim;
@@ -194,7 +294,8 @@ static void self_attention(const model *s, int32_t l)
     rms_norm(s, l, "self_attn.norm_k", k, s->tokens);
     rope(s, q);
     rope(s, k);
-    double *y = attention(s, l, q, k, v, s->tokens);
+    double *y =
+        s->p->keep > 0 ? sparse_attention(s, l, a, q, k, v) : attention(s, l, q, k, v, s->tokens);
     double *o = linear(s, l, "self_attn.o", y, s->tokens, d, d);
     add_gated(s, l, 2, o);
     free(a);
