@@ -94,10 +94,11 @@ static void make_dense(problem *b)
                                             .mq       = ROWS / FILK_BLOCK};
     b->dense.mk       = runs(b, n, FILK_BLOCK, &offset);
     b->dense.k_offset = b->dense.q_offset = offset; /* whole blocks to ROWS and beyond */
+    void *out                             = need(b, sizeof(uint16_t) * ROWS * D);
     b->dense_args                         = (filk_attn_args){.q            = normal(b, n, 1),
                                                              .k            = normal(b, n, 2),
                                                              .v            = normal(b, n, 3),
-                                                             .out          = need(b, sizeof(uint16_t) * ROWS * D),
+                                                             .out          = out,
                                                              .out_stride_n = D,
                                                              .out_stride_h = D,
                                                              .scale        = 0.08838834764f};
@@ -106,6 +107,8 @@ static void make_dense(problem *b)
 
 static void make_select(problem *b)
 {
+    const filk_select_kind kind =
+        b->f->block == b->f->tile ? FILK_SELECT_LOGIT : FILK_SELECT_SOFTMAX;
     int32_t *tiles;
     int32_t *blocks;
     b->pool =
@@ -113,8 +116,7 @@ static void make_select(problem *b)
     b->pool.m         = runs(b, b->f->tokens, b->f->tile, &tiles);
     b->pool.offset    = tiles;
     const int32_t m   = runs(b, b->pool.m, b->f->block / b->f->tile, &blocks);
-    b->select         = (filk_select_problem){.kind     = b->f->block == b->f->tile ? FILK_SELECT_LOGIT
-                                                                                    : FILK_SELECT_SOFTMAX,
+    b->select         = (filk_select_problem){.kind     = kind,
                                               .heads    = HEADS,
                                               .kv_heads = HEADS,
                                               .head_dim = D,
