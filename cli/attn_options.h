@@ -52,7 +52,7 @@ int cli_attn_given(const cli_attn *v);
             "to keep",                                                                             \
             place(fidelity)),                                                                      \
         CLI_CHOICE_OPTION("budgets", "KIND",                                                       \
-                          "how west and auto share the density among layers, steps and heads: "    \
+                          "how west and auto share the density over layers, steps and heads: "     \
                           "uniform, fast or error; default fast, auto: error",                     \
                           place(budgets), cli_budget_names),                                       \
         CLI_TEXT_OPTION("topology", 0, "FILE", "what filigree calibrate wrote, for west and auto", \
@@ -80,7 +80,7 @@ int cli_attn_given(const cli_attn *v);
          .arg  = "X",                                                                              \
          .help = "auto: choose anew when the pooled queries or keys moved by this share",          \
          .at   = place(tau),                                                                       \
-         .max  = 1000},                                                                             \
+         .max  = 1000},                                                                            \
         CLI_TEXT_OPTION("dense-steps", 0, "N",                                                     \
                         "the first N steps run dense; default: the method's share",                \
                         place(dense_steps)),                                                       \

@@ -13,7 +13,7 @@ typedef struct generate_values {
     double      shift, cfg;
     const char *sampler, *grid, *preset, *timesteps, *sigmas;
     const char *noise, *save_noise, *save_latents, *save_frames;
-    const char *precision;
+    const char *precision, *capture, *capture_to;
     int         plan, force, json;
     cli_attn    attn;
     int         measure_recall;
@@ -56,6 +56,8 @@ static void fill(const generate_values *v, fil_generate_options *o)
     o->save_noise   = v->save_noise;
     o->save_latents = v->save_latents;
     o->save_frames  = v->save_frames;
+    o->capture      = v->capture;
+    o->capture_to   = v->capture_to;
     o->replace      = v->force != 0;
 }
 
@@ -94,6 +96,10 @@ static void plan_json(cli_out *out, const fil_plan *p)
     cli_json_number(out, "decode_bytes", p->decode_bytes);
     cli_json_number(out, "policy_bytes", p->policy_bytes);
     cli_json_number(out, "peak_bytes", p->peak_bytes);
+    if (p->captures > 0) {
+        cli_json_number(out, "captures", (uint64_t)p->captures);
+        cli_json_number(out, "capture_bytes", p->capture_bytes);
+    }
     cli_json_close(out);
 }
 
@@ -105,6 +111,7 @@ static void bytes_line(cli_out *out, const char *what, uint64_t bytes)
 
 static void plan_text(cli_out *out, const fil_plan *p)
 {
+    char text[CLI_HUMAN];
     cli_putf(out, "sampler     %s on %s, %d step%s of %d pass%s, shift %g, cfg %g\n", p->sampler,
              p->grid, (int)p->steps, p->steps == 1 ? "" : "s", (int)p->passes,
              p->passes == 1 ? "" : "es", p->shift, p->guidance);
@@ -120,6 +127,9 @@ static void plan_text(cli_out *out, const fil_plan *p)
     bytes_line(out, "sampling", p->sample_bytes);
     if (p->decode_bytes > 0) bytes_line(out, "decoding", p->decode_bytes);
     bytes_line(out, "peak", p->peak_bytes);
+    if (p->captures > 0)
+        cli_putf(out, "captures    %d file%s, %s on disk\n", (int)p->captures,
+                 p->captures == 1 ? "" : "s", cli_human(text, p->capture_bytes));
 }
 
 /* ---- the verb ------------------------------------------------------------------------------- */
@@ -238,6 +248,13 @@ static const cli_option options[] = {
     CLI_TEXT_OPTION("save-latents", 0, "FILE",
                     "write the latents as safetensors, before they are decoded", AT(save_latents)),
     CLI_TEXT_OPTION("save-frames", 0, "FILE", "write the frames as safetensors", AT(save_frames)),
+    CLI_TEXT_OPTION("capture", 0, "WHICH",
+                    "write q, k, v of self-attentions, LAYERS:STEPS or LAYERS:STEPS:PASSES: "
+                    "0,5,10-12:4 or all:0:1; without PASSES those of the prompt, 0",
+                    AT(capture)),
+    CLI_TEXT_OPTION("capture-to", 0, "DIR",
+                    "captures go there; default: beside the output, OUTPUT.layer003_...",
+                    AT(capture_to)),
     CLI_CHOICE_OPTION("precision", "TYPE", "of products: bf16 or f32; default bf16", AT(precision),
                       cli_precision_names),
     CLI_ATTN_OPTIONS(ATTN),

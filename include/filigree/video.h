@@ -131,6 +131,14 @@ typedef struct fil_generate_options {
     int32_t      replace;      /* 1 = files that exist are replaced; 0 = that is a failure */
     fil_frame_fn frame;        /* given every frame; NULL = nobody wants them */
     void        *frame_user;   /* for frame */
+
+    /* q, k (after norm and rotary embedding) and v of self-attentions on their way, for studies:
+     * "LAYERS:STEPS" or "LAYERS:STEPS:PASSES", each a list such as 0,5,10-12, or "all"; without
+     * PASSES those of the prompt (pass 0; 1 is the negative prompt). A safetensors file for each,
+     * [N, H, D] in raster order, in the precision of the run. */
+    const char *capture;    /* NULL = nothing */
+    const char *capture_to; /* a folder, made if it is not there: layer003_step010_pass0.safetensors
+                               in it; NULL = beside the output: OUTPUT.layer003_... */
 } fil_generate_options;
 
 /* Fills in the defaults named above. Cannot fail. */
@@ -154,6 +162,8 @@ typedef struct fil_plan {
     uint64_t    sample_bytes;   /* the steps */
     uint64_t    decode_bytes;   /* frames from latents, and the video encoder */
     uint64_t    peak_bytes;     /* the largest of the three */
+    int32_t     captures;       /* files of captured q, k, v, */
+    uint64_t    capture_bytes;  /* and what they hold, on disk */
 } fil_plan;
 
 /* Checks everything that fil_generate checks and tells what it would do; reads headers, no weights.

@@ -1,4 +1,5 @@
-/* engine/frames_in.c: frames for the VAE's encoder out of a file (video_job.h). */
+/* engine/frames_in.c: frames out of a file, for the VAE's encoder and for comparing (video_job.h).
+ */
 #include <string.h>
 
 #include "base/mem.h"
@@ -9,6 +10,38 @@ static bool ends_in(const char *path, const char *ending)
     const size_t n = strlen(path);
     const size_t m = strlen(ending);
     return n > m && strcmp(path + n - m, ending) == 0;
+}
+
+/* By the first bytes; what is neither may be a video. */
+static fil_status kind_of_content(fil_ctx *ctx, const char *path, fili_input_kind *out)
+{
+    static const unsigned char png[8] = {137, 80, 78, 71, 13, 10, 26, 10};
+
+    unsigned char head[9] = {0}; /* a safetensors file: eight bytes of length, then JSON */
+    fili_file     file;
+    FIL_TRY(fili_file_open(ctx, FILI_CWD, path, 0, &file));
+    const size_t     bytes  = file.size < sizeof head ? (size_t)file.size : sizeof head;
+    const fil_status status = fili_file_read(ctx, &file, 0, head, bytes);
+    fili_file_close(ctx, &file);
+    if (memcmp(head, png, sizeof png) == 0)
+        *out = FILI_INPUT_PICTURE;
+    else if (head[8] == '{')
+        *out = FILI_INPUT_TENSORS;
+    else
+        *out = FILI_INPUT_VIDEO;
+    return status;
+}
+
+fil_status fili_input_kind_of(fil_ctx *ctx, const char *path, fili_input_kind *out)
+{
+    *out = FILI_INPUT_VIDEO;
+    if (ends_in(path, ".png"))
+        *out = FILI_INPUT_PICTURE;
+    else if (ends_in(path, ".safetensors"))
+        *out = FILI_INPUT_TENSORS;
+    else
+        return kind_of_content(ctx, path, out);
+    return FIL_OK;
 }
 
 static size_t frame_bytes(const fili_frames_in *f)
@@ -77,13 +110,12 @@ static fil_status open_picture(fili_frames_in *f)
 fil_status fili_frames_in_open(fili_frames_in *f, fil_ctx *ctx, const char *path)
 {
     *f = (fili_frames_in){.ctx = ctx, .path = path};
-    fil_status status;
-    if (ends_in(path, ".png"))
-        status = open_picture(f);
-    else if (ends_in(path, ".safetensors"))
-        status = open_tensor(f);
-    else
-        status = open_video(f);
+    fili_input_kind kind;
+    fil_status      status = fili_input_kind_of(ctx, path, &kind);
+    if (status == FIL_OK)
+        status = kind == FILI_INPUT_PICTURE   ? open_picture(f)
+                 : kind == FILI_INPUT_TENSORS ? open_tensor(f)
+                                              : open_video(f);
     if (status == FIL_OK && f->rgb == NULL) status = take_frame_memory(f);
     if (status == FIL_OK) return FIL_OK;
     fili_error_frame(ctx, "input %s", fili_quote(path, strlen(path)).text);
@@ -91,7 +123,7 @@ fil_status fili_frames_in_open(fili_frames_in *f, fil_ctx *ctx, const char *path
     return status;
 }
 
-static fil_status next_frame(fili_frames_in *f, int32_t index, const uint8_t **rgb)
+fil_status fili_frames_in_bytes(fili_frames_in *f, int32_t index, const uint8_t **rgb)
 {
     int more = 1;
     *rgb     = f->rgb;
@@ -113,7 +145,7 @@ fil_status fili_frames_in_get(void *user, int32_t index, float *rgb, int32_t h, 
     fili_frames_in *f = user;
     const uint8_t  *bytes;
     const size_t    plane = (size_t)h * (size_t)w;
-    FIL_TRY(next_frame(f, index, &bytes));
+    FIL_TRY(fili_frames_in_bytes(f, index, &bytes));
     for (size_t i = 0; i < plane; i++)
         for (size_t c = 0; c < 3; c++)
             rgb[c * plane + i] = (float)bytes[3 * i + c] / 127.5f - 1.0f;

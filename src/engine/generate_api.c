@@ -58,6 +58,7 @@ static fil_status run(fili_job *job, fil_video_result *result)
     result->frames     = job->o.frames;
     result->width      = job->o.width;
     result->height     = job->o.height;
+    FIL_TRY(fili_job_capture_begin(job));
     FIL_TRY(fili_job_text(job));
     result->text_seconds = fili_seconds(job->ctx) - begun;
     FIL_TRY(fili_job_sample(job, result));

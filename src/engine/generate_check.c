@@ -207,6 +207,7 @@ static fili_policy_setup setup_of(const fili_job *job)
                                .heads    = job->dit.heads,
                                .head_dim = job->dit.dim / job->dit.heads,
                                .dtype    = job->o.precision,
+                               .has_gate = job->dit.has_gate,
                                .sigma    = job->sigmas.sigma,
                                .sampler  = p->sampler,
                                .shift    = p->shift};
@@ -260,7 +261,8 @@ static fil_status count_memory(fili_job *job)
     FIL_TRY(fili_dit_bytes(job->ctx, job->dit_weights, &job->dit, &job->dit_options, &dit));
     /* x, an answer per pass, the solver's arrays */
     p->sample_bytes = dit.total + dit.loading + x * (1 + (uint64_t)p->passes) +
-                      fili_solver_bytes(job->n) + rows_bytes(job) + p->policy_bytes;
+                      fili_solver_bytes(job->n) + rows_bytes(job) + p->policy_bytes +
+                      job->capture.bytes;
     if (needs_frames(job)) {
         FIL_TRY(fili_decode_bytes(job->ctx, job->vae_weights, &job->vae, job->o.precision,
                                   job->shape, &job->outputs, &p->decode_bytes));
@@ -286,6 +288,7 @@ fil_status fili_job_check(fili_job *job, const fil_generate_options *options)
     FIL_TRY(check_prompts(job));
     choose_dit_options(job);
     FIL_TRY(check_policy(job));
+    FIL_TRY(fili_job_capture(job));
     job->plan.flops = count_flops(job);
     return count_memory(job);
 }

@@ -192,7 +192,7 @@ static fil_status check_outputs(fili_job *job)
                                                      .user    = o->frame_user};
     job->outputs.rounds             = o->preset == FIL_PRESET_DIFFUSERS || o->frames == 1;
     FIL_CHECK(ctx,
-              o->video != NULL || o->save_latents != NULL || o->save_frames != NULL ||
+              job->bare || o->video != NULL || o->save_latents != NULL || o->save_frames != NULL ||
                   o->frame != NULL,
               "nothing would come of it: expected a video, frames or latents to write");
     FIL_TRY(choose_latents_path(job));

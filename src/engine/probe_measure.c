@@ -116,8 +116,8 @@ static void add_error(const fili_probe *p, int32_t h, error_sum *to)
 static void take_error(const error_sum *s, int64_t values, fil_probe_figures *f)
 {
     const double mean = s->error / (double)values;
-    f->rel_l2         = s->norm > 0.0 ? sqrt(s->error / s->norm) : s->error > 0.0 ? (double)INFINITY : 0.0;
-    f->psnr           = mean > 0.0 ? 10.0 * log10(s->peak * s->peak / mean) : (double)INFINITY;
+    f->rel_l2 = s->norm > 0.0 ? sqrt(s->error / s->norm) : s->error > 0.0 ? (double)INFINITY : 0.0;
+    f->psnr   = mean > 0.0 ? 10.0 * log10(s->peak * s->peak / mean) : (double)INFINITY;
 }
 
 /* Density of head h, counted from its bits. */

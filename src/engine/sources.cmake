@@ -14,19 +14,35 @@ list(APPEND FIL_SOURCES
     engine/measure_vae.c
     engine/order_api.c)
 list(APPEND FIL_ENGINE_SOURCES
+    engine/calibrate_api.c
+    engine/calibrate_check.c
+    engine/calibrate_profile.c
+    engine/calibrate_prompts.c
+    engine/calibrate_run.c
+    engine/calibrate_state.c
+    engine/capture.c
+    engine/compare_api.c
+    engine/compare_frames.c
+    engine/compare_latents.c
+    engine/compare_ssim.c
     engine/decode_api.c
     engine/encode_api.c
     engine/frames_in.c
     engine/frames_out.c
     engine/generate_api.c
+    engine/generate_capture.c
     engine/generate_check.c
     engine/generate_options.c
     engine/generate_run.c
     engine/generate_text.c
     engine/latents_file.c
+    engine/mask_draw.c
+    engine/mask_listing.c
+    engine/mask_pictures.c
     engine/model_api.c
     engine/model_info.c
     engine/policy_run.c
     engine/probe_api.c
     engine/probe_file.c
-    engine/probe_measure.c)
+    engine/probe_measure.c
+    engine/ranges.c)

@@ -7,6 +7,7 @@
  *
  *     generate_options.c options -> job: sizes, names, outputs
  *     generate_check.c   parts of the model, tokens, memory
+ *     generate_capture.c what is captured on the way
  *     generate_text.c    prompts -> rows            (text encoder opened and closed)
  *     generate_run.c     rows, noise -> latents     (transformer opened and closed)
  *     frames_out.c       frames -> bytes -> video, picture, tensor, callback
@@ -18,6 +19,7 @@
 
 #include "base/arena.h"
 #include "diffusion/solver.h"
+#include "engine/capture.h"
 #include "engine/policy_run.h"
 #include "filigree/video.h"
 #include "io/png_image.h"
@@ -87,8 +89,16 @@ uint8_t fili_frame_byte(float value, int rounds);
 
 /* ---- inputs --------------------------------------------------------------------------------- */
 
-/* Frames of a video file, a .png, or a tensor `frames` [F, H, W, 3] u8, in their order. Which of
- * them is told from the ending: .png, .safetensors, anything else is a video. */
+/* What a file of frames is: told from the endings .png and .safetensors, else from its first bytes;
+ * what is neither is taken for a video. E_IO, E_FORMAT: it cannot be opened. */
+typedef enum fili_input_kind {
+    FILI_INPUT_PICTURE,
+    FILI_INPUT_TENSORS,
+    FILI_INPUT_VIDEO
+} fili_input_kind;
+FIL_MUSTCHECK fil_status fili_input_kind_of(fil_ctx *ctx, const char *path, fili_input_kind *out);
+
+/* Frames of a video file, a PNG, or a tensor `frames` [F, H, W, 3] u8, in their order. */
 typedef struct fili_frames_in {
     fil_ctx          *ctx;
     const char       *path;
@@ -104,6 +114,10 @@ typedef struct fili_frames_in {
 /* path outlives f. A video is read once to count its frames. E_MISMATCH, E_SHAPE, and what opening
  * gives; on failure *f is closed. */
 FIL_MUSTCHECK fil_status fili_frames_in_open(fili_frames_in *f, fil_ctx *ctx, const char *path);
+/* Frame `index` as it is in the file, borrowed until the next call; asked for one after the other.
+ */
+FIL_MUSTCHECK fil_status fili_frames_in_bytes(fili_frames_in *f, int32_t index,
+                                              const uint8_t **rgb);
 /* A fili_frame_source: frames are asked for one after the other; user is the fili_frames_in. */
 fil_status fili_frames_in_get(void *user, int32_t index, float *rgb, int32_t h, int32_t w);
 void       fili_frames_in_close(fili_frames_in *f); /* idempotent */
@@ -136,6 +150,7 @@ typedef struct fili_prompt {
 typedef struct fili_job {
     fil_ctx             *ctx;
     const fil_model     *model;
+    bool                 bare; /* nobody takes what comes of it: no output is asked for */
     fil_generate_options o;
     fili_arena           arena; /* texts of the job, rows of the prompts */
     fil_plan             plan;
@@ -152,6 +167,7 @@ typedef struct fili_job {
     fili_dit_options dit_options;
     fili_vae_config  vae;
     fili_policy_run  policy;
+    fili_capture     capture;
 
     float *latents; /* [n] */
 } fili_job;
@@ -161,6 +177,15 @@ FIL_MUSTCHECK fil_status fili_job_check(fili_job *job, const fil_generate_option
 void                     fili_job_fini(fili_job *job);
 /* Its first part: what can be judged without a model. */
 FIL_MUSTCHECK fil_status fili_job_options(fili_job *job, const fil_generate_options *options);
+
+/* What the run captures: checks, names, memory; after the policy has been hung into dit_options,
+ * whose place it takes. */
+FIL_MUSTCHECK fil_status fili_job_capture(fili_job *job);
+/* The checks leave nothing behind; this makes the folder that the files go to. */
+FIL_MUSTCHECK fil_status fili_job_capture_begin(fili_job *job);
+/* A fili_dit_choose_fn; user is the job: the policy's choice, then q, k and v if they are wanted.
+ */
+fil_status fili_job_choose(void *user, fili_policy_call *call, fili_policy_choice *choice);
 
 /* E_NOMEM unless the context's limit allows `bytes` at once. `what`: of the message. */
 FIL_MUSTCHECK fil_status fili_check_budget(fil_ctx *ctx, const char *what, uint64_t bytes);

@@ -9,6 +9,7 @@ list(APPEND FIL_SOURCES
     io/pth.c
     io/safetensors.c
     io/safetensors_writer.c
+    io/sha256.c
     io/tensors.c
     io/zip.c)
 # Tokenizer, pictures and videos belong to the engine alone.

@@ -165,8 +165,9 @@ static fil_status prepare(fili_policy *p, const fil_policy_options *options)
 static fil_status open_one(fil_ctx *ctx, const fil_policy_options *options,
                            const fili_policy_setup *setup, fili_policy **out)
 {
-    void *block;
-    *out = NULL;
+    void          *block;
+    const uint64_t before = ctx->memory.used;
+    *out                  = NULL;
     FIL_TRY(check_setup(ctx, setup));
     FIL_TRY(fili_calloc(ctx, 1, sizeof(fili_policy), "policy", &block));
     fili_policy *p = block;
@@ -177,6 +178,7 @@ static fil_status open_one(fil_ctx *ctx, const fil_policy_options *options,
     fili_arena_init(&p->arena, ctx, "policy", 0);
     const fil_status status = prepare(p, options);
     p->setup.model_hash = p->setup.sampler = NULL; /* the caller's, for this call */
+    p->bytes                               = ctx->memory.used - before;
     *out                                   = p;
     if (status == FIL_OK) return FIL_OK;
     if (p->ops != NULL) fili_error_frame(ctx, "policy %s", p->ops->name);
@@ -213,9 +215,7 @@ void fili_policy_close(fili_policy **policy)
 
 uint64_t fili_policy_bytes(const fili_policy *p)
 {
-    const uint64_t order  = 2 * (uint64_t)p->order.n * sizeof(int32_t);
-    const uint64_t blocks = (uint64_t)p->blocks.m * sizeof(int32_t);
-    return sizeof *p + order + blocks + p->arena.peak;
+    return p->bytes;
 }
 
 /* ---- a choice ------------------------------------------------------------------------------- */
@@ -242,8 +242,8 @@ fil_status fili_policy_select(fili_policy *p, fili_policy_call *call, fili_polic
     *choice = (fili_policy_choice){.mask = NULL};
     FIL_TRY(check_call(p, call));
     call->density = p->layer_is_dense[call->layer] ? 1.0 : p->density[call->step];
-    if (call->density < 1.0 || p->ops->own_budgets ||
-        (p->ops->always && !is_scheduled_dense(p, call))) {
+    if (!is_scheduled_dense(p, call) &&
+        (call->density < 1.0 || p->ops->own_budgets || p->ops->always)) {
         FIL_TRY(p->ops->select(p, call, choice));
         if (choice->mask == NULL) choice->wants_tail = 0;
         if (choice->wants_tail) FIL_TRY(fili_policy_tail_fill(p, call, choice));
@@ -270,8 +270,8 @@ void fili_policy_describe(const fili_policy *p, char text[FILI_POLICY_TEXT])
 {
     char own[FILI_POLICY_TEXT / 2] = "";
     if (p->ops->describe != NULL) p->ops->describe(p, own, sizeof own);
-    snprintf(text, FILI_POLICY_TEXT, "%s: %s; order %s, %d blocks%s", p->ops->name, own, p->o.order,
-             p->blocks.m, p->o.tail != 0 ? ", tail" : "");
+    snprintf(text, FILI_POLICY_TEXT, "%s: %s; order %s, %d block%s%s", p->ops->name, own,
+             p->o.order, p->blocks.m, p->blocks.m == 1 ? "" : "s", p->o.tail != 0 ? ", tail" : "");
 }
 
 /* ---- for policies --------------------------------------------------------------------------- */

@@ -130,6 +130,7 @@ struct fili_policy {
     fili_blocks            blocks;
     fili_arena             arena;
     void                  *own;       /* the policy's own data */
+    uint64_t               bytes;     /* of the context's memory, all in all */
     int32_t                uses_gate; /* prepare says so: choices may have a coarse branch */
 
     uint8_t *layer_is_dense; /* [layers] */

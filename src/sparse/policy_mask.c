@@ -90,7 +90,7 @@ static fil_status select_mask(fili_policy *p, const fili_policy_call *call,
     own                *o   = p->own;
     const fili_mask_key key = {.layer = call->layer, .step = call->step, .pass = call->pass};
     const int32_t       i   = fili_mask_file_find(&o->file, key);
-    if (i < 0 || p->layer_is_dense[call->layer] || call->step < p->o.dense_steps) return FIL_OK;
+    if (i < 0) return FIL_OK;
     if (i + 1 != o->i) {
         o->i = 0;
         FIL_TRY(framed(p, fili_mask_file_read(&o->file, i, &o->mask)));

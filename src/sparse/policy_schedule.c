@@ -33,7 +33,8 @@ static fil_status read_layers(fili_policy *p)
             at++;
             last = read_number(&at);
         }
-        FIL_CHECK(p->ctx, first >= 0 && last >= first && (*at == '\0' || *at == ','),
+        FIL_CHECK(p->ctx,
+                  first >= 0 && last >= first && (*at == '\0' || (*at == ',' && at[1] != '\0')),
                   "dense layers: expected a list such as 0,2-4, found '%.60s'", p->o.dense_layers);
         FIL_CHECK(p->ctx, last < p->setup.layers,
                   "dense layers: expected 0 to %d, as the model has %d layers, found %d",
@@ -105,9 +106,18 @@ static fil_status search_scale(fili_policy *p)
     return FIL_OK;
 }
 
+static bool all_dense(const fili_policy *p)
+{
+    return memchr(p->layer_is_dense, 0, (size_t)p->setup.layers) == NULL;
+}
+
 static fil_status choose_density(fili_policy *p)
 {
     const bool wanted = p->o.density != (double)FIL_AUTO;
+    if (p->order.n < p->o.min_tokens && all_dense(p)) {
+        set_density(p, 1.0);
+        return FIL_OK;
+    }
     if (p->ops->own_budgets) {
         fill_density(p, wanted ? p->o.density : 1.0);
         return FIL_OK;

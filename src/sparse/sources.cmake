@@ -1,11 +1,15 @@
 list(APPEND FIL_SOURCES
+    sparse/band.c
     sparse/blocks.c
     sparse/coarse.c
+    sparse/fast_budgets.c
+    sparse/fixed_masks.c
     sparse/mask.c
     sparse/mask_density.c
     sparse/mask_file.c
     sparse/mask_file_write.c
     sparse/mask_shape.c
+    sparse/oracle_mask.c
     sparse/order.c
     sparse/order_cubes.c
     sparse/order_hilbert.c
@@ -14,11 +18,27 @@ list(APPEND FIL_SOURCES
     sparse/policy_dense.c
     sparse/policy_dfs.c
     sparse/policy_mask.c
+    sparse/policy_oracle.c
     sparse/policy_preset.c
+    sparse/policy_radial.c
     sparse/policy_schedule.c
+    sparse/policy_svg.c
     sparse/policy_tail.c
     sparse/policy_vsa.c
+    sparse/policy_west.c
+    sparse/policy_window.c
+    sparse/radial_mask.c
+    sparse/rank.c
     sparse/recall.c
     sparse/recall_bound.c
+    sparse/row_error.c
+    sparse/row_profile.c
     sparse/sampled_mass.c
-    sparse/tile_scores.c)
+    sparse/svg_mask.c
+    sparse/tile_scores.c
+    sparse/topology.c
+    sparse/topology_file.c
+    sparse/topology_transfer.c
+    sparse/topology_write.c
+    sparse/west_map.c
+    sparse/window_mask.c)

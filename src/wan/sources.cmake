@@ -1,6 +1,7 @@
 list(APPEND FIL_SOURCES
     wan/dit_config.c
     wan/dit_forward.c
+    wan/dit_hash.c
     wan/dit_load.c
     wan/dit_open.c
     wan/dit_tensors.c

@@ -11,8 +11,15 @@ set_tests_properties(test_file_api PROPERTIES FIXTURES_REQUIRED demo ENVIRONMENT
 
 # libpng, libav and sentencepiece are not instrumented: what they write would look unwritten.
 if(NOT FIL_SANITIZE MATCHES "memory")
+    fil_add_test(test_capture)
+    fil_add_test(test_compare)
     fil_add_test(test_generate)
-    set_tests_properties(test_generate PROPERTIES
+    fil_add_test(test_mask_pictures)
+    set_tests_properties(test_capture test_generate PROPERTIES
         FIXTURES_REQUIRED demo ENVIRONMENT FIL_DEMO=${demo})
     fil_add_test(test_parity)
+    fil_add_test(test_probe)
+    fil_add_test(test_fastwan support/dit_make.c)
+    set_tests_properties(test_fastwan PROPERTIES
+        FIXTURES_REQUIRED demo ENVIRONMENT FIL_DEMO=${demo})
 endif()

@@ -275,9 +275,33 @@ static void replacing_a_file_never_loses_the_old_one(void **state)
     fil_ctx_close(&ctx);
 }
 
+static void a_folder_is_made_unless_it_is_there(void **state)
+{
+    (void)state;
+    fil_ctx *ctx = open_ctx();
+    scratch  s;
+    scratch_make(&s);
+    scratch_write(&s, "file", "data", 4);
+    assert_int_equal(fili_dir_make(ctx, scratch_path(&s, "new")), FIL_OK);
+    assert_int_equal(fili_dir_make(ctx, scratch_path(&s, "new")), FIL_OK);
+    assert_int_equal(fili_dir_make(ctx, scratch_path(&s, "file")), FIL_E_IO);
+    says(ctx, "Not a directory");
+    fili_ctx_enter(ctx);
+    assert_int_equal(fili_dir_make(ctx, scratch_path(&s, "no/such")), FIL_E_IO);
+    says(ctx, "cannot make the folder");
+    fili_ctx_enter(ctx);
+    fail_call(OS_MKDIRAT, 0, 0, EINTR);
+    assert_int_equal(fili_dir_make(ctx, scratch_path(&s, "other")), FIL_OK);
+    assert_int_equal(fault.open, 0);
+    assert_int_equal(scratch_count(&s), 3);
+    scratch_remove(&s);
+    fil_ctx_close(&ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_folder_is_made_unless_it_is_there),
         cmocka_unit_test(only_regular_files_are_opened),
         cmocka_unit_test(reading_survives_interruptions_and_short_counts),
         cmocka_unit_test(a_file_appears_whole_and_is_replaced_only_when_asked),
