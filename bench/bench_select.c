@@ -94,39 +94,39 @@ static void make_dense(problem *b)
                                             .mq       = ROWS / FILK_BLOCK};
     b->dense.mk       = runs(b, n, FILK_BLOCK, &offset);
     b->dense.k_offset = b->dense.q_offset = offset; /* whole blocks to ROWS and beyond */
-    void *out                             = need(b, sizeof(uint16_t) * ROWS * D);
-    b->dense_args                         = (filk_attn_args){.q            = normal(b, n, 1),
-                                                             .k            = normal(b, n, 2),
-                                                             .v            = normal(b, n, 3),
-                                                             .out          = out,
-                                                             .out_stride_n = D,
-                                                             .out_stride_h = D,
-                                                             .scale        = 0.08838834764f};
+
+    b->dense_args = (filk_attn_args){.q            = normal(b, n, 1),
+                                     .k            = normal(b, n, 2),
+                                     .v            = normal(b, n, 3),
+                                     .out          = need(b, sizeof(uint16_t) * ROWS * D),
+                                     .out_stride_n = D,
+                                     .out_stride_h = D,
+                                     .scale        = 0.08838834764f};
     must(b->ctx, filk_select(b->ctx, &filk_attention, &b->dense, NULL, &b->row[2]));
 }
 
 static void make_select(problem *b)
 {
-    const filk_select_kind kind =
-        b->f->block == b->f->tile ? FILK_SELECT_LOGIT : FILK_SELECT_SOFTMAX;
     int32_t *tiles;
     int32_t *blocks;
     b->pool =
         (filk_pooling_problem){.n = b->f->tokens, .heads = HEADS, .head_dim = D, .dtype = FIL_BF16};
-    b->pool.m         = runs(b, b->f->tokens, b->f->tile, &tiles);
-    b->pool.offset    = tiles;
-    const int32_t m   = runs(b, b->pool.m, b->f->block / b->f->tile, &blocks);
-    b->select         = (filk_select_problem){.kind     = kind,
-                                              .heads    = HEADS,
-                                              .kv_heads = HEADS,
-                                              .head_dim = D,
-                                              .tq       = b->pool.m,
-                                              .tk       = b->pool.m,
-                                              .mq       = m,
-                                              .mk       = m,
-                                              .q_tiles  = blocks,
-                                              .k_tiles  = blocks,
-                                              .keep     = (m + 4) / 5};
+    b->pool.m           = runs(b, b->f->tokens, b->f->tile, &tiles);
+    b->pool.offset      = tiles;
+    const int32_t m     = runs(b, b->pool.m, b->f->block / b->f->tile, &blocks);
+    const bool    logit = b->f->block == b->f->tile;
+
+    b->select = (filk_select_problem){.kind     = logit ? FILK_SELECT_LOGIT : FILK_SELECT_SOFTMAX,
+                                      .heads    = HEADS,
+                                      .kv_heads = HEADS,
+                                      .head_dim = D,
+                                      .tq       = b->pool.m,
+                                      .tk       = b->pool.m,
+                                      .mq       = m,
+                                      .mk       = m,
+                                      .q_tiles  = blocks,
+                                      .k_tiles  = blocks,
+                                      .keep     = (m + 4) / 5};
     const size_t each = sizeof(float) * (size_t)b->pool.m * HEADS * D;
     const size_t rows = (size_t)HEADS * (size_t)m;
     for (int i = 0; i < 2; i++)
