@@ -4,7 +4,8 @@
  * else. The policy chooses, the kernel computes what it chose, and both are set against the dense
  * result: computed in f32 with every block, whatever the type of the run. Recall is the softmax
  * mass that the choice keeps, sinks included, of the exact distribution; what a tail stands for
- * does not count in it.
+ * does not count in it. A NaN or infinity in the tensors is no failure: figures that it reaches are
+ * NaN.
  *
  *     fil_probe_options o;
  *     fil_probe_result  r;
@@ -70,7 +71,7 @@ typedef struct fil_probe_result {
 
 /* heads[max_heads]: figures of each head, as many as fit; NULL with 0. E_ARG: an option;
  * E_MISMATCH: tensors that are missing or of another type or shape than expected, or a grid of
- * another number of tokens; E_NONFINITE: a NaN or infinity in q, k, v; what opening a policy or
+ * another number of tokens; what opening a policy or
  * files gives; E_NOMEM, E_CANCELLED. On failure nothing is written. */
 FIL_API FIL_MUSTCHECK fil_status fil_probe(fil_ctx *ctx, const fil_probe_options *options,
                                            fil_probe_result *result, fil_probe_figures *heads,

@@ -22,7 +22,7 @@ static void make_weights(double weight[SIDE])
     const double sigma = 1.5;
     double       sum   = 0.0;
     for (int i = 0; i < SIDE; i++) {
-        const double x = i - SIDE / 2;
+        const double x = (double)i - (SIDE - 1) / 2.0;
         weight[i]      = exp(-0.5 * x * x / (sigma * sigma));
         sum += weight[i];
     }

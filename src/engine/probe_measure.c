@@ -87,9 +87,14 @@ static int rising(const void *a, const void *b)
 }
 
 /* Fills the recalls from those of n query blocks, which get sorted. The 5th percentile is the
- * smallest value that at least 5 % of the blocks do not exceed. */
+ * smallest value that at least 5 % of the blocks do not exceed. One NaN makes both NaN. */
 static void spread(double *recall, int64_t n, fil_probe_figures *f)
 {
+    double sum = 0.0;
+    for (int64_t i = 0; i < n; i++)
+        sum += recall[i];
+    f->recall_min = f->recall_p5 = (double)NAN;
+    if (isnan(sum)) return;
     qsort(recall, (size_t)n, sizeof *recall, rising);
     f->recall_min = recall[0];
     f->recall_p5  = recall[(n - 1) / 20];
@@ -116,8 +121,8 @@ static void add_error(const fili_probe *p, int32_t h, error_sum *to)
 static void take_error(const error_sum *s, int64_t values, fil_probe_figures *f)
 {
     const double mean = s->error / (double)values;
-    f->rel_l2 = s->norm > 0.0 ? sqrt(s->error / s->norm) : s->error > 0.0 ? (double)INFINITY : 0.0;
-    f->psnr   = mean > 0.0 ? 10.0 * log10(s->peak * s->peak / mean) : (double)INFINITY;
+    f->rel_l2         = s->error == 0.0 ? 0.0 : sqrt(s->error / s->norm); /* infinite over 0 */
+    f->psnr           = mean == 0.0 ? (double)INFINITY : 10.0 * log10(s->peak * s->peak / mean);
 }
 
 /* Density of head h, counted from its bits. */

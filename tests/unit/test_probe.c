@@ -3,10 +3,13 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/rng.h"
 #include "filigree/probe.h"
 #include "support/cmocka_all.h"
+#include "support/fault.h"
 #include "support/fixture.h"
 
 enum { MOST = 8 };
@@ -153,6 +156,83 @@ static void what_is_no_probe_is_refused(void **state)
     fil_ctx_close(&ctx);
 }
 
+/* ---- a token that is no number -------------------------------------------------------------- */
+
+enum { TOKENS = 4 * 8 * 12, DIM = 64, BAD = TOKENS - 1 };
+
+/* q, k, v of normal numbers; token `bad` of k and v is NaN, none if it is -1. */
+static void write_qkv(fil_ctx *ctx, const char *path, int64_t bad)
+{
+    static float      x[3][TOKENS * DIM];
+    const char *const names[] = {"q", "k", "v"};
+    const fil_pair    grid    = {"grid", "4,8,12"};
+    fil_tensor_desc   t[3];
+    fil_writer       *w = NULL;
+    for (int i = 0; i < 3; i++) {
+        fili_philox_normal(5, (uint64_t)i, 0, x[i], TOKENS * DIM);
+        t[i] = (fil_tensor_desc){
+            .name = names[i], .dtype = FIL_F32, .rank = 3, .shape = {TOKENS, 1, DIM}};
+        for (int d = 0; bad >= 0 && i > 0 && d < DIM; d++)
+            x[i][bad * DIM + d] = NAN;
+    }
+    assert_int_equal(fil_writer_open(ctx, path, t, 3, &grid, 1, FIL_WRITE_REPLACE, &w), FIL_OK);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(fil_writer_put(w, i, x[i], sizeof x[i]), FIL_OK);
+    assert_int_equal(fil_writer_finish(&w), FIL_OK);
+}
+
+static void probe_file(fil_ctx *ctx, const fil_probe_options *o, fil_probe_result *r)
+{
+    if (fil_probe(ctx, o, r, NULL, 0) != FIL_OK) fail_msg("%s", fil_ctx_error(ctx)->message);
+}
+
+/* A window does not look at the tokens, so that the last one is far from the first rows. */
+static void a_token_that_is_no_number_reaches_only_the_rows_that_keep_it(void **state)
+{
+    fil_ctx           *ctx = NULL;
+    scratch            s;
+    fil_policy_options policy;
+    fil_probe_options  o;
+    fil_probe_result   r;
+    char               in[300];
+    char               out[2][300];
+    float             *x[2];
+    int64_t            n;
+    int                touched = 0;
+    (void)state;
+    assert_int_equal(fil_ctx_open(&ctx, NULL), FIL_OK);
+    scratch_make(&s);
+    snprintf(in, sizeof in, "%s/in.safetensors", s.path);
+    fil_policy_options_init(&policy);
+    policy.name    = "window";
+    policy.density = 0.4;
+    fil_probe_options_init(&o);
+    o.qkv         = in;
+    o.policy      = &policy;
+    o.repetitions = 1;
+    for (int i = 0; i < 2; i++) {
+        snprintf(out[i], sizeof out[i], "%s/out%d.safetensors", s.path, i);
+        o.out = out[i];
+        write_qkv(ctx, in, i == 0 ? -1 : BAD);
+        probe_file(ctx, &o, &r);
+        x[i] = fixture_tensor(ctx, out[i], "out", FIL_F32, &n);
+    }
+    assert_true(isnan(r.all.rel_l2));
+    assert_true(isnan(r.all.recall) && isnan(r.all.recall_min));
+    for (int64_t t = 0; t < TOKENS; t++) {
+        if (isnan(x[1][t * DIM])) {
+            touched++;
+            continue;
+        }
+        assert_memory_equal(x[0] + t * DIM, x[1] + t * DIM, DIM * sizeof(float));
+    }
+    assert_true(touched > 0 && touched < TOKENS / 2 + 64);
+    free(x[0]);
+    free(x[1]);
+    scratch_remove(&s);
+    fil_ctx_close(&ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +240,7 @@ int main(void)
         cmocka_unit_test(figures_of_all_are_those_of_the_heads),
         cmocka_unit_test(density_1_is_exact),
         cmocka_unit_test(what_is_no_probe_is_refused),
+        cmocka_unit_test(a_token_that_is_no_number_reaches_only_the_rows_that_keep_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
