@@ -53,10 +53,10 @@ static int32_t level_steps(int32_t steps)
 }
 
 /* A wanted density below the published one (0.4) leaves fewer calls dense, unless they are asked
- * for: together at most two thirds of it, and the first layer alone at most a sixth. */
+ * for: together at most three quarters of it, and the first layer at most a quarter of that. */
 static void default_dense(const fili_policy_setup *setup, fil_policy_options *o)
 {
-    const double room  = o->density == (double)FIL_AUTO ? 1.0 : o->density * 2.0 / 3.0;
+    const double room  = o->density == (double)FIL_AUTO ? 1.0 : o->density * 3.0 / 4.0;
     const double layer = 1.0 / setup->layers;
     int32_t      n     = setup->steps / 4;
     if (o->dense_layers == NULL) {

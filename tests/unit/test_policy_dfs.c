@@ -396,7 +396,7 @@ static void low_densities_of_the_run_leave_fewer_calls_dense(void **state)
         double      density;
         int32_t     dense_steps;
         const char *dense_layers;
-    } cases[] = {{30, 50, 0.4, 12, "0"}, {40, 50, 0.2, 5, "0"}, {3, 50, 0.3, 10, ""},
+    } cases[] = {{30, 50, 0.4, 12, "0"}, {40, 50, 0.2, 6, "0"}, {3, 50, 0.3, 11, ""},
                  {2, 4, 0.2, 0, ""},     {30, 4, 0.4, 1, "0"},  {30, 50, 0.01, 0, ""},
                  {30, 50, -1.0, 12, "0"}};
     (void)state;
