@@ -124,11 +124,15 @@ static fil_status take_masks(fili_policy *p, own *o)
 
 static fil_status take_bound(fili_policy *p, own *o)
 {
-    const fili_policy_setup *s = &p->setup;
-    const int32_t            m = o->scores.m;
+    const fili_policy_setup *s     = &p->setup;
+    const int32_t            m     = o->scores.m;
+    const fili_sampled_shape shape = {.per      = o->scores.per,
+                                      .most     = SAMPLES,
+                                      .heads    = s->heads,
+                                      .head_dim = s->head_dim,
+                                      .dtype    = s->dtype};
     void                    *block;
-    FIL_TRY(fili_sampled_mass_init(&o->exact, p->ctx, &p->arena, &p->blocks, o->scores.per, SAMPLES,
-                                   s->heads, s->head_dim, s->dtype));
+    FIL_TRY(fili_sampled_mass_init(&o->exact, p->ctx, &p->arena, &p->blocks, &shape));
     FIL_TRY(fili_arena_calloc(&p->arena, (size_t)s->heads * (size_t)m, (size_t)m * sizeof(float),
                               &block));
     o->score = block;
