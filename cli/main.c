@@ -16,6 +16,7 @@
 static const cli_verb *const all_verbs[] = {&cli_verb_generate,
                                             &cli_verb_decode,
                                             &cli_verb_encode,
+                                            &cli_verb_calibrate,
                                             &cli_verb_probe,
                                             &cli_verb_masks,
                                             &cli_verb_compare,

@@ -20,25 +20,19 @@ list(APPEND FIL_SOURCES
     sparse/policy_preset.c
     sparse/policy_schedule.c
     sparse/policy_tail.c
-<<<<<<< HEAD
+    sparse/policy_vsa.c
+    sparse/policy_west.c
+    sparse/radial_mask.c
+    sparse/rank.c
     sparse/recall.c
     sparse/recall_bound.c
-    sparse/sampled_mass.c
-    sparse/tile_scores.c)
-=======
-    sparse/policy_vsa.c
-    sparse/recall.c)
->>>>>>> wt-core
-    sparse/policy_west.c
-    sparse/recall.c
     sparse/row_profile.c
+    sparse/sampled_mass.c
+    sparse/svg_mask.c
+    sparse/tile_scores.c
     sparse/topology.c
     sparse/topology_file.c
     sparse/topology_transfer.c
     sparse/topology_write.c
-    sparse/west_map.c)
-    sparse/radial_mask.c
-    sparse/rank.c
-    sparse/recall.c
-    sparse/svg_mask.c
+    sparse/west_map.c
     sparse/window_mask.c)
