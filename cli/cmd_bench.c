@@ -171,6 +171,7 @@ typedef struct attn_list {
     char               name[ATTNS][WORD];
     fil_policy_options policy[ATTNS];
     int32_t            n;
+    bool               has_random; /* no policy: measured by itself */
 } attn_list;
 
 static int add_attn(attn_list *list, const char *name, size_t n)
@@ -194,13 +195,17 @@ static int read_attn(const bench_values *v, attn_list *list)
     int code = add_attn(list, "dense", 5);
     for (const char *at = v->attn; at != NULL && code == CLI_EXIT_DONE;) {
         const size_t n = strcspn(at, ",");
-        code           = add_attn(list, at, n);
-        at             = at[n] == ',' ? at + n + 1 : NULL;
+        if (n == 6 && strncmp(at, "random", n) == 0)
+            list->has_random = true;
+        else
+            code = add_attn(list, at, n);
+        at = at[n] == ',' ? at + n + 1 : NULL;
     }
     if (code != CLI_EXIT_DONE) return code;
-    if (list->n > 1 && v->density <= 0.0)
+    const bool sparse = list->n > 1 || list->has_random;
+    if (sparse && v->density <= 0.0)
         return cli_usage("option --attn: policies other than dense need --density beside it");
-    if (list->n == 1 && v->density > 0.0)
+    if (!sparse && v->density > 0.0)
         return cli_usage("option --density: expected --attn NAME beside it");
     for (int32_t i = 1; i < list->n; i++) {
         list->policy[i].density  = v->density;
@@ -250,7 +255,7 @@ static int policies_dit(fil_ctx *ctx, const cli_call *call, const fil_bench_dit_
     d.n_policies = list.n;
     if (fil_bench_dit(ctx, &d, r) != FIL_OK) return cli_failed(ctx, NULL);
     tell_dits(call, &list, r);
-    return CLI_EXIT_DONE;
+    return list.has_random ? random_dit(ctx, call, asked) : CLI_EXIT_DONE;
 }
 
 static int run_dit(fil_ctx *ctx, const cli_call *call)
@@ -270,7 +275,6 @@ static int run_dit(fil_ctx *ctx, const cli_call *call)
     if (v->precision != NULL && strcmp(v->precision, "f32") == 0) d.dtype = FIL_F32;
     d.layers      = (int32_t)v->layers;
     d.repetitions = (int32_t)v->repetitions;
-    if (v->attn != NULL && strcmp(v->attn, "random") == 0) return random_dit(ctx, call, &d);
     return policies_dit(ctx, call, &d);
 }
 

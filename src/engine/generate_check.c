@@ -208,6 +208,7 @@ static fili_policy_setup setup_of(const fili_job *job)
                                .heads    = job->dit.heads,
                                .head_dim = job->dit.dim / job->dit.heads,
                                .dtype    = job->o.precision,
+                               .has_gate = job->dit.has_gate,
                                .sigma    = job->sigmas.sigma,
                                .sampler  = p->sampler,
                                .shift    = p->shift};

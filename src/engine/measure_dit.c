@@ -251,23 +251,28 @@ static fil_status open_policy(bench *b, entry *e, const fil_policy_options *aske
     return FIL_OK;
 }
 
-static fil_status open_entry(bench *b, entry *e, const fil_policy_options *policy)
+static fil_status open_entry(bench *b, entry *e)
 {
     fili_dit_options options = b->options;
     e->bench                 = b;
-    if (policy != NULL) {
-        FIL_TRY(open_policy(b, e, policy));
-        fili_policy_run_hang(&e->policy, &options);
-    }
+    if (e->policy.policy != NULL) fili_policy_run_hang(&e->policy, &options);
     FIL_TRY(fili_dit_open(b->ctx, b->weights, &b->config, &options, &e->dit));
     return fili_dit_set_context(e->dit, 0, b->context, b->config.text_len);
 }
 
-static fil_status open_entries(bench *b)
+/* Before any weights: what is refused is refused at once. */
+static fil_status open_policies(bench *b)
 {
     b->n = b->d.n_policies > 0 ? b->d.n_policies : 1;
+    for (int32_t i = 0; i < b->d.n_policies; i++)
+        FIL_TRY(open_policy(b, &b->entry[i], &b->d.policies[i]));
+    return FIL_OK;
+}
+
+static fil_status open_entries(bench *b)
+{
     for (int32_t i = 0; i < b->n; i++)
-        FIL_TRY(open_entry(b, &b->entry[i], b->d.n_policies > 0 ? &b->d.policies[i] : NULL));
+        FIL_TRY(open_entry(b, &b->entry[i]));
     return FIL_OK;
 }
 
@@ -301,6 +306,7 @@ static fil_status measure(bench *b, fil_bench_model_result *r)
 static fil_status bench_dit(bench *b, fil_bench_model_result *r)
 {
     FIL_TRY(prepare_mask(b, &r->density));
+    FIL_TRY(open_policies(b));
     FIL_TRY(make_weights(b));
     fili_bench_normal(b->d.seed, 2, FIL_F32, b->latent, (int64_t)latent_elements(b), 1.0f);
     fili_bench_normal(b->d.seed, 3, FIL_F32, b->context,

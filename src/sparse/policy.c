@@ -270,8 +270,8 @@ void fili_policy_describe(const fili_policy *p, char text[FILI_POLICY_TEXT])
 {
     char own[FILI_POLICY_TEXT / 2] = "";
     if (p->ops->describe != NULL) p->ops->describe(p, own, sizeof own);
-    snprintf(text, FILI_POLICY_TEXT, "%s: %s; order %s, %d blocks%s", p->ops->name, own, p->o.order,
-             p->blocks.m, p->o.tail != 0 ? ", tail" : "");
+    snprintf(text, FILI_POLICY_TEXT, "%s: %s; order %s, %d block%s%s", p->ops->name, own,
+             p->o.order, p->blocks.m, p->blocks.m == 1 ? "" : "s", p->o.tail != 0 ? ", tail" : "");
 }
 
 /* ---- for policies --------------------------------------------------------------------------- */

@@ -48,10 +48,10 @@ static bool is_uniform(const fili_blocks *blocks)
     return fili_blocks_valid(blocks, blocks->m - 1) <= length;
 }
 
-/* A density that is a few ulps below k / M means k. */
+/* As fili_policy_keep_blocks: a density that is a few ulps below k / M means k. */
 static int32_t whole_blocks(double density, int32_t m)
 {
-    const double k = floor(density * (double)m * (1.0 + 1e-12));
+    const double k = floor(density * (double)m + 1e-9 * (double)m);
     return k < 1.0 ? 1 : k > (double)m ? m : (int32_t)k;
 }
 

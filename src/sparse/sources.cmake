@@ -3,6 +3,7 @@ list(APPEND FIL_SOURCES
     sparse/blocks.c
     sparse/coarse.c
     sparse/fast_budgets.c
+    sparse/fixed_masks.c
     sparse/mask.c
     sparse/mask_density.c
     sparse/mask_file.c
@@ -17,8 +18,11 @@ list(APPEND FIL_SOURCES
     sparse/policy_dense.c
     sparse/policy_dfs.c
     sparse/policy_mask.c
+    sparse/policy_oracle.c
     sparse/policy_preset.c
+    sparse/policy_radial.c
     sparse/policy_schedule.c
+    sparse/policy_svg.c
     sparse/policy_tail.c
     sparse/policy_vsa.c
     sparse/policy_west.c
@@ -26,6 +30,14 @@ list(APPEND FIL_SOURCES
     sparse/rank.c
     sparse/recall.c
     sparse/recall_bound.c
+    sparse/sampled_mass.c
+    sparse/policy_window.c
+    sparse/radial_mask.c
+    sparse/rank.c
+    sparse/recall.c
+    sparse/row_error.c
+    sparse/svg_mask.c
+    sparse/tile_scores.c
     sparse/row_profile.c
     sparse/sampled_mass.c
     sparse/svg_mask.c

@@ -17,4 +17,8 @@ if(NOT FIL_SANITIZE MATCHES "memory")
     set_tests_properties(test_generate PROPERTIES
         FIXTURES_REQUIRED demo ENVIRONMENT FIL_DEMO=${demo})
     fil_add_test(test_parity)
+    fil_add_test(test_probe)
+    fil_add_test(test_fastwan support/dit_make.c)
+    set_tests_properties(test_fastwan PROPERTIES
+        FIXTURES_REQUIRED demo ENVIRONMENT FIL_DEMO=${demo})
 endif()

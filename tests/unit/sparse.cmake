@@ -1,4 +1,5 @@
 fil_add_test(test_baselines)
+fil_add_test(test_policy_baselines)
 fil_add_test(test_blocks)
 fil_add_test(test_coarse)
 fil_add_test(test_fast_budgets)

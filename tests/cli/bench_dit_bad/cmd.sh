@@ -1,7 +1,7 @@
 # Wrong values are told before anything is measured.
 filigree bench dit --grid 5,16; test $? = 2 || exit 1
 filigree bench dit --grid 5,0,26; test $? = 2 || exit 1
-filigree bench dit --attn dense,spare; test $? = 2 || exit 1
+filigree bench dit --attn dense,spare --density 0.5; test $? = 2 || exit 1
 filigree bench dit --attn window; test $? = 2 || exit 1
 filigree bench dit --density 0.5; test $? = 2 || exit 1
 filigree bench dit --model-config none.json; test $? = 5 || exit 1

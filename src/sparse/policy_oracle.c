@@ -1,0 +1,116 @@
+/* sparse/policy_oracle.c: the blocks of most exact mass: the ceiling of every choice by mass.
+ *
+ * Not a method: each call computes the mass of all block pairs exactly (kernel/mass.h), which alone
+ * costs as much as dense attention. It shows what a perfect score of the same kind could reach.
+ * Budgets: "uniform" (the default), the same share for each row; "mass", one threshold over the
+ * rows and heads of a call, so that the pairs go where most mass lies (oracle_mask.h).
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "kernel/mass.h"
+#include "sparse/fixed_masks.h"
+#include "sparse/oracle_mask.h"
+
+typedef struct oracle {
+    filk_mass_problem problem;
+    const filk_row   *row;
+    void             *workspace;
+    float            *mass; /* [H, M, M] */
+    fili_mask         mask; /* [H, M, M] */
+    fili_ranked      *heap; /* [threads, M] */
+    bool              threshold;
+} oracle;
+
+/* ---- defaults ------------------------------------------------------------------------------- */
+
+static void defaults(const fili_policy_setup *setup, fil_policy_options *options)
+{
+    (void)setup;
+    if (options->order == NULL) options->order = "hilbert-cubes 4x4x4";
+}
+
+/* ---- prepare -------------------------------------------------------------------------------- */
+
+static fil_status check(const fili_policy *p)
+{
+    static const char *const budgets[] = {"uniform", "mass", NULL};
+    FIL_TRY(fili_fixed_check(p, budgets));
+    if (p->o.refresh == 1) return FIL_OK;
+    return FIL_FAIL(p->ctx, FIL_E_UNSUP,
+                    "topk-oracle: refresh %d; expected 1, as it chooses anew in every call",
+                    p->o.refresh);
+}
+
+static fil_status take(fili_policy *p, oracle *own)
+{
+    const size_t heads = (size_t)p->setup.heads;
+    const size_t m     = (size_t)p->blocks.m;
+    void        *block;
+    FIL_TRY(fili_arena_alloc(&p->arena, own->row->workspace(&own->problem, p->ctx->n_threads),
+                             &own->workspace));
+    FIL_TRY(fili_arena_calloc(&p->arena, heads * m, m * sizeof(float), &block));
+    own->mass = block;
+    FIL_TRY(
+        fili_arena_calloc(&p->arena, (size_t)p->ctx->n_threads, m * sizeof(fili_ranked), &block));
+    own->heap = block;
+    return fili_policy_mask(p, p->setup.heads, p->blocks.m, p->blocks.m, &own->mask);
+}
+
+static fil_status prepare(fili_policy *p)
+{
+    const fili_policy_setup *s = &p->setup;
+    FIL_TRY(check(p));
+    FIL_TRY(fili_policy_own(p, sizeof(oracle)));
+    oracle *own    = p->own;
+    own->threshold = p->o.budgets != NULL && strcmp(p->o.budgets, "mass") == 0;
+    own->problem   = (filk_mass_problem){.nq       = p->order.n,
+                                         .nk       = p->order.n,
+                                         .heads    = s->heads,
+                                         .kv_heads = s->heads,
+                                         .head_dim = s->head_dim,
+                                         .dtype    = s->dtype,
+                                         .mq       = p->blocks.m,
+                                         .mk       = p->blocks.m,
+                                         .q_offset = p->blocks.offset,
+                                         .k_offset = p->blocks.offset};
+    FIL_TRY(filk_select(p->ctx, &filk_mass, &own->problem, NULL, &own->row));
+    return take(p, own);
+}
+
+/* ---- select --------------------------------------------------------------------------------- */
+
+static fil_status choose(fili_policy *p, const fili_policy_call *call, fili_policy_choice *choice)
+{
+    oracle              *own  = p->own;
+    const filk_mass_args args = {
+        .q = call->q, .k = call->k, .scale = call->scale, .mass = own->mass};
+    FIL_TRY(own->row->run(p->ctx, &own->problem, &args, own->workspace));
+    if (own->threshold)
+        FIL_TRY(fili_oracle_threshold(&own->mask, &p->blocks, own->mass, call->density));
+    else
+        FIL_TRY(fili_oracle_rows(&own->mask, &p->blocks, own->mass, call->density, own->heap));
+    if (fili_fixed_is_full(p, &own->mask)) return FIL_OK;
+    choice->mask       = &own->mask;
+    choice->wants_tail = p->o.tail;
+    choice->refreshed  = 1;
+    return FIL_OK;
+}
+
+/* ---- describe ------------------------------------------------------------------------------- */
+
+static void describe(const fili_policy *p, char *text, size_t bytes)
+{
+    const oracle *own = p->own;
+    snprintf(text, bytes,
+             "exact mass in every call (as slow as dense), %s, of equal masses the first block",
+             own->threshold ? "one threshold over rows and heads" : "the same share for each row");
+}
+
+const fili_policy_ops fili_policy_oracle = {
+    .name     = "topk-oracle",
+    .summary  = "the blocks of most exact mass: the ceiling of any choice by mass, and slow",
+    .defaults = defaults,
+    .prepare  = prepare,
+    .select   = choose,
+    .describe = describe};
