@@ -17,6 +17,9 @@ if(NOT FIL_SANITIZE MATCHES "memory")
     fil_add_test(test_mask_pictures)
     set_tests_properties(test_capture test_generate PROPERTIES
         FIXTURES_REQUIRED demo ENVIRONMENT FIL_DEMO=${demo})
+    fil_add_test(test_calibrate)
+    set_tests_properties(test_calibrate PROPERTIES
+        FIXTURES_REQUIRED demo ENVIRONMENT FIL_DEMO=${demo})
     fil_add_test(test_parity)
     fil_add_test(test_probe)
     fil_add_test(test_fastwan support/dit_make.c)
