@@ -42,10 +42,6 @@ list(APPEND FIL_SOURCES
     sparse/sampled_rows.c
     sparse/svg_mask.c
     sparse/tile_scores.c
-    sparse/row_profile.c
-    sparse/sampled_mass.c
-    sparse/svg_mask.c
-    sparse/tile_scores.c
     sparse/topology.c
     sparse/topology_file.c
     sparse/topology_transfer.c
