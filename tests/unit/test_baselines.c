@@ -207,7 +207,7 @@ static void svg_masks_are_the_rule_token_by_token(void **state)
         fili_mask mask = mask_of(&s, 1);
         for (int64_t width = 0; width <= 2 * s.order.n; width = 2 * width + 1)
             for (int kind = 0; kind < 2; kind++) {
-                const svg_rule r = {.grid = grids[g], .kind = kind, .width = width};
+                const svg_rule r = {.grid = grids[g], .kind = (fili_svg_kind)kind, .width = width};
                 assert_int_equal(fili_svg_mask(&mask, &s.blocks, r.grid, r.kind, width), FIL_OK);
                 same_as_tokens(&s, &mask, FILI_BAND_HALF, svg_allows, &r);
             }
