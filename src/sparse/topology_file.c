@@ -181,6 +181,9 @@ static fil_status read_metadata(fili_topology *t)
     FIL_TRY(real_of(t, "shift", 1e-6, 100.0, &i->shift));
     FIL_TRY(real_of(t, "block_size", 64.0, 128.0, &number));
     i->block = (int32_t)number;
+    if (i->block != 64 && i->block != 128)
+        return FIL_FAIL(t->ctx, FIL_E_FORMAT, "topology: blocks of %d tokens; expected 64 or 128",
+                        (int)i->block);
     FIL_TRY(real_of(t, "steps", 1.0, FILI_TOPOLOGY_STEPS, &number));
     i->steps = (int32_t)number;
     return read_sigmas(t);
@@ -188,12 +191,32 @@ static fil_status read_metadata(fili_topology *t)
 
 /* ---- tensors -------------------------------------------------------------------------------- */
 
+/* M of the first map. The order is made anew to check it, so that a grid of more tokens than its
+ * blocks can hold is refused before: what that costs is bounded by the size of the file. */
+static fil_status look_at_blocks(const fili_topology *t, int32_t *m)
+{
+    const fili_topology_info *i       = &t->info;
+    const int64_t             shape[] = {-1, i->passes, i->heads, -1, -1};
+    const fili_entry         *e;
+    int32_t                   n;
+    FIL_TRY(in_file(t->ctx, fili_grid_tokens(t->ctx, i->grid, &n), "metadata grid"));
+    FIL_TRY(find(t, "tmap.000", FIL_U8, 5, shape, &e));
+    *m = (int32_t)e->shape[3];
+    if (e->shape[3] == e->shape[4] && n <= (int64_t)*m * i->block) return FIL_OK;
+    return FIL_FAIL(t->ctx, FIL_E_MISMATCH,
+                    "topology: 'tmap.000' has %lld x %lld blocks of %d tokens; the grid %d,%d,%d "
+                    "has %d tokens",
+                    (long long)e->shape[3], (long long)e->shape[4], (int)i->block, (int)i->grid.f,
+                    (int)i->grid.h, (int)i->grid.w, (int)n);
+}
+
 /* Blocks that the order has on the grid: what M must be. */
 static fil_status count_blocks(const fili_topology *t, int32_t *m)
 {
     fili_order_spec spec;
     fili_order      order;
     fili_blocks     blocks;
+    FIL_TRY(look_at_blocks(t, m));
     FIL_TRY(in_file(t->ctx, fili_order_parse(t->ctx, t->info.order, &spec), "metadata order"));
     FIL_TRY(in_file(t->ctx, fili_order_init(&order, t->ctx, t->info.grid, &spec), "metadata grid"));
     const fil_status status = fili_topology_blocks(&blocks, &order, t->info.block);

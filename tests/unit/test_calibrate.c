@@ -59,7 +59,7 @@ static void open_on(bench *b, const char *model, const fil_options *opt)
     if (fil_model_open(b->ctx, &m, &b->model) != FIL_OK)
         fail_msg("%s", fil_ctx_error(b->ctx)->message);
     fil_generate_options_init(&b->run);
-    b->run.width     = 128;
+    b->run.width     = 96;
     b->run.height    = 96;
     b->run.frames    = 9;
     b->run.steps     = STEPS;
@@ -470,8 +470,8 @@ static void the_tiny_model_of_the_fixtures_runs_under_its_table(void **state)
     snprintf(model, sizeof model, "%s", fixture_path("pipeline"));
     fil_options_init(&opt);
     open_on(&b, model, &opt);
-    b.run.width  = 192;
-    b.run.height = 192;
+    b.run.width  = 128;
+    b.run.height = 128;
     b.run.frames = 17;
     (void)calibrate(&b);
     o        = b.run;
