@@ -68,10 +68,10 @@ static filk_attn_view normal(problem *b, int64_t n, uint64_t stream)
         fili_convert_row(fili_convert_select(FILI_ISA_REF), FIL_BF16, data + i, FIL_F32, chunk,
                          (size_t)left);
     }
-    return (filk_attn_view){.data = data, .stride_n = HEADS * D, .stride_h = D};
+    return (filk_attn_view){.data = data, .stride_n = (int64_t)HEADS * D, .stride_h = D};
 }
 
-/* Runs of `size`, in steps of `unit`: offsets in units; returns their number. */
+/* Runs of `size` over n, and their offsets; returns their number. */
 static int32_t runs(problem *b, int32_t n, int32_t size, int32_t **offset)
 {
     const int32_t m = (n + size - 1) / size;

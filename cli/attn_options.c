@@ -7,7 +7,7 @@
 
 const char *const cli_on_off_names[]      = {"on", "off", NULL};
 const char *const cli_attn_preset_names[] = {"quality", "balanced", "fast", NULL};
-const char *const cli_budget_names[]      = {"uniform", "fast", "error", NULL};
+const char *const cli_budget_names[]      = {"uniform", "fast", "error", "mass", NULL};
 const char *const cli_fallback_names[]    = {"dense", NULL};
 
 static int32_t switch_of(const char *text)

@@ -53,7 +53,7 @@ int cli_attn_given(const cli_attn *v);
             place(fidelity)),                                                                      \
         CLI_CHOICE_OPTION("budgets", "KIND",                                                       \
                           "how west and auto share the density over layers, steps and heads: "     \
-                          "uniform, fast or error; default fast, auto: error",                     \
+                          "uniform, fast or error, topk-oracle: mass; default fast, auto: error",  \
                           place(budgets), cli_budget_names),                                       \
         CLI_TEXT_OPTION("topology", 0, "FILE", "what filigree calibrate wrote, for west and auto", \
                         place(topology)),                                                          \

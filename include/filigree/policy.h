@@ -56,9 +56,10 @@ typedef struct fil_policy_options {
     int32_t     refresh; /* steps between two choices; FIL_AUTO = the method's */
     double      tau; /* auto: choose anew when the pooled q or k moved by this share; FIL_AUTO */
     const char *topology; /* west, auto: a file of filigree calibrate; NULL = none */
-    const char *budgets;  /* west: "uniform", "fast", "error"; auto: "uniform", "error"; NULL */
-    const char *mask;     /* mask: a mask file */
-    int32_t     gate; /* vsa: 1 = the model must have one, 0 = leave it out; FIL_AUTO = if any */
+    const char *budgets; /* west: "uniform", "fast", "error"; auto: "uniform", "error"; topk-oracle:
+                            "uniform", "mass" (one threshold over rows and heads); NULL */
+    const char *mask;    /* mask: a mask file */
+    int32_t     gate;    /* vsa: 1 = the model must have one, 0 = leave it out; FIL_AUTO = if any */
 
     const char *preset; /* "quality", "balanced", "fast": policy and density by the size of the
                            model, where name and density are not given; NULL = none */

@@ -166,11 +166,15 @@ static fil_status take_model(fili_calibration *c, const fili_job *job)
     return fili_dit_hash(job->dit_weights, &job->dit, i->model_hash);
 }
 
-/* Every prompt is checked as it would be rendered; the plan is that of the largest. */
-static fil_status check_jobs(fili_calibration *c, fili_job *job)
+/* Every prompt is checked as it would be rendered; the plan is that of the largest. What lies open
+ * while a prompt is rendered (directories of files, the job itself) is no part of that plan: it is
+ * counted here. */
+static fil_status check_jobs(fili_calibration *c, fili_job *job, uint64_t before)
 {
     for (int32_t i = 0; i < c->plan.prompts; i++) {
-        fil_status status = fili_calibration_job(c, i, job);
+        fil_status     status = fili_calibration_job(c, i, job);
+        const uint64_t held   = c->ctx->memory.used - before;
+        c->held_bytes         = held > c->held_bytes ? held : c->held_bytes;
         if (status == FIL_OK && i == 0) status = take_model(c, job);
         if (status == FIL_OK && job->plan.peak_bytes > c->plan.run.peak_bytes)
             c->plan.run = job->plan;
@@ -182,9 +186,10 @@ static fil_status check_jobs(fili_calibration *c, fili_job *job)
 
 static fil_status look_at_jobs(fili_calibration *c)
 {
-    void *block;
+    const uint64_t before = c->ctx->memory.used - c->arena.used - sizeof *c;
+    void          *block;
     FIL_TRY(fili_alloc(c->ctx, sizeof(fili_job), "a run", &block));
-    const fil_status status = check_jobs(c, block);
+    const fil_status status = check_jobs(c, block, before);
     fili_free(c->ctx, block, sizeof(fili_job));
     return status;
 }
@@ -327,6 +332,9 @@ fil_status fili_calibration_memory(fili_calibration *c)
     return FIL_OK;
 }
 
+/* Arenas of a job and of its rows round up to chunks of 16 KiB. */
+enum { ROUNDING = 64 * 1024 };
+
 static uint64_t plus(uint64_t a, uint64_t b)
 {
     uint64_t sum;
@@ -360,7 +368,7 @@ static fil_status fill_plan(fili_calibration *c)
     p->file_bytes    = fili_topology_file_bytes(i);
     p->state_bytes   = bytes[c->is_mean ? PIECE_SUM : PIECE_MAP];
     p->measure_bytes = all_pieces(bytes);
-    p->peak_bytes    = plus(p->run.peak_bytes, plus(p->measure_bytes, c->arena.used));
+    p->peak_bytes    = plus(p->run.peak_bytes, plus(p->measure_bytes, c->held_bytes + ROUNDING));
     FIL_TRY(fili_check_budget(c->ctx, "calibrating", p->peak_bytes));
     FIL_TRY(fili_state_look(c, &p->done));
     const double left = p->prompts - p->done;

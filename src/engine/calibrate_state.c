@@ -60,12 +60,13 @@ fil_status fili_state_save(const fili_calibration *c)
                              .rank  = 6,
                              .shape = {i->layers, i->groups, i->passes, i->heads, i->m, i->m}},
             [SLOT_GROWTH] = {.name = "growth", .dtype = FIL_F64, .rank = 2, .shape = {c->done, 2}}};
-    fil_pair                pairs[FILI_CALIBRATE_SETTING + 1] = {{"format", STATE_FORMAT}};
-    const fili_writer_input input                             = {.tensors   = tensors,
-                                                                 .n_tensors = SLOTS,
-                                                                 .metadata  = pairs,
-                                                                 .n_pairs   = (size_t)c->n_settings + 1};
+    fil_pair                pairs[FILI_CALIBRATE_SETTING + 1];
+    const fili_writer_input input = {.tensors   = tensors,
+                                     .n_tensors = SLOTS,
+                                     .metadata  = pairs,
+                                     .n_pairs   = (size_t)c->n_settings + 1};
     fili_writer             w;
+    pairs[0] = (fil_pair){.key = "format", .value = STATE_FORMAT};
     for (int32_t k = 0; k < c->n_settings; k++)
         pairs[k + 1] = (fil_pair){.key = c->setting[k].name, .value = c->setting[k].value};
     fil_status status = fili_writer_open(&w, c->ctx, c->state_path, &input, 1);

@@ -45,6 +45,7 @@ typedef struct fili_calibration {
     fil_generate_options  run;
     fili_arena            arena; /* texts, lists; taken by the check */
     fil_calibrate_plan    plan;
+    uint64_t              held_bytes; /* open while a prompt is rendered, planned by nobody else */
 
     const char **prompt; /* [plan.prompts] */
     fili_setting setting[FILI_CALIBRATE_SETTING];

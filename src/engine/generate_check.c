@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "engine/video_job.h"
+#include "wan/dit_hash.h"
 
 static fil_status open_part(fili_job *job, fili_part part, fili_weights **out)
 {
@@ -228,9 +229,14 @@ static fil_status take_policy(fili_job *job, fil_policy_options *o)
 
 static fil_status check_policy(fili_job *job)
 {
-    const fili_policy_setup setup = setup_of(job);
-    fil_policy_options      o;
+    fili_policy_setup  setup = setup_of(job);
+    fil_policy_options o;
+    char               hash[FILI_SHA256_HEX];
     FIL_TRY(take_policy(job, &o));
+    if (o.topology != NULL) {
+        FIL_TRY(fili_dit_hash(job->dit_weights, &job->dit, hash));
+        setup.model_hash = hash;
+    }
     FIL_TRY(fili_policy_run_open(&job->policy, job->ctx, &o, &setup));
     fili_policy_run_hang(&job->policy, &job->dit_options);
     job->plan.density      = fili_policy_target(job->policy.policy);

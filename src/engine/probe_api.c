@@ -36,12 +36,17 @@ static fil_status check_options(fili_probe *p)
     return FIL_OK;
 }
 
+static fil_status take_policy(fili_probe *p, fil_policy_options *o)
+{
+    fil_policy_options_init(o);
+    if (p->o.policy == NULL) return FIL_OK;
+    return fili_take_options(p->ctx, "fil_policy_options", o, sizeof *o, p->o.policy);
+}
+
 static fil_status open_policy(fili_probe *p)
 {
     fil_policy_options o;
-    fil_policy_options_init(&o);
-    if (p->o.policy != NULL)
-        FIL_TRY(fili_take_options(p->ctx, "fil_policy_options", &o, sizeof o, p->o.policy));
+    FIL_TRY(take_policy(p, &o));
     return fili_policy_open(p->ctx, &o, &p->setup, &p->policy);
 }
 
@@ -187,6 +192,28 @@ static fil_status run_rounds(fili_probe *p, fil_probe_result *r)
     return FIL_OK;
 }
 
+/* Bounds of recall, where the policy knows them: measured by a second one, since that takes time
+ * which is not the choice's. */
+static fil_status find_bounds(fili_probe *p)
+{
+    fil_policy_options o;
+    fili_policy_choice choice;
+    fili_policy       *other = NULL;
+    void              *block;
+    FIL_TRY(take_policy(p, &o));
+    o.measure_recall = 1;
+    FIL_TRY(fili_policy_open(p->ctx, &o, &p->setup, &other));
+    fil_status status = fili_policy_select(other, &p->call, &choice);
+    if (status == FIL_OK && choice.recall_bound != NULL) {
+        const size_t bytes = (size_t)p->setup.heads * sizeof(float);
+        status             = fili_arena_alloc(&p->arena, bytes, &block);
+        if (status == FIL_OK) memcpy(block, choice.recall_bound, bytes);
+        if (status == FIL_OK) p->choice.recall_bound = block;
+    }
+    fili_policy_close(&other);
+    return status;
+}
+
 static fil_status run_exact(fili_probe *p)
 {
     const fili_attend_io io = {.q = p->q32, .k = p->k32, .v = p->v32, .out = p->want};
@@ -199,6 +226,7 @@ static fil_status probe(fili_probe *p, fil_probe_result *r, fil_probe_figures *h
 {
     FIL_TRY(prepare(p));
     FIL_TRY(run_rounds(p, r));
+    FIL_TRY(find_bounds(p));
     FIL_TRY(run_exact(p));
     FIL_TRY(fili_probe_measure(p, r, heads, max));
     fili_policy_describe(p->policy, r->policy);

@@ -31,13 +31,16 @@ typedef struct rows_job {
 
 static fil_status fill_row(void *arg, int64_t task, int32_t worker)
 {
-    const rows_job *job  = arg;
-    const int32_t   m    = job->blocks->m;
-    const float    *mass = mass_row(job->mask, job->mass, task);
-    fili_ranked    *heap = job->heap + (int64_t)worker * m;
-    uint32_t       *row  = job->mask->bits + task * job->mask->words;
-    for (int32_t b = 0; b < m; b++)
-        heap[b] = (fili_ranked){.key = -(double)mass[b], .index = b};
+    const rows_job *job       = arg;
+    const int32_t   m         = job->blocks->m;
+    const float    *mass      = mass_row(job->mask, job->mass, task);
+    fili_ranked    *heap      = job->heap + (int64_t)worker * m;
+    uint32_t       *row       = job->mask->bits + task * job->mask->words;
+    const bool      by_tokens = job->share.blocks == m;
+    for (int32_t b = 0; b < m; b++) {
+        const double cost = by_tokens ? (double)fili_blocks_valid(job->blocks, b) : 1.0;
+        heap[b]           = (fili_ranked){.key = -(double)mass[b] / cost, .index = b};
+    }
     memset(row, 0, (size_t)job->mask->words * sizeof *row);
     fili_row_fill(heap, job->blocks, job->share, row);
     return FIL_OK;

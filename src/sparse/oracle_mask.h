@@ -10,7 +10,8 @@
 #include "sparse/rank.h"
 
 /* mask [H, M, M] = in each row the blocks of most mass, as many as sparse/rank.h gives for the
- * density; of equal ones the earlier. mass: f32 [H, M, M]. heap: room for M per thread of the
+ * density; on ragged blocks, whose share is in tokens, of most mass per token. Of equal ones the
+ * earlier. mass: f32 [H, M, M]. heap: room for M per thread of the
  * context, so that nothing is allocated here. E_ARG: density outside (0, 1]; E_SHAPE. */
 FIL_MUSTCHECK fil_status fili_oracle_rows(fili_mask *mask, const fili_blocks *blocks,
                                           const float *mass, double density, fili_ranked *heap);

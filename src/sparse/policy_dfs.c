@@ -12,7 +12,8 @@
  * steps
  * (--refresh R: every R), and where the number of kept blocks changes; one that would serve less
  * than half as long as the others is left out, as step 48 is in the paper. 4 steps: 1 dense, then a
- * new mask every step, as published for distilled models.
+ * new mask every step, as published for distilled models. Low densities: fewer dense calls, see
+ * below.
  * Does not: text tokens inside self-attention (HunyuanVideo), which Wan lacks.
  */
 #include <stdio.h>
@@ -51,13 +52,29 @@ static int32_t level_steps(int32_t steps)
     return n < 1 ? 1 : (int32_t)n;
 }
 
+/* A wanted density below the published one (0.4) leaves fewer calls dense, unless they are asked
+ * for: together at most three quarters of it, and the first layer at most a quarter of that. */
+static void default_dense(const fili_policy_setup *setup, fil_policy_options *o)
+{
+    const double room  = o->density == (double)FIL_AUTO ? 1.0 : o->density * 3.0 / 4.0;
+    const double layer = 1.0 / setup->layers;
+    int32_t      n     = setup->steps / 4;
+    if (o->dense_layers == NULL) {
+        const bool fits = o->density == (double)FIL_AUTO || layer <= room / 4.0;
+        o->dense_layers = setup->layers > 1 && fits ? "0" : "";
+    }
+    const double share = o->dense_layers[0] != '\0' ? layer : 0.0;
+    while (n > 0 && share + (1.0 - share) * n / setup->steps > room + 1e-9)
+        n--;
+    if (o->dense_steps == FIL_AUTO) o->dense_steps = n;
+}
+
 static void defaults(const fili_policy_setup *setup, fil_policy_options *options)
 {
     if (options->order == NULL) options->order = "hilbert-xyz";
     if (options->block == FIL_AUTO) options->block = 128;
-    if (options->dense_steps == FIL_AUTO) options->dense_steps = setup->steps / 4;
-    if (options->dense_layers == NULL) options->dense_layers = setup->layers > 1 ? "0" : "";
     if (options->refresh == FIL_AUTO) options->refresh = level_steps(setup->steps);
+    default_dense(setup, options);
 }
 
 static double shape(const fili_policy *p, int32_t step)
@@ -107,11 +124,15 @@ static fil_status take_masks(fili_policy *p, own *o)
 
 static fil_status take_bound(fili_policy *p, own *o)
 {
-    const fili_policy_setup *s = &p->setup;
-    const int32_t            m = o->scores.m;
+    const fili_policy_setup *s     = &p->setup;
+    const int32_t            m     = o->scores.m;
+    const fili_sampled_shape shape = {.per      = o->scores.per,
+                                      .most     = SAMPLES,
+                                      .heads    = s->heads,
+                                      .head_dim = s->head_dim,
+                                      .dtype    = s->dtype};
     void                    *block;
-    FIL_TRY(fili_sampled_mass_init(&o->exact, p->ctx, &p->arena, &p->blocks, o->scores.per, SAMPLES,
-                                   s->heads, s->head_dim, s->dtype));
+    FIL_TRY(fili_sampled_mass_init(&o->exact, p->ctx, &p->arena, &p->blocks, &shape));
     FIL_TRY(fili_arena_calloc(&p->arena, (size_t)s->heads * (size_t)m, (size_t)m * sizeof(float),
                               &block));
     o->score = block;

@@ -25,7 +25,7 @@
 
 /* What is at hand of one (layer, pass). */
 typedef struct slot {
-    int64_t   whose; /* layer * groups + group of these levels; -1 = none yet */
+    int32_t   group; /* whose levels these are; -1 = none yet */
     uint8_t  *level; /* [H, m, m] */
     int16_t  *made;  /* [H] level that the bits were made for; -1 = none */
     fili_mask mask;  /* [H, M, M] over blocks of 64 */
@@ -366,7 +366,7 @@ static fil_status open_slot(fili_policy *p, slot *s)
     const own   *o     = p->own;
     const size_t heads = (size_t)p->setup.heads;
     void        *block;
-    s->whose = -1;
+    s->group = -1;
     FIL_TRY(fili_arena_alloc(&p->arena, heads * (size_t)o->m * (size_t)o->m, &block));
     s->level = block;
     FIL_TRY(fili_arena_calloc(&p->arena, heads, sizeof *s->made, &block));
@@ -378,9 +378,8 @@ static fil_status open_slots(fili_policy *p)
 {
     own                      *o = p->own;
     const fili_topology_info *i = &o->t.info;
-    /* A call alone needs one, whatever the numbers of its layer and step. */
-    const int32_t n = p->setup.single ? 1 : i->layers * i->passes;
-    void         *block;
+    const int32_t             n = p->setup.layers * i->passes;
+    void                     *block;
     FIL_TRY(fili_arena_calloc(&p->arena, (size_t)n, sizeof *o->slots, &block));
     o->slots = block;
     for (int32_t k = 0; k < n; k++)
@@ -437,28 +436,23 @@ static fil_status make_head(void *arg, int64_t head, int32_t worker)
     return fili_mask_expand(&to, &from);
 }
 
-static int64_t whose(const own *o, const int32_t key[3])
-{
-    return (int64_t)key[0] * o->t.info.groups + key[1];
-}
-
 static fil_status refresh(fili_policy *p, slot *s, const int32_t key[3], const uint8_t *budget)
 {
     own   *o   = p->own;
     making job = {.o = o, .budget = budget, .s = s};
-    if (s->whose != whose(o, key)) {
-        s->whose = -1;
+    if (s->group != key[1]) {
+        s->group = -1;
         for (int32_t h = 0; h < o->t.info.heads; h++)
             s->made[h] = -1;
         FIL_TRY(framed(p, load(p, key, s->level, NULL)));
-        s->whose = whose(o, key);
+        s->group = key[1];
     }
     return fili_pool_run(p->ctx, "masks of a topology", o->t.info.heads, make_head, &job);
 }
 
 static bool is_made(const own *o, const slot *s, const int32_t key[3], const uint8_t *budget)
 {
-    if (s->whose != whose(o, key)) return false;
+    if (s->group != key[1]) return false;
     for (int32_t h = 0; h < o->t.info.heads; h++)
         if (s->made[h] != budget[h]) return false;
     return true;
@@ -480,7 +474,7 @@ static fil_status select_blocks(fili_policy *p, const fili_policy_call *call,
     const int64_t             at     = ((int64_t)call->layer * i->steps + call->step) * i->passes;
     const uint8_t            *budget = o->budget + (at + pass) * i->heads;
     const int32_t             key[3] = {call->layer, o->t.step_group[call->step], pass};
-    slot                     *s = &o->slots[p->setup.single ? 0 : call->layer * i->passes + pass];
+    slot                     *s      = &o->slots[call->layer * i->passes + pass];
     if (runs_dense(p, call->layer, call->step) || keeps_all(budget, i->heads, i->n_levels))
         return FIL_OK;
     if (!is_made(o, s, key, budget)) {

@@ -59,18 +59,17 @@ static fil_status take_memory(fili_sampled_mass *s, fili_arena *arena)
 }
 
 fil_status fili_sampled_mass_init(fili_sampled_mass *out, fil_ctx *ctx, fili_arena *arena,
-                                  const fili_blocks *blocks, int32_t per, int32_t most,
-                                  int32_t heads, int32_t head_dim, fil_dtype dtype)
+                                  const fili_blocks *blocks, const fili_sampled_shape *shape)
 {
-    *out         = (fili_sampled_mass){.ctx = ctx, .blocks = blocks, .per = per};
+    *out         = (fili_sampled_mass){.ctx = ctx, .blocks = blocks, .per = shape->per};
     out->problem = (filk_mass_problem){.nk       = fili_blocks_tokens(blocks),
-                                       .heads    = heads,
-                                       .kv_heads = heads,
-                                       .head_dim = head_dim,
-                                       .dtype    = dtype,
+                                       .heads    = shape->heads,
+                                       .kv_heads = shape->heads,
+                                       .head_dim = shape->head_dim,
+                                       .dtype    = shape->dtype,
                                        .mk       = blocks->m,
                                        .k_offset = blocks->offset};
-    FIL_TRY(choose_rows(out, arena, most));
+    FIL_TRY(choose_rows(out, arena, shape->most));
     FIL_TRY(gather_offsets(out, arena));
     FIL_TRY(filk_select(ctx, &filk_mass, &out->problem, NULL, &out->kernel));
     return take_memory(out, arena);

@@ -23,11 +23,17 @@ typedef struct fili_sampled_mass {
     float             *mass; /* [heads, n, m] of the last run */
 } fili_sampled_mass;
 
-/* At most `most` samples. E_UNSUP: no kernel takes the heads; E_NOMEM. */
+typedef struct fili_sampled_shape {
+    int32_t   per;  /* as above */
+    int32_t   most; /* samples */
+    int32_t   heads, head_dim;
+    fil_dtype dtype; /* of q and k */
+} fili_sampled_shape;
+
+/* E_UNSUP: no kernel takes the heads; E_NOMEM. */
 FIL_MUSTCHECK fil_status fili_sampled_mass_init(fili_sampled_mass *out, fil_ctx *ctx,
                                                 fili_arena *arena, const fili_blocks *blocks,
-                                                int32_t per, int32_t most, int32_t heads,
-                                                int32_t head_dim, fil_dtype dtype);
+                                                const fili_sampled_shape *shape);
 
 FIL_MUSTCHECK fil_status fili_sampled_mass_run(fili_sampled_mass *s, filk_attn_view q,
                                                filk_attn_view k, float scale);

@@ -45,7 +45,7 @@ static int64_t piece_pairs(const bands *s, piece q, piece k)
     const int64_t off   = q.place - k.place;
     const bounds  a     = band_of(s, q, k);
     int64_t       pairs = fili_band_pairs(q.n, k.n, off + a.low, off + a.high);
-    if (k.frame != 0) return pairs;
+    if (k.frame != 0 || s->first < 0) return pairs;
     const int64_t low  = a.low > -s->first ? a.low : -s->first; /* in both */
     const int64_t high = a.high < s->first ? a.high : s->first;
     pairs += fili_band_pairs(q.n, k.n, off - s->first, off + s->first);
@@ -99,13 +99,19 @@ typedef struct family {
     bands              bands; /* but the widths */
 } family;
 
-/* Steps 0 .. frame: both widths shrunk; beyond: the band alone widens. */
+/* The band to half a frame; then the first frame, from no place to all; then the band again. */
 static fil_status make_step(const void *arg, int64_t step, fili_mask *mask)
 {
-    const family *f = arg;
-    bands         s = f->bands;
-    s.first         = step < s.frame ? step : s.frame;
-    s.width         = s.first / 2 + (step - s.first);
+    const family *f    = arg;
+    const int64_t half = f->bands.frame / 2;
+    const int64_t more = step - half; /* beyond the first stretch of the band */
+    bands         s    = f->bands;
+    s.width            = step < half ? step : half;
+    s.first            = more < 1 ? -1 : more - 1;
+    if (s.first > s.frame) {
+        s.width += s.first - s.frame;
+        s.first = s.frame;
+    }
     return fili_band_mask(mask, f->blocks, FILI_BAND_HALF, count, &s);
 }
 
@@ -114,7 +120,7 @@ fil_status fili_svg_fit(fili_mask *mask, const fili_blocks *blocks, fili_grid gr
 {
     FIL_TRY(check(mask->ctx, grid, blocks));
     const int64_t frame = (int64_t)grid.h * grid.w;
-    const int64_t last  = frame + (int64_t)fili_blocks_tokens(blocks);
+    const int64_t last  = frame + 1 + (int64_t)fili_blocks_tokens(blocks);
     const family  f = {.blocks = blocks, .bands = {.kind = kind, .frames = grid.f, .frame = frame}};
     return fili_band_fit(mask, blocks, density, last, make_step, &f);
 }

@@ -18,9 +18,10 @@ typedef enum fili_svg_kind { FILI_SVG_SPATIAL, FILI_SVG_TEMPORAL } fili_svg_kind
 FIL_MUSTCHECK fil_status fili_svg_mask(fili_mask *mask, const fili_blocks *blocks, fili_grid grid,
                                        fili_svg_kind kind, int64_t width);
 
-/* The same with the width that meets a density (band.h says how well). Below a width of half a
- * frame, where the band would hold less than the first frame does, both shrink together: of the
- * first frame a token then keeps the places around its own. E_ARG, E_SHAPE, E_NOMEM. */
+/* The same with the width that meets a density (band.h says how well). Where that would leave a
+ * band of less than half a frame to either side, which holds less than the first frame does, the
+ * first frame gives way: it shrinks to a band of places and to nothing, and only then the band
+ * narrows. E_ARG, E_SHAPE, E_NOMEM. */
 FIL_MUSTCHECK fil_status fili_svg_fit(fili_mask *mask, const fili_blocks *blocks, fili_grid grid,
                                       fili_svg_kind kind, double density);
 

@@ -10,7 +10,7 @@ static fil_status cut(fili_tile_scores *t, fili_arena *arena, const fili_blocks 
     FIL_TRY(fili_blocks_split(&t->tiles, blocks, tile, t->first));
     t->m = blocks->m / t->per + (blocks->m % t->per != 0);
     for (int32_t b = 0; b < t->m; b++)
-        t->first[b] = t->first[b * t->per];
+        t->first[b] = t->first[(int64_t)b * t->per];
     t->first[t->m] = t->tiles.m;
     return FIL_OK;
 }

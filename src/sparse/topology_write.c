@@ -7,7 +7,7 @@
 #include "sparse/topology.h"
 
 enum { SLOT_LEVELS, SLOT_GROUP, SLOT_DENSITY, SLOT_FIDELITY, SLOT_BUDGET, SLOT_ERROR, SLOTS };
-enum { NAME = 16, PAIRS = 14, NUMBER = 32 };
+enum { NAME = 24, PAIRS = 14, NUMBER = 32 };
 
 typedef struct sheet {
     fil_ctx                  *ctx;

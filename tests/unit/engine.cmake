@@ -14,8 +14,12 @@ if(NOT FIL_SANITIZE MATCHES "memory")
     fil_add_test(test_capture)
     fil_add_test(test_compare)
     fil_add_test(test_generate)
+    fil_add_test(test_generate_policy)
     fil_add_test(test_mask_pictures)
-    set_tests_properties(test_capture test_generate PROPERTIES
+    set_tests_properties(test_capture test_generate test_generate_policy PROPERTIES
+        FIXTURES_REQUIRED demo ENVIRONMENT FIL_DEMO=${demo})
+    fil_add_test(test_calibrate)
+    set_tests_properties(test_calibrate PROPERTIES
         FIXTURES_REQUIRED demo ENVIRONMENT FIL_DEMO=${demo})
     fil_add_test(test_parity)
     fil_add_test(test_probe)

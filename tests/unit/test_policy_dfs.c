@@ -389,6 +389,31 @@ static void a_density_of_the_run_is_met_to_less_than_a_block(void **state)
     }
 }
 
+static void low_densities_of_the_run_leave_fewer_calls_dense(void **state)
+{
+    static const struct {
+        int32_t     layers, steps;
+        double      density;
+        int32_t     dense_steps;
+        const char *dense_layers;
+    } cases[] = {{30, 50, 0.4, 12, "0"}, {40, 50, 0.2, 6, "0"}, {3, 50, 0.3, 11, ""},
+                 {2, 4, 0.2, 0, ""},     {30, 4, 0.4, 1, "0"},  {30, 50, 0.01, 0, ""},
+                 {30, 50, -1.0, 12, "0"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        rig r;
+        start_rig(&r, (fili_grid){6, 24, 26}, 1, 64, 1);
+        r.s.layers  = cases[i].layers;
+        r.s.steps   = cases[i].steps;
+        r.o.density = cases[i].density;
+        open_policy(&r);
+        assert_int_equal(r.p->o.dense_steps, cases[i].dense_steps);
+        assert_string_equal(r.p->o.dense_layers, cases[i].dense_layers);
+        if (r.o.density > 0.0) near("target", fili_policy_target(r.p), r.o.density, 1e-9);
+        end_rig(&r);
+    }
+}
+
 static void a_run_that_is_resumed_uses_the_same_masks(void **state)
 {
     rig      a;
@@ -539,8 +564,9 @@ static void what_it_cannot_honour_is_refused(void **state)
     r.o.gate     = FIL_AUTO;
     r.o.fidelity = 0.9;
     refuses(&r, FIL_E_ARG, "fidelity");
-    r.o.fidelity = FIL_AUTO;
-    r.o.density  = 0.1; /* below the dense steps' own share */
+    r.o.fidelity    = FIL_AUTO;
+    r.o.density     = 0.1; /* below the dense steps' own share */
+    r.o.dense_steps = 6;
     refuses(&r, FIL_E_ARG, "density");
     end_rig(&r);
 }
@@ -570,6 +596,7 @@ int main(void)
         cmocka_unit_test(the_interval_of_refreshes_can_be_chosen),
         cmocka_unit_test(fractions_keep_whole_numbers_of_blocks),
         cmocka_unit_test(a_density_of_the_run_is_met_to_less_than_a_block),
+        cmocka_unit_test(low_densities_of_the_run_leave_fewer_calls_dense),
         cmocka_unit_test(a_run_that_is_resumed_uses_the_same_masks),
         cmocka_unit_test(a_state_with_bits_beyond_the_blocks_is_refused),
         cmocka_unit_test(masks_do_not_depend_on_threads),

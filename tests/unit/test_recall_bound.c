@@ -144,9 +144,12 @@ static void measure(measured *x, const attention_case *c, fili_arena *arena,
     fili_sampled_mass *s[]    = {&x->all, &x->some};
     const int32_t      most[] = {x->t.m, 4};
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(fili_sampled_mass_init(s[i], c->ctx, arena, blocks, per, most[i], c->heads,
-                                                c->head_dim, FIL_F32),
-                         FIL_OK);
+        const fili_sampled_shape shape = {.per      = per,
+                                          .most     = most[i],
+                                          .heads    = c->heads,
+                                          .head_dim = c->head_dim,
+                                          .dtype    = FIL_F32};
+        assert_int_equal(fili_sampled_mass_init(s[i], c->ctx, arena, blocks, &shape), FIL_OK);
         assert_int_equal(fili_sampled_mass_run(s[i], c->view[0], c->view[1], c->scale), FIL_OK);
     }
     const size_t rows = (size_t)c->heads * (size_t)x->t.m;

@@ -189,31 +189,31 @@ static void check_sampled(rig *r, fili_grid grid, const fili_order_spec *spec, i
 {
     enum { HEADS = 2, D = 64 };
     cut(r, grid, spec);
-    const int32_t           m    = r->blocks.m;
-    const int64_t           n    = (int64_t)r->order.n * HEADS * D;
-    float                  *x    = need((size_t)n, sizeof *x);
-    float                  *mass = need((size_t)HEADS * (size_t)m * (size_t)m, sizeof *mass);
-    const filk_attn_view    view = {.data = x, .stride_n = HEADS * D, .stride_h = D};
-    const filk_mass_args    args = {.q = view, .k = view, .scale = 0.1f, .mass = mass};
-    const filk_mass_problem all  = {.nq       = r->order.n,
-                                    .nk       = r->order.n,
-                                    .heads    = HEADS,
-                                    .kv_heads = HEADS,
-                                    .head_dim = D,
-                                    .dtype    = FIL_F32,
-                                    .mq       = m,
-                                    .mk       = m,
-                                    .q_offset = r->blocks.offset,
-                                    .k_offset = r->blocks.offset};
-    const filk_row         *row  = &filk_mass.rows[filk_mass.n_rows - 1];
-    fili_sampled_mass       s;
-    void                   *space;
+    const int32_t            m     = r->blocks.m;
+    const int64_t            n     = (int64_t)r->order.n * HEADS * D;
+    float                   *x     = need((size_t)n, sizeof *x);
+    float                   *mass  = need((size_t)HEADS * (size_t)m * (size_t)m, sizeof *mass);
+    const filk_attn_view     view  = {.data = x, .stride_n = HEADS * D, .stride_h = D};
+    const filk_mass_args     args  = {.q = view, .k = view, .scale = 0.1f, .mass = mass};
+    const filk_mass_problem  all   = {.nq       = r->order.n,
+                                      .nk       = r->order.n,
+                                      .heads    = HEADS,
+                                      .kv_heads = HEADS,
+                                      .head_dim = D,
+                                      .dtype    = FIL_F32,
+                                      .mq       = m,
+                                      .mk       = m,
+                                      .q_offset = r->blocks.offset,
+                                      .k_offset = r->blocks.offset};
+    const filk_row          *row   = &filk_mass.rows[filk_mass.n_rows - 1];
+    const fili_sampled_shape shape = {
+        .per = per, .most = 3, .heads = HEADS, .head_dim = D, .dtype = FIL_F32};
+    fili_sampled_mass s;
+    void             *space;
     fili_philox_normal(6, 0, 0, x, n);
     assert_int_equal(fili_arena_alloc(&r->arena, row->workspace(&all, 2), &space), FIL_OK);
     assert_int_equal(row->run(r->ctx, &all, &args, space), FIL_OK);
-    assert_int_equal(
-        fili_sampled_mass_init(&s, r->ctx, &r->arena, &r->blocks, per, 3, HEADS, D, FIL_F32),
-        FIL_OK);
+    assert_int_equal(fili_sampled_mass_init(&s, r->ctx, &r->arena, &r->blocks, &shape), FIL_OK);
     assert_int_equal(fili_sampled_mass_run(&s, view, view, 0.1f), FIL_OK);
     for (int32_t h = 0; h < HEADS; h++)
         for (int32_t i = 0; i < s.n; i++)
