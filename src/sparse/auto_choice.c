@@ -12,6 +12,9 @@ enum { FINE = 4, FINE_TOKENS = 4096, TILE = 8 };
 /* Sinks must leave this much less than none. */
 #define SINK_MARGIN 0.05
 
+/* A map is judged by the rows that the votes are judged by, and has to be better than that. */
+#define PRIOR_MARGIN 0.01
+
 /* ---- life ----------------------------------------------------------------------------------- */
 
 static fil_status plan_pooling(fili_auto_choice *c, fili_arena *arena, const fili_blocks *blocks,
@@ -81,6 +84,17 @@ fil_status fili_auto_choice_init(fili_auto_choice *out, fil_ctx *ctx, fili_arena
     return take_results(out, arena);
 }
 
+fil_status fili_auto_choice_take_prior(fili_auto_choice *c, fili_arena *arena)
+{
+    void *block;
+    FIL_TRY(fili_arena_calloc(arena, (size_t)c->heads * (size_t)c->m, (size_t)c->m * sizeof(float),
+                              &block));
+    c->other = block;
+    FIL_TRY(fili_arena_calloc(arena, (size_t)c->heads, sizeof *c->trial, &block));
+    c->trial = block;
+    return FIL_OK;
+}
+
 void fili_auto_choice_fini(fili_auto_choice *c)
 {
     fili_tile_scores_fini(&c->scores);
@@ -112,6 +126,51 @@ static fil_status pool_blocks(fili_auto_choice *c, filk_attn_view x, float *mean
 {
     const filk_pooling_args args = {.x = x, .out_f32 = mean};
     return c->pooling_row->run(c->ctx, &c->pooling, &args, c->workspace);
+}
+
+/* ---- scores of a calibration ---------------------------------------------------------------- */
+
+/* What the head would leave at the density asked for, with the sinks that leave least. */
+static double left_by(const fili_sampled_result *r, double density)
+{
+    double least = NAN;
+    for (int32_t i = 0; i < r->n_counts; i++) {
+        const double left = fili_profile_at(r->error[i], density, density);
+        if (!(left >= least)) least = left;
+    }
+    return least;
+}
+
+static fil_status try_head(void *arg, int64_t head, int32_t worker)
+{
+    const run_state     *s     = arg;
+    fili_auto_choice    *c     = s->c;
+    const size_t         cells = (size_t)c->m * (size_t)c->m;
+    fili_sampled_call    call  = s->sampled;
+    fili_sampled_result *r     = &c->result[head];
+    call.score                 = c->other;
+    FIL_TRY(fili_sampled_run(&c->plan, work_of(s, head, worker), &call, (int32_t)head,
+                             &c->trial[head]));
+    if (!(left_by(&c->trial[head], call.density) < (1.0 - PRIOR_MARGIN) * left_by(r, call.density)))
+        return FIL_OK;
+    *r = c->trial[head];
+    memcpy(c->score + (size_t)head * cells, c->other + (size_t)head * cells, cells * sizeof(float));
+    return FIL_OK;
+}
+
+/* The calibrated map, and then its product with the votes (the square root of it, so that sums stay
+ * those of tiles): each head takes what leaves less on its rows. */
+static fil_status try_prior(run_state *s)
+{
+    fili_auto_choice *c     = s->c;
+    const size_t      cells = (size_t)c->heads * (size_t)c->m * (size_t)c->m;
+    const float      *prior = s->call->prior;
+    if (prior == NULL) return FIL_OK;
+    for (size_t i = 0; i < cells; i++)
+        c->other[i] = sqrtf(prior[i] * c->score[i]);
+    FIL_TRY(fili_pool_run(c->ctx, "votes and a map", c->heads, try_head, s));
+    memcpy(c->other, prior, cells * sizeof(float));
+    return fili_pool_run(c->ctx, "a map", c->heads, try_head, s);
 }
 
 /* ---- deciding ------------------------------------------------------------------------------- */
@@ -242,6 +301,7 @@ fil_status fili_auto_choice_run(fili_auto_choice *c, const fili_auto_call *call,
     FIL_TRY(pool_blocks(c, call->k, c->mean_k));
     FIL_TRY(pool_blocks(c, call->v, c->mean_v));
     FIL_TRY(fili_pool_run(c->ctx, "sampled rows", c->heads, measure_head, &s));
+    FIL_TRY(try_prior(&s));
     s.count      = choose_sinks(c, call);
     out->n_sinks = fili_sink_counts[s.count];
     return fili_pool_run(c->ctx, "masks", c->heads, mask_head, &s);

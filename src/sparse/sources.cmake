@@ -8,6 +8,7 @@ list(APPEND FIL_SOURCES
     sparse/fast_budgets.c
     sparse/fixed_masks.c
     sparse/head_budgets.c
+    sparse/map_prior.c
     sparse/mask.c
     sparse/mask_density.c
     sparse/mask_file.c
@@ -45,6 +46,7 @@ list(APPEND FIL_SOURCES
     sparse/tile_scores.c
     sparse/topology.c
     sparse/topology_file.c
+    sparse/topology_maps.c
     sparse/topology_transfer.c
     sparse/topology_write.c
     sparse/west_map.c
