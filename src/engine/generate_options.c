@@ -179,6 +179,20 @@ static fil_status choose_latents_path(fili_job *job)
     return FIL_OK;
 }
 
+/* What is read is never written over, whatever may be replaced. */
+static fil_status keep_inputs(const fili_job *job, const char *const *out, int n)
+{
+    const fil_policy_options *p    = job->o.policy;
+    const bool                full = p != NULL && p->struct_size == sizeof *p; /* else none yet */
+    const char *const         in[] = {job->o.noise, job->o.mask, full ? p->mask : NULL,
+                              full ? p->topology : NULL};
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < n; k++)
+            FIL_CHECK(job->ctx, !fili_same_path(in[i], out[k]),
+                      "'%.160s' is read and was to be written; expected another file", out[k]);
+    return FIL_OK;
+}
+
 static fil_status check_outputs(fili_job *job)
 {
     fil_ctx                    *ctx = job->ctx;
@@ -202,6 +216,7 @@ static fil_status check_outputs(fili_job *job)
         for (int k = 0; k < i; k++)
             FIL_CHECK(ctx, !fili_same_path(path[i], path[k]),
                       "%s and %s are to go to one file, '%.160s'", what[k], what[i], path[i]);
+    FIL_TRY(keep_inputs(job, path, 4));
     FIL_TRY(fili_outputs_check(ctx, &job->outputs, o->frames));
     for (int i = 0; i < 4; i++)
         FIL_TRY(fili_output_check(ctx, what[i], path[i], o->replace));

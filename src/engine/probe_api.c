@@ -19,6 +19,20 @@ void fil_probe_options_init(fil_probe_options *options)
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
+/* What is read is never written over, whatever may be replaced. */
+static fil_status keep_inputs(fil_ctx *ctx, const fil_probe_options *o)
+{
+    const fil_policy_options *p     = o->policy;
+    const bool                full  = p != NULL && p->struct_size == sizeof *p; /* else none yet */
+    const char *const         in[]  = {o->qkv, full ? p->mask : NULL, full ? p->topology : NULL};
+    const char *const         out[] = {o->mask_out, o->out};
+    for (int i = 0; i < 3; i++)
+        for (int k = 0; k < 2; k++)
+            FIL_CHECK(ctx, !fili_same_path(in[i], out[k]),
+                      "'%.160s' is read and was to be written; expected another file", out[k]);
+    return FIL_OK;
+}
+
 static fil_status check_options(fili_probe *p)
 {
     const fil_probe_options *o = &p->o;
@@ -28,6 +42,7 @@ static fil_status check_options(fili_probe *p)
               "precision: expected BF16 or F32, found %s", fil_dtype_name(o->precision));
     FIL_CHECK(p->ctx, o->repetitions >= 0 && o->repetitions <= MOST_REPETITIONS,
               "repetitions: expected 0 to %d, found %d", MOST_REPETITIONS, o->repetitions);
+    FIL_TRY(keep_inputs(p->ctx, o));
     FIL_CHECK(p->ctx, !fili_same_path(o->mask_out, o->out),
               "mask and output go to one file, '%.160s'", o->out != NULL ? o->out : "");
     FIL_TRY(fili_output_check(p->ctx, "mask", o->mask_out, o->replace));

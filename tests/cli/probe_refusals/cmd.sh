@@ -13,3 +13,6 @@ filigree probe --qkv x.safetensors --grid 2,3,4 --attn vsa --mask m; test $? = 2
 : >m.safetensors
 filigree probe --qkv x.safetensors --grid 2,3,4 --mask-out m.safetensors; test $? = 5 || exit 1
 filigree probe --qkv x.safetensors --grid 2,3,4 --mask-out a --out a; test $? = 2 || exit 1
+cp x.safetensors y.safetensors
+filigree probe --qkv x.safetensors --grid 2,3,4 --out ./x.safetensors --force; test $? = 2 || exit 1
+cmp x.safetensors y.safetensors || exit 1
