@@ -26,12 +26,6 @@ static int take_steps(const char *text, int32_t *steps)
     return CLI_EXIT_DONE;
 }
 
-int cli_attn_given(const cli_attn *v)
-{
-    static const cli_attn none = {.attn = NULL};
-    return memcmp(v, &none, sizeof none) != 0;
-}
-
 static void take_numbers(const cli_attn *v, fil_policy_options *o)
 {
     if (v->density > 0.0) o->density = v->density;

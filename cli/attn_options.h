@@ -24,9 +24,6 @@ extern const char *const cli_fallback_names[];
 /* Fills *out; strings are borrowed. Returns 0, or an exit code after one sentence. */
 int cli_attn_take(const cli_attn *v, fil_policy_options *out);
 
-/* True if anything was given. */
-int cli_attn_given(const cli_attn *v);
-
 #define CLI_SHARE_OPTION(option, text, place)                                                      \
     {                                                                                              \
         .name = (option), .kind = CLI_SHARE, .arg = "P", .help = (text), .at = (place)             \

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "engine/probe.h"
 #include "kernel/mass.h"
+#include "sparse/sink_mass.h"
 
 /* ---- exact masses --------------------------------------------------------------------------- */
 
@@ -35,32 +36,6 @@ static fil_status run_mass(fili_probe *p)
     return kernel->run(p->ctx, &problem, &args, work);
 }
 
-/* Mass of the sinks of head h that query block q does not keep anyway. */
-static double sink_mass(const fili_probe *p, int32_t h, int32_t q)
-{
-    const fili_policy_choice *c    = &p->choice;
-    const fili_blocks        *b    = &p->policy->blocks;
-    const int64_t             d    = p->setup.head_dim;
-    const int64_t             row  = d * p->setup.heads;
-    const int32_t            *sink = c->sinks + h * c->sinks_stride_h;
-    double                    sum  = 0.0;
-    int32_t                   at   = 0;
-    for (int32_t s = 0; s < c->n_sinks; s++) {
-        while (b->offset[at + 1] <= sink[s])
-            at++;
-        if (fili_mask_get(c->mask, h, q, at)) continue;
-        for (int32_t i = b->offset[q]; i < b->offset[q + 1]; i++) {
-            const float *x   = p->q32 + i * row + h * d;
-            const float *y   = p->k32 + sink[s] * row + h * d;
-            double       dot = 0.0;
-            for (int64_t e = 0; e < d; e++)
-                dot += (double)x[e] * (double)y[e];
-            sum += exp(dot * (double)p->call.scale - (double)p->lse[h * p->n + i]);
-        }
-    }
-    return sum;
-}
-
 /* Kept mass of a query block over its number of tokens. */
 static double block_recall(const fili_probe *p, int32_t h, int32_t q)
 {
@@ -73,8 +48,7 @@ static double block_recall(const fili_probe *p, int32_t h, int32_t q)
         all += (double)mass[k];
         if (c->mask == NULL || fili_mask_get(c->mask, h, q, k)) kept += (double)mass[k];
     }
-    if (c->mask != NULL && c->n_sinks > 0) kept += sink_mass(p, h, q);
-    return kept / all;
+    return (kept + fili_sink_mass(&p->call, c, p->lse, h, q)) / all;
 }
 
 /* ---- figures -------------------------------------------------------------------------------- */

@@ -5,10 +5,12 @@
 #include "base/pool.h"
 #include "sparse/auto_choice.h"
 
-enum { TILE = 8 }; /* tokens */
+/* Tokens of a tile, and up to which number of tokens. Products of tiles cost 1/32 and 1/128 of
+ * dense attention. */
+enum { FINE = 4, FINE_TOKENS = 4096, TILE = 8 };
 
-/* Sinks are found on the rows that they are judged by: they must leave this much less. */
-#define SINK_MARGIN 0.1
+/* Sinks must leave this much less than none. */
+#define SINK_MARGIN 0.05
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
@@ -70,8 +72,8 @@ fil_status fili_auto_choice_init(fili_auto_choice *out, fil_ctx *ctx, fili_arena
 {
     *out = (fili_auto_choice){
         .ctx = ctx, .heads = heads, .m = blocks->m, .n = fili_blocks_tokens(blocks)};
-    FIL_TRY(
-        fili_tile_scores_init_of(&out->scores, ctx, arena, blocks, TILE, heads, head_dim, dtype));
+    FIL_TRY(fili_tile_scores_init_of(&out->scores, ctx, arena, blocks,
+                                     out->n <= FINE_TOKENS ? FINE : TILE, heads, head_dim, dtype));
     FIL_TRY(plan_pooling(out, arena, blocks, head_dim, dtype));
     FIL_TRY(fili_sampled_plan_init(&out->plan, ctx, arena, blocks, out->scores.first, heads,
                                    head_dim, dtype));
@@ -182,7 +184,7 @@ static double least_pairs(const run_state *s, const fili_sampled_work *w)
     double pairs = 0.0;
     for (int32_t i = 0; i < s->c->m; i++) {
         const int32_t at = w->rank.index[0][i];
-        pairs += (double)s->c->plan.valid[at / s->c->m] * w->count[at % s->c->m];
+        pairs += (double)s->c->plan.valid[at / s->c->m] * w->count[0][at % s->c->m];
     }
     return pairs;
 }
@@ -209,10 +211,10 @@ static fil_status mask_head(void *arg, int64_t head, int32_t worker)
     const double       sinks = (double)fili_sink_counts[s->count] / c->n;
     double             spend = fmax(c->share[h] - sinks, 0.0) * pairs;
     write_sinks(s, h);
-    count_columns(s, h, w->count);
+    count_columns(s, h, w->count[0]);
     fili_block_rank_sort(&w->rank, c->score + head * c->m * c->m, c->scores.first);
     if (!s->call->has_tail && s->count == 0) spend = fmax(spend, least_pairs(s, w));
-    fili_block_rank_levels(&w->rank, c->plan.valid, w->count, &spend, 1);
+    fili_block_rank_levels(&w->rank, c->plan.valid, w->count[0], &spend, 1);
     write_bits(s, w, h);
     s->out->factor[h] =
         (float)fili_profile_at(c->result[h].factor[s->count], c->share[h], s->call->density);

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/pool.h"
+#include "kernel/select.h"
 #include "sparse/oracle_mask.h"
 
 static fil_status check(const fili_mask *mask, const fili_blocks *blocks, double density)
@@ -21,42 +21,15 @@ static const float *mass_row(const fili_mask *mask, const float *mass, int64_t r
 
 /* ---- by rows -------------------------------------------------------------------------------- */
 
-typedef struct rows_job {
-    fili_mask         *mask;
-    const fili_blocks *blocks;
-    const float       *mass;
-    fili_row_share     share;
-    fili_ranked       *heap;
-} rows_job;
-
-static fil_status fill_row(void *arg, int64_t task, int32_t worker)
+fil_status fili_oracle_rows(fili_mask *mask, const float *mass, int32_t keep)
 {
-    const rows_job *job       = arg;
-    const int32_t   m         = job->blocks->m;
-    const float    *mass      = mass_row(job->mask, job->mass, task);
-    fili_ranked    *heap      = job->heap + (int64_t)worker * m;
-    uint32_t       *row       = job->mask->bits + task * job->mask->words;
-    const bool      by_tokens = job->share.blocks == m;
-    for (int32_t b = 0; b < m; b++) {
-        const double cost = by_tokens ? (double)fili_blocks_valid(job->blocks, b) : 1.0;
-        heap[b]           = (fili_ranked){.key = -(double)mass[b] / cost, .index = b};
+    FIL_CHECK(mask->ctx, keep >= 1 && keep <= mask->mk, "keep %d of %d blocks", keep, mask->mk);
+    for (int64_t r = 0; r < (int64_t)mask->heads * mask->mq; r++) {
+        uint32_t *row = mask->bits + r * mask->words;
+        memset(row, 0, (size_t)mask->words * sizeof *row);
+        filk_select_top(mass_row(mask, mass, r), mask->mk, keep, row);
     }
-    memset(row, 0, (size_t)job->mask->words * sizeof *row);
-    fili_row_fill(heap, job->blocks, job->share, row);
     return FIL_OK;
-}
-
-fil_status fili_oracle_rows(fili_mask *mask, const fili_blocks *blocks, const float *mass,
-                            double density, fili_ranked *heap)
-{
-    FIL_TRY(check(mask, blocks, density));
-    rows_job job = {.mask   = mask,
-                    .blocks = blocks,
-                    .mass   = mass,
-                    .share  = fili_row_share_of(blocks, density),
-                    .heap   = heap};
-    return fili_pool_run(mask->ctx, "blocks of most mass", (int64_t)mask->heads * mask->mq,
-                         fill_row, &job);
 }
 
 /* ---- one threshold -------------------------------------------------------------------------- */

@@ -185,7 +185,8 @@ static fil_status check(const fili_policy *p, int32_t slot)
             fine              = *at > (i > 0 ? at[-1] : -1) && *at < p->order.n;
         }
     }
-    FIL_CHECK(p->ctx, fine, "state of auto: sinks or factors are out of range");
+    if (!fine)
+        return FIL_FAIL(p->ctx, FIL_E_FORMAT, "state of auto: sinks or factors are out of range");
     return fili_mask_check(&o->mask);
 }
 

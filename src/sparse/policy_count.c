@@ -8,6 +8,7 @@
 #include "kernel/mass.h"
 #include "sparse/policy_inside.h"
 #include "sparse/recall.h"
+#include "sparse/sink_mass.h"
 
 struct fili_policy_count {
     double  kept, sparse_kept; /* sums of the calls' densities */
@@ -21,6 +22,7 @@ struct fili_policy_exact {
     const filk_row   *row;
     void             *workspace;
     float            *mass;   /* [H, M, M] */
+    float            *lse;    /* [H, N] */
     double           *recall; /* [H] */
 };
 
@@ -47,6 +49,9 @@ static fil_status open_exact(fili_policy *p)
     FIL_TRY(fili_arena_calloc(&p->arena, (size_t)s->heads * (size_t)p->blocks.m,
                               (size_t)p->blocks.m * sizeof(float), &block));
     x->mass = block;
+    FIL_TRY(
+        fili_arena_calloc(&p->arena, (size_t)s->heads * (size_t)p->order.n, sizeof(float), &block));
+    x->lse = block;
     FIL_TRY(fili_arena_calloc(&p->arena, (size_t)s->heads, sizeof(double), &block));
     x->recall = block;
     return FIL_OK;
@@ -112,15 +117,29 @@ static fil_status count_density(fili_policy *p, fili_policy_choice *c)
 
 /* ---- recall --------------------------------------------------------------------------------- */
 
+/* What the sinks keep beside the blocks; a head's masses sum to its number of tokens. */
+static void add_sinks(const fili_policy *p, const fili_policy_call *call,
+                      const fili_policy_choice *c, double *mean)
+{
+    for (int32_t h = 0; h < p->setup.heads && c->n_sinks > 0; h++) {
+        double sum = 0.0;
+        for (int32_t q = 0; q < p->blocks.m; q++)
+            sum += fili_sink_mass(call, c, p->exact->lse, h, q);
+        p->exact->recall[h] += sum / p->order.n;
+        *mean += sum / p->order.n / p->setup.heads;
+    }
+}
+
 static fil_status measure(fili_policy *p, const fili_policy_call *call, fili_policy_choice *c)
 {
     struct fili_policy_exact *x    = p->exact;
     double                    mean = 1.0;
     if (c->mask != NULL) {
         const filk_mass_args args = {
-            .q = call->q, .k = call->k, .scale = call->scale, .mass = x->mass};
+            .q = call->q, .k = call->k, .scale = call->scale, .lse_out = x->lse, .mass = x->mass};
         FIL_TRY(x->row->run(p->ctx, &x->problem, &args, x->workspace));
         FIL_TRY(fili_mask_recall(c->mask, x->mass, p->setup.heads, x->recall, &mean));
+        add_sinks(p, call, c, &mean);
         c->recall = x->recall;
     }
     p->count->recall_sum += mean;

@@ -2,8 +2,9 @@
  *
  * Not a method: each call computes the mass of all block pairs exactly (kernel/mass.h), which alone
  * costs as much as dense attention. It shows what a perfect score of the same kind could reach.
- * Budgets: "uniform" (the default), the same share for each row; "mass", one threshold over the
- * rows and heads of a call, so that the pairs go where most mass lies (oracle_mask.h).
+ * Budgets: "uniform" (the default), max(1, floor(density M)) blocks in each row; "mass", one
+ * threshold over the rows and heads of a call, so that the pairs go where most mass lies
+ * (oracle_mask.h).
  */
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +19,6 @@ typedef struct oracle {
     void             *workspace;
     float            *mass; /* [H, M, M] */
     fili_mask         mask; /* [H, M, M] */
-    fili_ranked      *heap; /* [threads, M] */
     bool              threshold;
 } oracle;
 
@@ -27,7 +27,7 @@ typedef struct oracle {
 static void defaults(const fili_policy_setup *setup, fil_policy_options *options)
 {
     (void)setup;
-    if (options->order == NULL) options->order = "hilbert-cubes 4x4x4";
+    if (options->order == NULL) options->order = "hilbert";
 }
 
 /* ---- prepare -------------------------------------------------------------------------------- */
@@ -51,9 +51,6 @@ static fil_status take(fili_policy *p, oracle *own)
                              &own->workspace));
     FIL_TRY(fili_arena_calloc(&p->arena, heads * m, m * sizeof(float), &block));
     own->mass = block;
-    FIL_TRY(
-        fili_arena_calloc(&p->arena, (size_t)p->ctx->n_threads, m * sizeof(fili_ranked), &block));
-    own->heap = block;
     return fili_policy_mask(p, p->setup.heads, p->blocks.m, p->blocks.m, &own->mask);
 }
 
@@ -89,7 +86,8 @@ static fil_status choose(fili_policy *p, const fili_policy_call *call, fili_poli
     if (own->threshold)
         FIL_TRY(fili_oracle_threshold(&own->mask, &p->blocks, own->mass, call->density));
     else
-        FIL_TRY(fili_oracle_rows(&own->mask, &p->blocks, own->mass, call->density, own->heap));
+        FIL_TRY(fili_oracle_rows(&own->mask, own->mass,
+                                 fili_policy_keep_blocks(call->density, p->blocks.m)));
     if (fili_fixed_is_full(p, &own->mask)) return FIL_OK;
     choice->mask       = &own->mask;
     choice->wants_tail = p->o.tail;
@@ -104,7 +102,8 @@ static void describe(const fili_policy *p, char *text, size_t bytes)
     const oracle *own = p->own;
     snprintf(text, bytes,
              "exact mass in every call (as slow as dense), %s, of equal masses the first block",
-             own->threshold ? "one threshold over rows and heads" : "the same share for each row");
+             own->threshold ? "one threshold over rows and heads"
+                            : "max(1, floor(density M)) blocks in each row");
 }
 
 const fili_policy_ops fili_policy_oracle = {

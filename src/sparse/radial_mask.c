@@ -145,5 +145,5 @@ fil_status fili_radial_fit(fili_mask *mask, const fili_blocks *blocks, const fil
     family f       = {.blocks = blocks, .radial = *radial};
     f.radial.reach = 0.0;
     FIL_TRY(check(mask->ctx, &f.radial, blocks));
-    return fili_band_fit(mask, blocks, density, 3 * STEPS, make_step, &f);
+    return fili_band_fit(mask, blocks, density, INT64_C(3) * STEPS, make_step, &f);
 }

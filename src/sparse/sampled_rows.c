@@ -5,16 +5,18 @@
 #include "sparse/sampled_rows.h"
 #include "tensor/convert.h"
 
-enum { ROWS = FILK_SAMPLED, MAX_D = 128, LEVELS = FILI_PROFILE + 1, FACTORS = 11 };
+enum { ROWS = FILK_SAMPLED, MAX_D = 128, LEVELS = FILI_PROFILE + 1 };
 
 /* Sinks may take this share of a density. */
 #define SINK_SHARE 0.5
 
 const int32_t fili_sink_counts[FILI_SINK_COUNTS] = {0, 16, 32, FILK_MAX_SINKS};
 
-/* The factor that is right for a tail's mass is not the one that leaves the least error: a tail
- * too light is wrong in weight, a full one in direction. */
-static const double factors[FACTORS] = {1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32};
+/* The factor that is right for the mass of a tail is not the one that leaves the least error: that
+ * depends on how like the attended values are to the means. Where they are unlike, none is best,
+ * and the least factor here is as good as none. 1 stands first: it is taken in doubt. */
+static const double factors[] = {1,   0.001, 0.06, 0.12, 0.25, 0.35, 0.5, 0.7, 0.85, 1.2, 1.5, 2,
+                                 2.5, 3,     4,    5,    6,    8,    10,  12,  16,   24,  32};
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
@@ -71,18 +73,20 @@ fil_status fili_sampled_work_init(fili_sampled_work *out, fili_arena *arena,
     FIL_TRY(floats(arena, n, ROWS, &out->share));
     FIL_TRY(floats(arena, m * ROWS, D, &out->part));
     FIL_TRY(floats(arena, m, ROWS, &out->mass));
-    FIL_TRY(floats(arena, m, D, &out->k));
-    FIL_TRY(floats(arena, m, D, &out->v));
-    FIL_TRY(floats(arena, n, 1, &out->left));
+    for (int i = 0; i < 2; i++) {
+        FIL_TRY(floats(arena, m, D, &out->k[i]));
+        FIL_TRY(floats(arena, m, D, &out->v[i]));
+        FIL_TRY(fili_arena_calloc(arena, m, sizeof(int32_t), &block));
+        out->count[i] = block;
+    }
+    for (int i = 0; i < 3; i++)
+        FIL_TRY(floats(arena, n, 1, &out->left[i]));
     FIL_TRY(floats(arena, ROWS, D, &out->q));
     FIL_TRY(floats(arena, ROWS, D, &out->exact));
     FIL_TRY(floats(arena, ROWS, D, &out->sink_out));
     FIL_TRY(floats(arena, ROWS, 1, &out->sink_mass));
     FIL_TRY(floats(arena, ROWS, 1, &out->lse));
-    FIL_TRY(floats(arena, LEVELS * 2 * ROWS, D + 1, &out->bin));
-    FIL_TRY(fili_arena_calloc(arena, m, sizeof(int32_t), &block));
-    out->count = block;
-    return FIL_OK;
+    return floats(arena, LEVELS * 2 * ROWS, D + 1, &out->bin);
 }
 
 /* ---- one head at work ----------------------------------------------------------------------- */
@@ -136,9 +140,11 @@ static void begin_head(const job *j)
                 w->mass[(int64_t)b * ROWS + r] += w->share[(int64_t)i * ROWS + r];
         for (int32_t i = 0; i < ROWS * j->D; i++)
             w->exact[i] += part[i];
-        memcpy(w->k + (int64_t)b * j->D, j->c->mean_k + from, sizeof(float) * (size_t)j->D);
-        memcpy(w->v + (int64_t)b * j->D, j->c->mean_v + from, sizeof(float) * (size_t)j->D);
-        w->count[b] = j->p->valid[b];
+        for (int i = 0; i < 2; i++) {
+            memcpy(w->k[i] + (int64_t)b * j->D, j->c->mean_k + from, sizeof(float) * (size_t)j->D);
+            memcpy(w->v[i] + (int64_t)b * j->D, j->c->mean_v + from, sizeof(float) * (size_t)j->D);
+            w->count[i][b] = j->p->valid[b];
+        }
     }
 }
 
@@ -152,24 +158,27 @@ static void sum_left(const job *j)
         for (int32_t r = 0; r < ROWS; r++)
             left_out[r] = w->rank.level[(int64_t)j->p->unit[r] * j->m + b] != 0 ? 1.0f : 0.0f;
         for (int32_t i = j->p->blocks->offset[b]; i < j->p->blocks->offset[b + 1]; i++) {
-            float sum = 0.0f;
-            for (int32_t r = 0; r < ROWS; r++)
-                sum += left_out[r] * w->share[(int64_t)i * ROWS + r];
-            w->left[i] = sum;
+            const float *share  = w->share + (int64_t)i * ROWS;
+            float        sum[2] = {0.0f, 0.0f};
+            for (int32_t r = 0; r < ROWS; r += 2) {
+                sum[0] += left_out[r + 1] * share[r + 1];
+                sum[1] += left_out[r] * share[r];
+            }
+            w->left[0][i] = sum[0];
+            w->left[1][i] = sum[1];
+            w->left[2][i] = sum[0] + sum[1];
         }
     }
 }
 
 /* The largest, by falling mass, of equal ones the earlier first; returns how many are above 0. */
-static int32_t rank_sinks(const job *j)
+static int32_t rank_sinks(const job *j, const float *left, int32_t *sink)
 {
-    int32_t *sink = j->out->sink;
-    int32_t  n    = 0;
+    int32_t n = 0;
     for (int32_t i = 0; i < j->n; i++) {
-        const float x = j->w->left[i];
-        if (!(x > 0.0f) || (n == FILK_MAX_SINKS && !(x > j->w->left[sink[n - 1]]))) continue;
+        if (!(left[i] > 0.0f) || (n == FILK_MAX_SINKS && !(left[i] > left[sink[n - 1]]))) continue;
         int32_t at = n < FILK_MAX_SINKS ? n++ : n - 1;
-        for (; at > 0 && j->w->left[sink[at - 1]] < x; at--)
+        for (; at > 0 && left[sink[at - 1]] < left[i]; at--)
             sink[at] = sink[at - 1];
         sink[at] = i;
     }
@@ -178,11 +187,15 @@ static int32_t rank_sinks(const job *j)
 
 static void find_sinks(const job *j)
 {
-    const double half = 0.5 * j->c->density * j->n * j->n;
-    int32_t      n    = 1;
+    const double half  = 0.5 * j->c->density * j->n * j->n;
+    int32_t      found = FILK_MAX_SINKS;
+    int32_t      n     = 1;
     fili_block_rank_levels(&j->w->rank, j->p->valid, j->p->valid, &half, 1);
     sum_left(j);
-    const int32_t found = rank_sinks(j);
+    for (int i = 0; i < 3; i++) {
+        const int32_t of_these = rank_sinks(j, j->w->left[i], i < 2 ? j->w->sink[i] : j->out->sink);
+        if (of_these < found) found = of_these;
+    }
     while (n < FILI_SINK_COUNTS && fili_sink_counts[n] <= found &&
            fili_sink_counts[n] <= SINK_SHARE * j->c->density * j->n)
         n++;
@@ -210,19 +223,19 @@ static void take_out(float *mean, const float *x, int32_t count, int32_t D)
         mean[d] = count > 1 ? (mean[d] * (float)count - x[d]) / (float)(count - 1) : 0.0f;
 }
 
-/* Moves a token from its block to the sinks. */
-static void move_sink(const job *j, int32_t token)
+/* Moves a token from its block to the sinks, for every second row. */
+static void move_sink(const job *j, int32_t token, int odd)
 {
     fili_sampled_work *w     = j->w;
     const int32_t      b     = block_of(j, token);
     const float       *share = w->share + (int64_t)token * ROWS;
     float              x[MAX_D];
     widen(j, &j->c->k, token, x);
-    take_out(w->k + (int64_t)b * j->D, x, w->count[b], j->D);
+    take_out(w->k[odd] + (int64_t)b * j->D, x, w->count[odd][b], j->D);
     widen(j, &j->c->v, token, x);
-    take_out(w->v + (int64_t)b * j->D, x, w->count[b], j->D);
-    w->count[b]--;
-    for (int32_t r = 0; r < ROWS; r++) {
+    take_out(w->v[odd] + (int64_t)b * j->D, x, w->count[odd][b], j->D);
+    w->count[odd][b]--;
+    for (int32_t r = odd; r < ROWS; r += 2) {
         float *part = w->part + ((int64_t)b * ROWS + r) * j->D;
         float *out  = w->sink_out + r * j->D;
         w->mass[(int64_t)b * ROWS + r] -= share[r];
@@ -258,25 +271,27 @@ static void add_scaled(float *to, const float *x, float factor, int32_t D)
         to[d] += factor * x[d];
 }
 
-static void fill_bins(const job *j)
+/* What block b gives to row r goes to the bin of its level. */
+static void add_block(const job *j, int32_t b, int32_t r)
 {
-    const fili_sampled_work *w = j->w;
-    memset(w->bin, 0, sizeof(float) * LEVELS * 2 * ROWS * (size_t)(j->D + 1));
-    for (int32_t b = 0; b < j->m; b++)
-        for (int32_t r = 0; r < ROWS; r++) {
-            const int32_t level = w->rank.level[(int64_t)j->p->unit[r] * j->m + b];
-            const float   mass  = w->mass[(int64_t)b * ROWS + r];
-            float        *kept  = bin_at(j, level, 0, r);
-            float        *tail  = bin_at(j, level, 1, r);
-            add_scaled(kept, w->part + ((int64_t)b * ROWS + r) * j->D, 1.0f, j->D);
-            kept[j->D] += mass;
-            if (!j->c->has_tail || w->count[b] == 0) continue;
-            const float logit = j->c->scale * dot(w->q + r * j->D, w->k + (int64_t)b * j->D, j->D);
-            const float t     = (float)w->count[b] * expf(logit - w->lse[r]);
-            add_scaled(tail, w->v + (int64_t)b * j->D, t, j->D);
-            tail[j->D] += t;
-        }
-    /* A budget keeps its own level and those before; the tail has those behind. */
+    const fili_sampled_work *w     = j->w;
+    const int                odd   = r % 2;
+    const int32_t            level = w->rank.level[(int64_t)j->p->unit[r] * j->m + b];
+    const int32_t            count = w->count[odd][b];
+    float                   *kept  = bin_at(j, level, 0, r);
+    float                   *tail  = bin_at(j, level, 1, r);
+    add_scaled(kept, w->part + ((int64_t)b * ROWS + r) * j->D, 1.0f, j->D);
+    kept[j->D] += w->mass[(int64_t)b * ROWS + r];
+    if (!j->c->has_tail || count == 0) return;
+    const float logit = j->c->scale * dot(w->q + r * j->D, w->k[odd] + (int64_t)b * j->D, j->D);
+    const float t     = (float)count * expf(logit - w->lse[r]);
+    add_scaled(tail, w->v[odd] + (int64_t)b * j->D, t, j->D);
+    tail[j->D] += t;
+}
+
+/* A budget keeps its own level and those before; the tail has those behind. */
+static void sum_bins(const job *j)
+{
     for (int32_t l = 1; l < LEVELS; l++)
         add_scaled(bin_at(j, l, 0, 0), bin_at(j, l - 1, 0, 0), 1.0f, ROWS * (j->D + 1));
     for (int32_t l = LEVELS - 2; l >= 0; l--)
@@ -329,7 +344,7 @@ static void judge_budget(const job *j, int32_t k, double *least, double *factor)
         rows[r] = error_of_row(j, k, r);
     *factor = 1.0;
     *least  = squared_error(j, rows, 1.0);
-    for (int f = 1; j->c->has_tail && f < FACTORS; f++) {
+    for (size_t f = 1; j->c->has_tail && f < sizeof factors / sizeof factors[0]; f++) {
         const double error = squared_error(j, rows, factors[f]);
         if (!(error < *least)) continue;
         *least  = error;
@@ -337,16 +352,23 @@ static void judge_budget(const job *j, int32_t k, double *least, double *factor)
     }
 }
 
+/* Number i of sinks, which have been moved. */
 static void judge(const job *j, int32_t i)
 {
     const double pairs = (double)j->n * j->n;
     double       budget[FILI_PROFILE];
+    memset(j->w->bin, 0, sizeof(float) * LEVELS * 2 * ROWS * (size_t)(j->D + 1));
     for (int32_t k = 0; k < FILI_PROFILE; k++) {
         const double share = fmin(fili_profile_share[k] * j->c->density, 1.0);
         budget[k]          = fmax(share - (double)fili_sink_counts[i] / j->n, 0.0) * pairs;
     }
-    fili_block_rank_levels(&j->w->rank, j->p->valid, j->w->count, budget, FILI_PROFILE);
-    fill_bins(j);
+    for (int odd = 0; odd < 2; odd++) {
+        fili_block_rank_levels(&j->w->rank, j->p->valid, j->w->count[odd], budget, FILI_PROFILE);
+        for (int32_t b = 0; b < j->m; b++)
+            for (int32_t r = odd; r < ROWS; r += 2)
+                add_block(j, b, r);
+    }
+    sum_bins(j);
     for (int32_t k = 0; k < FILI_PROFILE; k++)
         judge_budget(j, k, &j->out->error[i][k], &j->out->factor[i][k]);
 }
@@ -368,7 +390,8 @@ fil_status fili_sampled_run(const fili_sampled_plan *plan, fili_sampled_work *wo
     find_sinks(&j);
     for (int32_t i = 0; i < out->n_counts; i++) {
         for (int32_t s = i > 0 ? fili_sink_counts[i - 1] : 0; s < fili_sink_counts[i]; s++)
-            move_sink(&j, out->sink[s]);
+            for (int odd = 0; odd < 2; odd++)
+                move_sink(&j, work->sink[odd][s], odd);
         judge(&j, i);
     }
     return FIL_OK;

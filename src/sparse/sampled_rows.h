@@ -5,7 +5,8 @@
  * many choices are judged for the price of one; the true output is never asked.
  * For each number of sinks in question and each of FILI_PROFILE budgets: the squared error of the
  * head's rows under the best factor of the tail, and that factor. Sinks are the tokens with most
- * mass outside the blocks that half the density would keep.
+ * mass outside the blocks that half the density would keep. Rows that helped to find sinks would
+ * flatter them, so the even rows are judged with the sinks of the odd ones, and the other way.
  * Source: own study (docs/design/policy_auto.md).
  */
 #ifndef FILI_SPARSE_SAMPLED_ROWS_H
@@ -35,12 +36,13 @@ typedef struct fili_sampled_plan {
 typedef struct fili_sampled_work {
     fili_block_rank rank;
     void           *workspace;
-    float          *share;                /* [n, 64] */
-    float          *part;                 /* [m, 64, D], without sinks */
-    float          *mass;                 /* [m, 64], without sinks */
-    float          *k, *v;                /* [m, D] means without sinks */
-    int32_t        *count;                /* [m] tokens without sinks */
-    float          *left;                 /* [n] */
+    float          *share;       /* [n, 64] */
+    float          *part;        /* [m, 64, D], without sinks */
+    float          *mass;        /* [m, 64], without sinks */
+    float          *k[2], *v[2]; /* [m, D] means without sinks, for even and odd rows */
+    int32_t        *count[2];    /* [m] tokens without sinks */
+    int32_t         sink[2][FILK_MAX_SINKS];
+    float          *left[3];              /* [n] mass left out: of odd, of even, of all rows */
     float          *q, *exact, *sink_out; /* [64, D] */
     float          *sink_mass;            /* [64] */
     float          *lse;

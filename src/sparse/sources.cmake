@@ -40,6 +40,7 @@ list(APPEND FIL_SOURCES
     sparse/row_profile.c
     sparse/sampled_mass.c
     sparse/sampled_rows.c
+    sparse/sink_mass.c
     sparse/svg_mask.c
     sparse/tile_scores.c
     sparse/topology.c

@@ -1,4 +1,6 @@
 /* sparse/tile_scores.c: pooling and selection with their memory (sparse/tile_scores.h). */
+#include <string.h>
+
 #include "sparse/tile_scores.h"
 
 static fil_status cut(fili_tile_scores *t, fili_arena *arena, const fili_blocks *blocks,
@@ -50,6 +52,9 @@ static fil_status take_memory(fili_tile_scores *t, fili_arena *arena)
     t->q = block;
     FIL_TRY(fili_arena_calloc(arena, (size_t)t->tiles.m, row, &block));
     t->k = block;
+    FIL_TRY(fili_arena_calloc(arena, (size_t)t->tiles.m, (size_t)t->select.heads * sizeof(int32_t),
+                              &block));
+    t->count = block;
     return fili_arena_alloc(arena, pool > select ? pool : select, &t->workspace);
 }
 
@@ -79,15 +84,44 @@ void fili_tile_scores_fini(fili_tile_scores *t)
     if (t->ctx != NULL) fili_blocks_fini(&t->tiles);
 }
 
+static bool is_finite(const float *x, int32_t n)
+{
+    float sum = 0.0f; /* 0 times NaN or infinity is NaN */
+    for (int32_t d = 0; d < n; d++)
+        sum += 0.0f * x[d];
+    return sum == 0.0f;
+}
+
+/* A token that is no number must not decide for the whole head: its key tile takes no part, its
+ * query tile votes for all alike. */
+static void take_out_nonfinite(fili_tile_scores *t)
+{
+    const int32_t heads = t->select.heads;
+    const int32_t dim   = t->select.head_dim;
+    for (int32_t i = 0; i < t->tiles.m; i++)
+        for (int32_t h = 0; h < heads; h++) {
+            const int64_t at = ((int64_t)i * heads + h) * dim;
+
+            t->count[(int64_t)h * t->tiles.m + i] = is_finite(t->k + at, dim);
+            if (!is_finite(t->q + at, dim)) memset(t->q + at, 0, (size_t)dim * sizeof(float));
+        }
+}
+
 fil_status fili_tile_scores_run(fili_tile_scores *t, filk_attn_view q, filk_attn_view k,
                                 float scale, int32_t keep, uint32_t *mask, float *score)
 {
     const filk_pooling_args of_q = {.x = q, .out_f32 = t->q};
     const filk_pooling_args of_k = {.x = k, .out_f32 = t->k};
-    const filk_select_args  args = {
-         .q = t->q, .k = t->k, .scale = scale, .mask = mask, .score = score};
-    t->select.keep = keep;
+    const filk_select_args  args = {.q              = t->q,
+                                    .k              = t->k,
+                                    .count          = t->count,
+                                    .count_stride_h = t->tiles.m,
+                                    .scale          = scale,
+                                    .mask           = mask,
+                                    .score          = score};
+    t->select.keep               = keep;
     FIL_TRY(t->pooling_row->run(t->ctx, &t->pooling, &of_q, t->workspace));
     FIL_TRY(t->pooling_row->run(t->ctx, &t->pooling, &of_k, t->workspace));
+    take_out_nonfinite(t);
     return t->select_row->run(t->ctx, &t->select, &args, t->workspace);
 }

@@ -8,7 +8,9 @@
 
 #include "base/rng.h"
 #include "sparse/oracle_mask.h"
+#include "sparse/policy.h"
 #include "sparse/radial_mask.h"
+#include "sparse/rank.h"
 #include "sparse/recall.h"
 #include "sparse/svg_mask.h"
 #include "sparse/window_mask.h"
@@ -207,7 +209,7 @@ static void svg_masks_are_the_rule_token_by_token(void **state)
         fili_mask mask = mask_of(&s, 1);
         for (int64_t width = 0; width <= 2 * s.order.n; width = 2 * width + 1)
             for (int kind = 0; kind < 2; kind++) {
-                const svg_rule r = {.grid = grids[g], .kind = kind, .width = width};
+                const svg_rule r = {.grid = grids[g], .kind = (fili_svg_kind)kind, .width = width};
                 assert_int_equal(fili_svg_mask(&mask, &s.blocks, r.grid, r.kind, width), FIL_OK);
                 same_as_tokens(&s, &mask, FILI_BAND_HALF, svg_allows, &r);
             }
@@ -365,10 +367,9 @@ static void bands_of_another_grid_and_bad_numbers_are_refused(void **state)
 enum { HEADS = 3 };
 
 typedef struct oracle {
-    scene        s;
-    float       *mass;
-    fili_ranked *heap;
-    fili_mask    mask;
+    scene     s;
+    float    *mass;
+    fili_mask mask;
 } oracle;
 
 static oracle oracle_of(fili_grid grid, const char *order)
@@ -376,9 +377,8 @@ static oracle oracle_of(fili_grid grid, const char *order)
     oracle        r     = {.s = scene_of(grid, order)};
     const int64_t cells = (int64_t)HEADS * r.s.blocks.m * r.s.blocks.m;
     r.mass              = calloc((size_t)cells, sizeof *r.mass);
-    r.heap              = calloc((size_t)r.s.blocks.m * (size_t)r.s.ctx->n_threads, sizeof *r.heap);
     r.mask              = mask_of(&r.s, HEADS);
-    assert_true(r.mass != NULL && r.heap != NULL);
+    assert_non_null(r.mass);
     fili_philox_uniform(7, 0, 0, r.mass, cells);
     for (int64_t i = 0; i < cells; i++) /* heads of different breadth */
         r.mass[i] = powf(r.mass[i], (float)(1 << (3 * i / cells * 2)));
@@ -388,7 +388,6 @@ static oracle oracle_of(fili_grid grid, const char *order)
 static void oracle_free(oracle *r)
 {
     fili_mask_fini(&r->mask);
-    free(r->heap);
     free(r->mass);
     scene_free(&r->s);
 }
@@ -405,9 +404,10 @@ static void one_threshold_keeps_more_mass_than_equal_rows(void **state)
 {
     (void)state;
     for (int d = 3; d < DENSITIES; d++) {
-        oracle r = oracle_of((fili_grid){8, 16, 16}, "hilbert");
-        assert_int_equal(fili_oracle_rows(&r.mask, &r.s.blocks, r.mass, densities[d], r.heap),
-                         FIL_OK);
+        oracle        r    = oracle_of((fili_grid){8, 16, 16}, "hilbert");
+        const int32_t m    = r.s.blocks.m;
+        const int32_t keep = densities[d] * m < 1.0 ? 1 : (int32_t)(densities[d] * m);
+        assert_int_equal(fili_oracle_rows(&r.mask, r.mass, keep), FIL_OK);
         const double rows    = recall_of(&r);
         const double density = density_of(&r.s, &r.mask);
         assert_int_equal(fili_oracle_threshold(&r.mask, &r.s.blocks, r.mass, density), FIL_OK);
@@ -451,7 +451,7 @@ static void a_nan_mass_is_kept_last(void **state)
     oracle        r = oracle_of((fili_grid){4, 8, 16}, "raster");
     const int32_t m = r.s.blocks.m;
     r.mass[2]       = NAN;
-    assert_int_equal(fili_oracle_rows(&r.mask, &r.s.blocks, r.mass, 1.0 - 1.0 / m, r.heap), FIL_OK);
+    assert_int_equal(fili_oracle_rows(&r.mask, r.mass, m - 1), FIL_OK);
     assert_false(fili_mask_get(&r.mask, 0, 0, 2));
     assert_int_equal(fili_oracle_threshold(&r.mask, &r.s.blocks, r.mass, 0.9), FIL_OK);
     assert_false(fili_mask_get(&r.mask, 0, 0, 2));
@@ -575,22 +575,15 @@ static void check_oracle(const fixture *f, const char *order, const char *masses
     const int32_t            m     = s.blocks.m;
     const int32_t            heads = (int32_t)json_integer_value(json_object_get(f->json, "heads"));
     float                   *mass  = fixture_tensor(s.ctx, f->path, masses, FIL_F32, &n);
-    fili_ranked             *heap  = calloc((size_t)m, sizeof *heap);
     fili_mask                mask  = mask_of(&s, heads);
-    assert_non_null(heap);
     snprintf(key, sizeof key, "oracle_top_k_%s", masses + strlen("mass_"));
     for (int p = 0; p < 3; p++) {
-        const json_t        *entry = json_object_get(json_object_get(f->json, key), percents[p]);
-        const fili_row_share share = {
-            .blocks = (int32_t)json_integer_value(json_object_get(entry, "k")), .tokens = HUGE_VAL};
-        double   recall[16];
-        uint64_t kept[16];
-        fili_mask_clear(&mask);
-        for (int64_t r = 0; r < (int64_t)heads * m; r++) {
-            for (int32_t b = 0; b < m; b++)
-                heap[b] = (fili_ranked){.key = -(double)mass[r * m + b], .index = b};
-            fili_row_fill(heap, &s.blocks, share, mask.bits + r * mask.words);
-        }
+        const json_t *entry = json_object_get(json_object_get(f->json, key), percents[p]);
+        const int32_t keep  = fili_policy_keep_blocks(atof(percents[p]) / 100.0, m);
+        double        recall[16];
+        uint64_t      kept[16];
+        assert_int_equal(keep, json_integer_value(json_object_get(entry, "k")));
+        assert_int_equal(fili_oracle_rows(&mask, mass, keep), FIL_OK);
         assert_int_equal(fili_mask_kept(&mask, &s.blocks, &s.blocks, kept), FIL_OK);
         assert_int_equal(fili_mask_recall(&mask, mass, heads, recall, NULL), FIL_OK);
         for (int32_t h = 0; h < heads; h++) {
@@ -601,7 +594,6 @@ static void check_oracle(const fixture *f, const char *order, const char *masses
         }
     }
     fili_mask_fini(&mask);
-    free(heap);
     free(mass);
     scene_free(&s);
 }

@@ -40,6 +40,7 @@ static void open_rig(rig *r, int32_t threads)
     r->policy.density      = 0.5;
     r->policy.dense_steps  = 1;
     r->policy.dense_layers = "";
+    r->policy.block        = 64;
     fil_generate_options_init(&r->o);
     r->o.prompt       = "A red fox in the snow.";
     r->o.negative     = "";
@@ -146,7 +147,8 @@ static void what_a_run_tells_is_consistent(void **state)
                       v->density, v->recall);
         assert_int_equal(v->calls % (2 * STEPS), 0);
         assert_true(v->density > 0.2 && v->density <= 1.0);
-        assert_true(fabs(v->density - plan.density) < 0.08);
+        /* 5 blocks: a row may hold one more or less than was wanted */
+        assert_true(fabs(v->density - plan.density) < 0.2);
         const double mean =
             ((double)v->dense_calls + (double)(v->calls - v->dense_calls) * v->sparse_density) /
             (double)v->calls;

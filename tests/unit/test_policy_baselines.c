@@ -13,6 +13,7 @@
 #include "sparse/row_error.h"
 #include "sparse/svg_mask.h"
 #include "support/cmocka_all.h"
+#include "support/fault.h"
 #include "support/fixture.h"
 #include "tensor/convert.h"
 
@@ -475,6 +476,44 @@ static void an_order_that_does_not_fit_is_refused(void **state)
     end_rig(&r);
 }
 
+/* Every allocation of open fails once: nothing leaks, and the status says so. */
+static void without_memory_nothing_is_held(void **state)
+{
+    (void)state;
+    for (int i = 0; i < NAMES; i++) {
+        fil_status status = FIL_E_NOMEM;
+        for (int64_t at = 0; status != FIL_OK; at++) {
+            alloc_fault        fault = {.at = -1};
+            fil_options        opt;
+            fil_ctx           *ctx;
+            fili_policy       *p;
+            fili_policy_setup  s = {.grid     = {5, 12, 20},
+                                    .layers   = 1,
+                                    .steps    = 1,
+                                    .passes   = 1,
+                                    .heads    = 2,
+                                    .head_dim = 64,
+                                    .dtype    = FIL_F32};
+            fil_policy_options o;
+            fil_options_init(&opt);
+            opt.n_threads = 2;
+            opt.host      = alloc_fault_allocator(&fault);
+            assert_int_equal(fil_ctx_open(&ctx, &opt), FIL_OK);
+            const int64_t live = fault.live;
+            fault.at           = fault.calls + at;
+            fil_policy_options_init(&o);
+            o.name    = names[i];
+            o.density = 0.3;
+            status    = fili_policy_open(ctx, &o, &s, &p);
+            assert_true(status == FIL_OK || status == FIL_E_NOMEM);
+            assert_int_equal(status == FIL_OK, fault.failed == 0);
+            fili_policy_close(&p);
+            assert_int_equal(fault.live, live);
+            fil_ctx_close(&ctx);
+        }
+    }
+}
+
 /* ---- fixtures ------------------------------------------------------------------------------- */
 
 typedef struct fixture {
@@ -609,6 +648,7 @@ int main(void)
         cmocka_unit_test(sampled_rows_rise_one_in_each_stretch),
         cmocka_unit_test(what_a_baseline_has_no_use_for_is_refused),
         cmocka_unit_test(an_order_that_does_not_fit_is_refused),
+        cmocka_unit_test(without_memory_nothing_is_held),
         cmocka_unit_test(svg_labels_are_those_of_the_fixtures),
         cmocka_unit_test(the_oracle_has_the_recall_of_the_fixtures),
     };

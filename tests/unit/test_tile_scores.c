@@ -241,6 +241,45 @@ static void sampled_masses_are_rows_of_all_masses(void **state)
     }
 }
 
+/* One token of a head is no number: rows of the other head keep their bits, and those of its own
+ * are numbers that sum to the votes of their tiles. */
+static void a_token_that_is_no_number_takes_out_its_tile_alone(void **state)
+{
+    enum { HEADS = 2, DIM = 64 };
+    rig             *r = *state;
+    fili_tile_scores t;
+    cut(r, (fili_grid){3, 9, 11}, &hilbert_xyz);
+    const int32_t        n    = fili_blocks_tokens(&r->blocks);
+    const int32_t        m    = r->blocks.m;
+    const size_t         all  = (size_t)n * HEADS * DIM;
+    const size_t         rows = (size_t)HEADS * (size_t)m;
+    float               *x    = need(all, sizeof *x);
+    float               *a    = need(rows * (size_t)m, sizeof *a);
+    float               *c    = need(rows * (size_t)m, sizeof *c);
+    uint32_t            *mask = need(rows * (size_t)fili_mask_words(m), sizeof *mask);
+    const filk_attn_view view = {.data = x, .stride_n = HEADS * DIM, .stride_h = DIM};
+    fili_philox_normal(9, 0, 0, x, (int64_t)all);
+    assert_int_equal(
+        fili_tile_scores_init(&t, r->ctx, &r->arena, &r->blocks, 1, HEADS, DIM, FIL_F32), FIL_OK);
+    assert_int_equal(fili_tile_scores_run(&t, view, view, 0.1f, 1, mask, a), FIL_OK);
+    x[100 * HEADS * DIM + 5] = NAN; /* head 0 */
+    assert_int_equal(fili_tile_scores_run(&t, view, view, 0.1f, 1, mask, c), FIL_OK);
+    assert_memory_equal(a + rows / 2 * (size_t)m, c + rows / 2 * (size_t)m,
+                        rows / 2 * (size_t)m * sizeof *a);
+    for (int32_t u = 0; u < m; u++) {
+        double sum = 0.0;
+        for (int32_t v = 0; v < m; v++)
+            sum += (double)c[u * m + v];
+        const double tiles = t.first[u + 1] - t.first[u];
+        if (!(fabs(sum - tiles) <= 1e-5)) fail_msg("row %d sums to %g, expected %g", u, sum, tiles);
+    }
+    fili_tile_scores_fini(&t);
+    free(mask);
+    free(c);
+    free(a);
+    free(x);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -250,6 +289,7 @@ int main(void)
         TEST(scores_of_tiles_agree_with_the_methods_fixture),
         TEST(each_tile_has_one_vote_on_any_grid),
         TEST(sampled_masses_are_rows_of_all_masses),
+        TEST(a_token_that_is_no_number_takes_out_its_tile_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,12 @@
+/* sparse/sink_mass.h: the share of the attention that sinks keep beside the blocks of a mask. */
+#ifndef FILI_SPARSE_SINK_MASS_H
+#define FILI_SPARSE_SINK_MASS_H
+
+#include "sparse/policy.h"
+
+/* Sum over the tokens of query block q and the sinks of head h that it does not keep anyway, of
+ * exp(s - lse): exact, in f64. lse: [H, N]. 0 where nothing is left out. */
+double fili_sink_mass(const fili_policy_call *call, const fili_policy_choice *choice,
+                      const float *lse, int32_t h, int32_t q);
+
+#endif
