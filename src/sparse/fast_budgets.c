@@ -256,18 +256,31 @@ static void budgets_at_price(const fili_profile *p, double price, uint8_t *budge
                                      p->levels, price);
 }
 
-/* Between two neighbouring prices lie several maps: those that fit are taken in order. */
-static void fill_up(const fili_profile *p, double price, double most, uint8_t *budget)
+/* Least error that costs at most `most`, and if there is a choice the sparser; `from` at worst. */
+static int32_t best_within(const float *error, const float *density, int32_t n, double most,
+                           int32_t from)
 {
-    const int64_t n   = maps_of(p);
-    double        sum = fili_budgets_density(p, budget) * (double)n;
-    for (int64_t i = 0; i < n; i++) {
-        const float  *density = p->density + i * p->levels;
-        const int32_t b       = best_at(p->error + i * p->levels, density, p->levels, price);
-        const double  more    = (double)density[b] - (double)density[budget[i]];
-        if (!(more > 0.0) || !(sum + more <= most * (double)n)) continue;
-        sum += more;
-        budget[i] = (uint8_t)b;
+    int32_t best = from;
+    for (int32_t i = 0; i < n; i++) {
+        const bool fits = (double)density[i] <= most;
+        if (fits &&
+            (error[i] < error[best] || (error[i] <= error[best] && density[i] < density[best])))
+            best = i;
+    }
+    return best;
+}
+
+/* No price meets a density exactly: what is left goes to maps in their order, as far as it goes. */
+static void fill_up(const fili_profile *p, double most, uint8_t *budget)
+{
+    const int64_t n    = maps_of(p);
+    double        left = (most - fili_budgets_density(p, budget)) * (double)n;
+    for (int64_t i = 0; i < n && left > 0.0; i++) {
+        const float *density = p->density + i * p->levels;
+        const double have    = (double)density[budget[i]];
+        budget[i] = (uint8_t)best_within(p->error + i * p->levels, density, p->levels, have + left,
+                                         budget[i]);
+        left -= (double)density[budget[i]] - have;
     }
 }
 
@@ -288,7 +301,7 @@ static void find_error(const fili_profile *p, double most, uint8_t *budget)
             low = middle;
     }
     budgets_at_price(p, exp2(high), budget);
-    fill_up(p, exp2(low), most, budget);
+    fill_up(p, most, budget);
 }
 
 /* ---- all of them ---------------------------------------------------------------------------- */
@@ -325,6 +338,50 @@ static void find_for_fidelity(const fili_profile *p, const fili_budgets_wish *w,
     find_density(p, w, high, budget, r);
     r->reachable = r->fidelity >= w->fidelity;
 }
+
+/* ---- a call alone --------------------------------------------------------------------------- */
+
+static void reach(const fili_profile *p, double target, uint8_t *budget)
+{
+    for (int64_t i = 0; i < maps_of(p); i++)
+        budget[i] =
+            (uint8_t)fili_level_for_fidelity(p->fidelity + i * p->levels, p->levels, target);
+}
+
+static void find_equal(const fili_profile *p, double most, uint8_t *budget)
+{
+    double low  = 0.0; /* sparse enough, or the end of it */
+    double high = 1.0;
+    reach(p, high, budget);
+    if (fili_budgets_density(p, budget) <= most) return;
+    for (int i = 0; i < BISECTIONS; i++) {
+        const double middle = (low + high) / 2.0;
+        reach(p, middle, budget);
+        if (fili_budgets_density(p, budget) <= most)
+            low = middle;
+        else
+            high = middle;
+    }
+    reach(p, low, budget);
+}
+
+fil_status fili_budgets_find_call(fil_ctx *ctx, const fili_profile *profile,
+                                  const fili_budgets_wish *wish, uint8_t *budget,
+                                  fili_budgets_result *result)
+{
+    FIL_TRY(check_wish(ctx, profile, wish));
+    FIL_CHECK(ctx, wish->density != 0.0, "one call alone: expected a density, found a fidelity");
+    if (wish->kind != FILI_BUDGETS_FAST)
+        return fili_budgets_find(ctx, profile, wish, budget, result);
+    find_equal(profile, wish->density, budget);
+    result->surface   = (fili_surface){0.0, 0.0, 0.0};
+    result->density   = fili_budgets_density(profile, budget);
+    result->fidelity  = fili_budgets_fidelity(profile, budget);
+    result->reachable = result->density <= wish->density + 1e-9;
+    return FIL_OK;
+}
+
+/* ---- whole runs ----------------------------------------------------------------------------- */
 
 fil_status fili_budgets_find(fil_ctx *ctx, const fili_profile *profile,
                              const fili_budgets_wish *wish, uint8_t *budget,

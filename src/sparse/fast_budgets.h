@@ -102,4 +102,11 @@ FIL_MUSTCHECK fil_status fili_budgets_find(fil_ctx *ctx, const fili_profile *pro
                                            const fili_budgets_wish *wish, uint8_t *budget,
                                            fili_budgets_result *result);
 
+/* The same for one call alone, a profile of one layer and one step, for a density: uniform and
+ * error as above; fast gives all heads one target of fidelity, which is searched, as the surface
+ * has nothing to say of a single place. */
+FIL_MUSTCHECK fil_status fili_budgets_find_call(fil_ctx *ctx, const fili_profile *profile,
+                                                const fili_budgets_wish *wish, uint8_t *budget,
+                                                fili_budgets_result *result);
+
 #endif

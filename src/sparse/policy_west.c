@@ -102,6 +102,7 @@ static fil_status take_wish(fili_policy *p)
     o->searched = given->density != (double)FIL_AUTO || given->fidelity != (double)FIL_AUTO;
     if (given->density != (double)FIL_AUTO) o->wish.density = given->density;
     if (given->fidelity != (double)FIL_AUTO) o->wish.fidelity = given->fidelity;
+    if (p->setup.single) o->wish.kind = FILI_BUDGETS_UNIFORM; /* the density is the call's */
     if (given->budgets == NULL) return FIL_OK;
     const int kind = fili_budgets_from_name(given->budgets);
     FIL_CHECK(p->ctx, kind >= 0, "budgets: expected uniform, fast or error, found '%.60s'",
@@ -276,27 +277,28 @@ static void mark_dense(const fili_policy *p, const profiles *f)
         }
 }
 
-/* A call alone: the densest mask of each head that is not above the density. */
-static void budgets_of_a_call(fili_policy *p, const profiles *f)
+/* Which call it will be is not known yet: budgets of each, as if it were alone. */
+static fil_status budgets_of_calls(fili_policy *p, const profiles *f)
 {
-    own                      *o = p->own;
-    const fili_topology_info *i = &o->t.info;
-    const int64_t             n = (int64_t)i->layers * i->steps * i->passes * i->heads;
-    for (int64_t k = 0; k < n; k++)
-        o->budget[k] = (uint8_t)fili_level_for_density(f->values[0] + k * i->n_levels, i->n_levels,
-                                                       o->wish.density);
-    o->found = (fili_budgets_result){.density   = fili_budgets_density(&f->view, o->budget),
-                                     .fidelity  = fili_budgets_fidelity(&f->view, o->budget),
-                                     .reachable = true};
+    own                      *o    = p->own;
+    const fili_topology_info *i    = &o->t.info;
+    const int64_t             maps = (int64_t)i->passes * i->heads;
+    for (int64_t k = 0; k < (int64_t)i->layers * i->steps; k++) {
+        fili_profile  one = f->view;
+        const int64_t at  = k * maps * i->n_levels;
+        one.layers = one.steps = 1;
+        one.density += at;
+        one.fidelity += at;
+        if (one.error != NULL) one.error += at;
+        FIL_TRY(fili_budgets_find_call(p->ctx, &one, &o->wish, o->budget + k * maps, &o->found));
+    }
+    return FIL_OK;
 }
 
 static fil_status search(fili_policy *p, const profiles *f)
 {
     own *o = p->own;
-    if (p->setup.single && o->wish.density != 0.0) {
-        budgets_of_a_call(p, f);
-        return FIL_OK;
-    }
+    if (p->setup.single && o->wish.density != 0.0) return budgets_of_calls(p, f);
     FIL_TRY(fili_budgets_find(p->ctx, &f->view, &o->wish, o->budget, &o->found));
     if (o->found.reachable) return FIL_OK;
     return FIL_FAIL(p->ctx, FIL_E_UNSUP,
@@ -499,8 +501,7 @@ static void describe(const fili_policy *p, char *text, size_t bytes)
         snprintf(how, sizeof how, "fast budgets (beta %.4g, gamma %.4g, omega %.4g)", s->beta,
                  s->gamma, s->omega);
     else if (o->searched)
-        snprintf(how, sizeof how, "%s budgets",
-                 fili_budgets_name(p->setup.single ? FILI_BUDGETS_UNIFORM : o->wish.kind));
+        snprintf(how, sizeof how, "%s budgets", fili_budgets_name(o->wish.kind));
     if (o->transferred)
         snprintf(from, sizeof from, ", transferred from %d,%d,%d", (int)i->grid.f, (int)i->grid.h,
                  (int)i->grid.w);

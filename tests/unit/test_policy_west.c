@@ -338,15 +338,23 @@ static void short_videos_run_dense(void **state)
 
 static void one_call_alone_takes_the_level_of_its_density(void **state)
 {
-    rig *r             = *state;
-    r->setup.single    = 1;
-    r->setup.layers    = 2;
-    r->setup.steps     = 4;
-    r->setup.passes    = 1;
-    r->options.density = 0.5;
+    static const char *const ways[] = {"uniform", "fast", "error"};
+    rig                     *r      = *state;
+    r->setup.single                 = 1;
+    r->setup.layers                 = 2;
+    r->setup.steps                  = 4;
+    r->setup.passes                 = 1;
+    r->options.density              = 0.5;
+    for (int i = 0; i < 3; i++) {
+        r->options.budgets = ways[i];
+        open_it(r);
+        const double got = choose(r, 1, 3, 0).density;
+        assert_true(got <= 0.5 + 1e-6 && got > 0.2);
+    }
+    r->options.budgets = "uniform";
     open_it(r);
     const fili_policy_choice c = choose(r, 1, 3, 0);
-    for (int32_t h = 0; h < H; h++) {
+    for (int32_t h = 0; h < 1; h++) { /* the next head takes what this one left */
         const float *d = r->density + ((1 * S + 3) * H + h) * K;
         uint64_t     kept[H];
         assert_int_equal(fili_mask_kept(c.mask, &r->policy->blocks, &r->policy->blocks, kept),
