@@ -20,8 +20,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "sparse/policy.h"
-#include "sparse/topology.h"
-#include "sparse/topology_transfer.h"
+#include "sparse/topology_maps.h"
 
 /* What is at hand of one (layer, pass). */
 typedef struct slot {
@@ -35,13 +34,10 @@ typedef struct own {
     fili_topology       t;
     int32_t             m; /* blocks of a map on this grid */
     fili_blocks         blocks;
-    int32_t             transferred;
-    fili_cover          cover;
-    uint8_t            *base;    /* [H, mb, mb] where maps are transferred */
-    uint8_t            *scratch; /* [threads, mb] */
-    fili_mask           pairs;   /* [H, m, m] where blocks are pairs */
-    uint8_t            *budget;  /* [L, S, P, H] */
-    slot               *slots;   /* [L, P] */
+    fili_topology_maps  maps;
+    fili_mask           pairs;  /* [H, m, m] where blocks are pairs */
+    uint8_t            *budget; /* [L, S, P, H] */
+    slot               *slots;  /* [L, P] */
     fili_budgets_wish   wish;
     fili_budgets_result found;
     int32_t             searched; /* 0: the budgets of the file */
@@ -118,79 +114,10 @@ static fil_status begin(fili_policy *p)
     FIL_CHECK(p->ctx, p->o.topology != NULL,
               "west: expected a topology, as filigree calibrate makes it, found none");
     FIL_TRY(fili_policy_own(p, sizeof(own)));
-    own *o   = p->own;
-    o->cover = (fili_cover){.ctx = p->ctx};
+    own *o = p->own;
     FIL_TRY(take_wish(p));
     FIL_TRY(framed(p, fili_topology_open(&o->t, p->ctx, p->o.topology)));
     return framed(p, fit(p));
-}
-
-/* ---- another grid --------------------------------------------------------------------------- */
-
-static fil_status make_cover(fili_policy *p, const fili_order *base)
-{
-    own                  *o = p->own;
-    fili_blocks           blocks;
-    const fili_cover_side target = {.order = &p->order, .blocks = &o->blocks};
-    FIL_TRY(fili_topology_blocks(&blocks, base, o->t.info.block));
-    const fili_cover_side from   = {.order = base, .blocks = &blocks};
-    const fil_status      status = fili_cover_init(&o->cover, p->ctx, &from, &target);
-    fili_blocks_fini(&blocks);
-    return status;
-}
-
-static fil_status open_transfer(fili_policy *p)
-{
-    own                      *o    = p->own;
-    const fili_topology_info *i    = &o->t.info;
-    const fili_grid           have = i->grid;
-    const fili_grid           want = p->setup.grid;
-    fili_order                base;
-    void                     *block;
-    if (have.f == want.f && have.h == want.h && have.w == want.w) return FIL_OK;
-    o->transferred = 1;
-    FIL_TRY(fili_order_init(&base, p->ctx, have, &p->order.spec));
-    const fil_status status = make_cover(p, &base);
-    fili_order_fini(&base);
-    FIL_TRY(status);
-    FIL_TRY(fili_arena_alloc(&p->arena, (size_t)fili_topology_map_bytes(i), &block));
-    o->base = block;
-    FIL_TRY(fili_arena_alloc(&p->arena, (size_t)p->ctx->n_threads * (size_t)i->m, &block));
-    o->scratch = block;
-    return FIL_OK;
-}
-
-typedef struct moving {
-    const own *o;
-    uint8_t   *to;      /* [H, m, m] */
-    float     *density; /* [H, K], or NULL */
-} moving;
-
-static fil_status move_head(void *arg, int64_t h, int32_t worker)
-{
-    const moving *job = arg;
-    const own    *o   = job->o;
-    const size_t  mb  = (size_t)o->t.info.m;
-    const size_t  mt  = (size_t)o->m;
-    double        density[FILI_LEVELS_MOST];
-    uint8_t      *to = job->to + (size_t)h * mt * mt;
-    fili_cover_apply(&o->cover, o->base + (size_t)h * mb * mb, o->scratch + (size_t)worker * mb,
-                     to);
-    if (job->density == NULL) return FIL_OK;
-    fili_profile_density(to, &o->blocks, o->t.info.n_levels, density);
-    for (int32_t k = 0; k < o->t.info.n_levels; k++)
-        job->density[h * o->t.info.n_levels + k] = (float)density[k];
-    return FIL_OK;
-}
-
-/* Levels [H, m, m] of one (layer, group, pass) on this grid; and their densities if wanted. */
-static fil_status load(fili_policy *p, const int32_t key[3], uint8_t *level, float *density)
-{
-    own   *o   = p->own;
-    moving job = {.o = o, .to = level, .density = density};
-    if (!o->transferred) return fili_topology_read_map(&o->t, key[0], key[1], key[2], level);
-    FIL_TRY(fili_topology_read_map(&o->t, key[0], key[1], key[2], o->base));
-    return fili_pool_run(p->ctx, "maps on another grid", o->t.info.heads, move_head, &job);
 }
 
 /* ---- budgets -------------------------------------------------------------------------------- */
@@ -231,6 +158,19 @@ static float *at_step(const own *o, float *values, int32_t layer, int32_t step, 
     return values + maps * i->heads * i->n_levels;
 }
 
+/* density[H, K] of maps on this grid. */
+static void density_of_maps(const own *o, const uint8_t *level, float *density)
+{
+    const int32_t n = o->t.info.n_levels;
+    double        of_head[FILI_LEVELS_MOST];
+    for (int32_t h = 0; h < o->t.info.heads; h++) {
+        fili_profile_density(level + (size_t)h * (size_t)o->m * (size_t)o->m, &o->blocks, n,
+                             of_head);
+        for (int32_t k = 0; k < n; k++)
+            density[h * n + k] = (float)of_head[k];
+    }
+}
+
 /* Densities of the transferred maps, into the profile: one (layer, group, pass) after the other. */
 static fil_status measure_densities(fili_policy *p, float *density)
 {
@@ -240,15 +180,16 @@ static fil_status measure_densities(fili_policy *p, float *density)
     for (int32_t l = 0; l < i->layers; l++)
         for (int32_t g = 0; g < i->groups; g++)
             for (int32_t t = 0; t < i->passes; t++) {
-                const float  *first  = NULL;
-                const int32_t key[3] = {l, g, t};
+                const float *first = NULL;
                 for (int32_t s = 0; s < i->steps; s++) {
                     float *to = at_step(o, density, l, s, t);
                     if (o->t.step_group[s] != g) continue;
-                    if (first == NULL)
-                        FIL_TRY(load(p, key, o->slots[0].level, to));
-                    else
+                    if (first == NULL) {
+                        FIL_TRY(fili_topology_maps_load(&o->maps, l, g, t, o->slots[0].level));
+                        density_of_maps(o, o->slots[0].level, to);
+                    } else {
                         memcpy(to, first, bytes);
+                    }
                     first = first != NULL ? first : to;
                 }
             }
@@ -332,7 +273,7 @@ static fil_status find_budgets(fili_policy *p, profiles *f)
 {
     own *o = p->own;
     FIL_TRY(framed(p, read_profiles(o, f)));
-    if (o->transferred) FIL_TRY(framed(p, measure_densities(p, f->values[0])));
+    if (o->maps.transferred) FIL_TRY(framed(p, measure_densities(p, f->values[0])));
     mark_dense(p, f);
     if (p->order.n < p->o.min_tokens) /* all of it runs dense, whatever was asked for */
         memset(o->budget, o->t.info.n_levels - 1, o->t.budget->bytes);
@@ -396,8 +337,9 @@ static fil_status prepare(fili_policy *p)
     const fili_topology_info *i = &o->t.info;
     void                     *block;
     FIL_TRY(fili_topology_blocks(&o->blocks, &p->order, i->block));
-    o->m = o->blocks.m;
-    FIL_TRY(open_transfer(p));
+    o->m                       = o->blocks.m;
+    const fili_cover_side here = {.order = &p->order, .blocks = &o->blocks};
+    FIL_TRY(fili_topology_maps_open(&o->maps, p->ctx, &p->arena, &o->t, &here));
     FIL_TRY(fili_arena_alloc(
         &p->arena, (size_t)(fili_topology_profile_bytes(i) / (uint64_t)i->n_levels / sizeof(float)),
         &block));
@@ -446,7 +388,7 @@ static fil_status refresh(fili_policy *p, slot *s, const int32_t key[3], const u
         s->group = -1;
         for (int32_t h = 0; h < o->t.info.heads; h++)
             s->made[h] = -1;
-        FIL_TRY(framed(p, load(p, key, s->level, NULL)));
+        FIL_TRY(framed(p, fili_topology_maps_load(&o->maps, key[0], key[1], key[2], s->level)));
         s->group = key[1];
     }
     return fili_pool_run(p->ctx, "masks of a topology", o->t.info.heads, make_head, &job);
@@ -502,7 +444,7 @@ static void describe(const fili_policy *p, char *text, size_t bytes)
                  s->gamma, s->omega);
     else if (o->searched)
         snprintf(how, sizeof how, "%s budgets", fili_budgets_name(o->wish.kind));
-    if (o->transferred)
+    if (o->maps.transferred)
         snprintf(from, sizeof from, ", transferred from %d,%d,%d", (int)i->grid.f, (int)i->grid.h,
                  (int)i->grid.w);
     snprintf(text, bytes, "%s of maps, %s, density %.3f, fidelity %.3f, blocks of %d%s", i->map,
@@ -515,7 +457,7 @@ static void close_west(fili_policy *p)
     if (o == NULL) return;
     fili_topology_close(&o->t);
     fili_blocks_fini(&o->blocks);
-    fili_cover_fini(&o->cover);
+    fili_topology_maps_close(&o->maps);
 }
 
 const fili_policy_ops fili_policy_west = {.name        = "west",

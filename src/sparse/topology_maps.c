@@ -11,8 +11,9 @@ static bool is_same(const fili_topology *t, const fili_cover_side *target)
     const fili_grid           g = target->order->grid;
     char                      name[FILI_ORDER_NAME];
     fili_order_name(&target->order->spec, name);
+    /* Blocks and pairs of blocks are as many only where there is one of them. */
     return i->grid.f == g.f && i->grid.h == g.h && i->grid.w == g.w && i->m == target->blocks->m &&
-           i->block == FILI_BLOCK_TOKENS && strcmp(i->order, name) == 0;
+           strcmp(i->order, name) == 0;
 }
 
 static fil_status make_cover(fili_topology_maps *maps, const fili_order *base,
