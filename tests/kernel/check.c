@@ -10,22 +10,11 @@
 
 #include "base/rng.h"
 #include "kernel/check.h"
+#include "support/sanitized.h"
 #include "tensor/convert.h"
 
 #define PAGE   ((size_t)4096)
 #define POISON 0xAA
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
-    __has_feature(memory_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 /* ---- options and reproducers ---------------------------------------------------------------- */
 
