@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/video_job.h"
+#include "kernel/cpu/peak.h"
 
 enum {
     NAME   = 80,   /* layer003_step010_pass0.safetensors */
@@ -209,9 +210,9 @@ fil_status fili_job_choose(void *user, fili_policy_call *call, fili_policy_choic
     fili_capture *c   = &job->capture;
     FIL_TRY(fili_policy_run_choose(&job->policy, call, choice));
     if (!fili_capture_wants(c, call->layer, call->step, call->pass)) return FIL_OK;
-    const double     begun  = fili_seconds(job->ctx);
+    const double     begun  = filk_seconds(job->ctx); /* the clock of the DiT */
     const fil_status status = write_call(job, call);
-    const double     spent  = fili_seconds(job->ctx) - begun;
+    const double     spent  = filk_seconds(job->ctx) - begun;
     c->seconds += spent;
     job->policy.choose += spent; /* its clock is to time the policy, not the disk */
     if (status != FIL_OK)

@@ -101,7 +101,7 @@ static void tell_attention(const fili_job *job, const fili_dit *dit, fil_video_r
     fili_policy_figures    f;
     fili_dit_times_get(dit, &t);
     result->attention_seconds = t.attention;
-    result->choose_seconds    = t.choose - job->capture.seconds;
+    result->choose_seconds    = t.choose - job->capture.seconds - run->policy->measure_seconds;
     fili_policy_figures_get(run->policy, &f);
     result->density        = f.density;
     result->sparse_density = f.sparse_density;

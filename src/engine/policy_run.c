@@ -47,8 +47,11 @@ static void read_clock(fili_policy_run *run)
     fili_dit_times t;
     if (run->dit == NULL) return;
     fili_dit_times_get(run->dit, &t);
-    const double seconds = t.choose - run->choose + t.attention - run->attention;
-    const bool   counts  = run->timed != 0 && seconds > 0.0;
+    const double measured = run->policy->measure_seconds;
+    const double seconds =
+        t.choose - run->choose + t.attention - run->attention -
+        (measured - run->measured); /* --measure-recall must not change what runs */
+    const bool counts = run->timed != 0 && seconds > 0.0;
     if (counts && run->was_dense) {
         run->dense_seconds += seconds;
         run->n_dense++;
@@ -58,6 +61,7 @@ static void read_clock(fili_policy_run *run)
     }
     run->choose    = t.choose;
     run->attention = t.attention;
+    run->measured  = measured;
     run->timed     = 1;
 }
 

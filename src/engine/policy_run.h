@@ -22,6 +22,7 @@ typedef struct fili_policy_run {
     int32_t         had_dense;         /* any was */
     int32_t         timed;             /* the clock has been read */
     double          choose, attention; /* the clock's parts when it began */
+    double          measured;          /* and what the policy had spent on figures */
     double          dense_seconds, sparse_seconds;
     int64_t         n_dense, n_sparse;
     int32_t         judged;

@@ -121,10 +121,18 @@ static fil_status take_memory(fili_probe *p)
     return FIL_OK;
 }
 
+static fil_status look(fili_probe *p)
+{
+    const fil_status status = fili_probe_look(p);
+    if (status != FIL_OK && p->set.n_entries > 0)
+        fili_error_frame(p->ctx, "qkv %s", fili_quote(p->o.qkv, strlen(p->o.qkv)).text);
+    return status;
+}
+
 static fil_status prepare(fili_probe *p)
 {
     FIL_TRY(check_options(p));
-    FIL_TRY(fili_probe_look(p));
+    FIL_TRY(look(p));
     FIL_TRY(open_policy(p));
     FIL_TRY(open_kernels(p));
     FIL_TRY(take_memory(p));
@@ -215,6 +223,7 @@ static fil_status find_bounds(fili_probe *p)
     fili_policy_choice choice;
     fili_policy       *other = NULL;
     void              *block;
+    if (!p->policy->ops->knows_bound) return FIL_OK;
     FIL_TRY(take_policy(p, &o));
     o.measure_recall = 1;
     FIL_TRY(fili_policy_open(p->ctx, &o, &p->setup, &other));

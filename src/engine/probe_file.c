@@ -61,8 +61,10 @@ static fil_status check_tensor(fili_probe *p, const char *name, const fili_entry
     if (e->rank != 3 || e->shape[0] < 1 || e->shape[0] > INT32_MAX || e->shape[1] < 1 ||
         e->shape[1] > 4096 || (e->shape[2] != 64 && e->shape[2] != 128))
         return FIL_FAIL(p->ctx, FIL_E_MISMATCH,
-                        "tensor '%s': expected [tokens, heads, 64 or 128], found rank %u", name,
-                        e->rank);
+                        "tensor '%s': expected [tokens, heads, 64 or 128], found rank %u: %lld, "
+                        "%lld, %lld",
+                        name, e->rank, (long long)e->shape[0], (long long)e->shape[1],
+                        (long long)e->shape[2]);
     if (like != NULL && memcmp(e->shape, like->shape, 3 * sizeof e->shape[0]) != 0)
         return FIL_FAIL(p->ctx, FIL_E_MISMATCH, "tensor '%s' has another shape than 'q'", name);
     return FIL_OK;
@@ -75,8 +77,13 @@ static fil_status find_grid(fili_probe *p)
     int32_t     n;
     *g = (fili_grid){p->o.grid.f, p->o.grid.h, p->o.grid.w};
     if (g->f == 0 && g->h == 0 && g->w == 0) {
-        FIL_CHECK(p->ctx, text != NULL, "expected a grid, as the file names none");
-        FIL_TRY(fili_grid_parse(p->ctx, text, g));
+        FIL_CHECK(p->ctx, text != NULL, "expected a grid (F,H,W), as the file names none");
+        if (fili_grid_parse(p->ctx, text, g) != FIL_OK) {
+            fili_ctx_enter(p->ctx); /* what is wrong is the file, not an argument */
+            return FIL_FAIL(p->ctx, FIL_E_MISMATCH,
+                            "metadata 'grid': expected f,h,w as in 21,30,52, found '%.40s'",
+                            fili_quote(text, strlen(text)).text);
+        }
     }
     FIL_TRY(fili_grid_tokens(p->ctx, *g, &n));
     if (n == p->n) return FIL_OK;
@@ -120,7 +127,8 @@ fil_status fili_probe_look(fili_probe *p)
     return find_place(p);
 }
 
-/* ---- reading -------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------
+ */
 
 /* Row i of the order, as f32. */
 static fil_status read_row(fili_probe *p, const fili_entry *e, float step, int64_t i, void *raw,
@@ -166,7 +174,8 @@ fil_status fili_probe_read(fili_probe *p)
     return p->gate != NULL ? read_tensor(p, "gate", p->gate, NULL) : FIL_OK;
 }
 
-/* ---- writing -------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------
+ */
 
 static fil_status put_mask(fili_probe *p, fili_mask_writer *w)
 {

@@ -97,6 +97,29 @@ static fil_status check_options(fil_ctx *ctx, const fil_policy_options *o)
     return check_flag(ctx, "gate", o->gate);
 }
 
+/* Before the method's defaults: what stands there has been asked for. */
+static fil_status check_use(const fili_policy *p)
+{
+    const fil_policy_options *o    = &p->o;
+    const uint32_t            none = p->ops->no_use;
+    const struct {
+        uint32_t    word;
+        bool        given;
+        const char *what;
+    } words[] = {{FILI_WORD_TAU, o->tau != (double)FIL_AUTO, "tau"},
+                 {FILI_WORD_REFRESH, o->refresh > 1, "refresh"},
+                 {FILI_WORD_GATE, o->gate == 1, "gate"},
+                 {FILI_WORD_BLOCK, o->block > FILI_BLOCK_TOKENS, "block"},
+                 {FILI_WORD_TOPOLOGY, o->topology != NULL, "topology"},
+                 {FILI_WORD_BUDGETS, o->budgets != NULL, "budgets"},
+                 {FILI_WORD_MASK, o->mask != NULL, "mask"}};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        FIL_CHECK(p->ctx, !(words[i].given && (none & words[i].word) != 0),
+                  "%s: policy %s has no use for it; expected none, or another policy",
+                  words[i].what, p->ops->name);
+    return FIL_OK;
+}
+
 /* What no default of the method has filled. */
 static void fill_options(fil_policy_options *o, int32_t single)
 {
@@ -126,6 +149,7 @@ static fil_status take_options(fili_policy *p, const fil_policy_options *options
     FIL_TRY(fili_policy_preset(p->ctx, &p->setup, o));
     FIL_TRY(find(p->ctx, o->name != NULL ? o->name : "dense", &p->ops));
     o->name = p->ops->name;
+    FIL_TRY(check_use(p));
     if (p->ops->defaults != NULL) p->ops->defaults(&p->setup, o);
     fill_options(o, p->setup.single);
     FIL_CHECK(p->ctx, p->ops->own_budgets || o->fidelity == (double)FIL_AUTO,
@@ -195,7 +219,7 @@ fil_status fili_policy_open(fil_ctx *ctx, const fil_policy_options *options,
         (status != FIL_E_MISMATCH && status != FIL_E_UNSUP && status != FIL_E_SHAPE))
         return status;
     fili_log(ctx, FIL_LOG_WARNING, "attention runs dense, as policy %s cannot be had: %s",
-             options->name, ctx->error.message);
+             options->name != NULL ? options->name : "auto", ctx->error.message);
     fili_ctx_enter(ctx);
     fil_policy_options_init(&dense);
     return open_one(ctx, &dense, setup, out);

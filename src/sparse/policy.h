@@ -76,6 +76,17 @@ typedef struct fili_policy_choice {
     const double  *recall;  /* [H] exact, where measured; NULL */
 } fili_policy_choice;
 
+/* Options that not every policy has a use for. */
+typedef enum fili_policy_word {
+    FILI_WORD_TAU      = 1,
+    FILI_WORD_REFRESH  = 2, /* other than 1 */
+    FILI_WORD_GATE     = 4, /* wanted */
+    FILI_WORD_BLOCK    = 8, /* other than 64 */
+    FILI_WORD_TOPOLOGY = 16,
+    FILI_WORD_BUDGETS  = 32,
+    FILI_WORD_MASK     = 64
+} fili_policy_word;
+
 /* ---- the anatomy ---------------------------------------------------------------------------- */
 
 struct fili_policy_ops {
@@ -106,6 +117,11 @@ struct fili_policy_ops {
     int32_t max_sinks;
     /* 1: select is called at a density of 1 too, where the schedule does not make a call dense. */
     int32_t always;
+    /* 1: its choices may carry a recall_bound. */
+    int32_t knows_bound;
+    /* Options, as fili_policy_word bits, that the core refuses since the method would do nothing
+     * with them: an option is never ignored. What needs a word of its own is refused in prepare. */
+    uint32_t no_use;
 };
 
 #define FILI_POLICY(name) extern const fili_policy_ops fili_policy_##name;
@@ -144,6 +160,7 @@ struct fili_policy {
     float                    *call_density; /* [layers, steps, passes] counted; NAN = not yet */
     uint64_t                  n_calls;
     struct fili_policy_exact *exact; /* measure_recall; NULL = not asked for */
+    double measure_seconds;          /* spent in select on figures, which are no part of choosing */
 };
 
 /* ---- life ----------------------------------------------------------------------------------- */

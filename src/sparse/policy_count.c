@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "kernel/cpu/peak.h"
 #include "kernel/mass.h"
 #include "sparse/policy_inside.h"
 #include "sparse/recall.h"
@@ -165,7 +166,11 @@ fil_status fili_policy_count_add(fili_policy *p, const fili_policy_call *call,
     for (int32_t h = 0; c->recall_bound != NULL && c->refreshed && h < s->heads; h++)
         if (!((double)c->recall_bound[h] >= p->count->bound_min))
             p->count->bound_min = (double)c->recall_bound[h];
-    return p->exact != NULL && c->refreshed ? measure(p, call, c) : FIL_OK;
+    if (p->exact == NULL || !c->refreshed) return FIL_OK;
+    const double begun = filk_seconds(p->ctx);
+    FIL_TRY(measure(p, call, c));
+    p->measure_seconds += filk_seconds(p->ctx) - begun;
+    return FIL_OK;
 }
 
 /* ---- figures -------------------------------------------------------------------------------- */

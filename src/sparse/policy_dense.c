@@ -30,9 +30,12 @@ static void describe(const fili_policy *p, char *text, size_t bytes)
     snprintf(text, bytes, "every block of every call");
 }
 
-const fili_policy_ops fili_policy_dense = {.name     = "dense",
-                                           .summary  = "every block: the reference",
-                                           .defaults = defaults,
-                                           .prepare  = prepare,
-                                           .select   = select_all,
-                                           .describe = describe};
+const fili_policy_ops fili_policy_dense = {
+    .name     = "dense",
+    .summary  = "every block: the reference",
+    .defaults = defaults,
+    .prepare  = prepare,
+    .select   = select_all,
+    .describe = describe,
+    .no_use   = FILI_WORD_TAU | FILI_WORD_REFRESH | FILI_WORD_GATE | FILI_WORD_BLOCK |
+              FILI_WORD_TOPOLOGY | FILI_WORD_BUDGETS | FILI_WORD_MASK};

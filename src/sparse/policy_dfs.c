@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernel/cpu/peak.h"
 #include "sparse/policy.h"
 #include "sparse/recall_bound.h"
 #include "sparse/sampled_mass.h"
@@ -166,9 +167,11 @@ static bool is_due(const fili_policy *p, int32_t step)
     return sparse % p->o.refresh == 0 && (sparse == 0 || 2 * left >= p->o.refresh);
 }
 
-static fil_status bound_heads(own *o, const fili_policy_call *call)
+static fil_status bound_heads(fili_policy *p, const fili_policy_call *call)
 {
-    const int32_t m = o->scores.m;
+    own          *o     = p->own;
+    const int32_t m     = o->scores.m;
+    const double  begun = filk_seconds(p->ctx);
     FIL_TRY(fili_sampled_mass_run(&o->exact, call->q, call->k, call->scale));
     for (int32_t h = 0; h < call->heads; h++) {
         const fili_recall_head head = {.mq     = m,
@@ -181,6 +184,7 @@ static fil_status bound_heads(own *o, const fili_policy_call *call)
                                        .mass   = o->exact.mass + (int64_t)h * o->exact.n * m};
         o->bound[h]                 = fili_recall_bound(&head, NULL);
     }
+    p->measure_seconds += filk_seconds(p->ctx) - begun;
     return FIL_OK;
 }
 
@@ -199,7 +203,7 @@ static fil_status select_blocks(fili_policy *p, const fili_policy_call *call,
                                      o->score));
         m->keep           = keep;
         choice->refreshed = 1;
-        if (o->bound != NULL) FIL_TRY(bound_heads(o, call));
+        if (o->bound != NULL) FIL_TRY(bound_heads(p, call));
         choice->recall_bound = o->bound;
     }
     FIL_TRY(fili_mask_check(&o->small)); /* its bits may come from a checkpoint */
@@ -226,12 +230,13 @@ static void close_scores(fili_policy *p)
     if (o != NULL) fili_tile_scores_fini(&o->scores);
 }
 
-const fili_policy_ops fili_policy_dfs = {.name     = "dfs",
-                                         .summary  = "pooled scores along a Hilbert curve, kept "
-                                                     "for some steps (DFSAttn)",
-                                         .defaults = defaults,
-                                         .prepare  = prepare,
-                                         .select   = select_blocks,
-                                         .describe = describe,
-                                         .shape    = shape,
-                                         .close    = close_scores};
+const fili_policy_ops fili_policy_dfs = {.name        = "dfs",
+                                         .summary     = "pooled scores along a Hilbert curve, kept "
+                                                        "for some steps (DFSAttn)",
+                                         .defaults    = defaults,
+                                         .prepare     = prepare,
+                                         .select      = select_blocks,
+                                         .describe    = describe,
+                                         .shape       = shape,
+                                         .close       = close_scores,
+                                         .knows_bound = 1};

@@ -123,4 +123,7 @@ const fili_policy_ops fili_policy_mask_file = {.name        = "mask",
                                                .select      = select_mask,
                                                .describe    = describe,
                                                .close       = close_file,
-                                               .own_budgets = 1};
+                                               .own_budgets = 1,
+                                               .no_use      = FILI_WORD_TAU | FILI_WORD_REFRESH |
+                                                         FILI_WORD_GATE | FILI_WORD_BLOCK |
+                                                         FILI_WORD_TOPOLOGY | FILI_WORD_BUDGETS};

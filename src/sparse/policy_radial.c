@@ -112,4 +112,5 @@ const fili_policy_ops fili_policy_radial = {
     .prepare  = prepare,
     .select   = choose,
     .describe = describe,
-    .shape    = shape};
+    .shape    = shape,
+    .no_use   = FILI_WORD_REFRESH};

@@ -163,4 +163,5 @@ const fili_policy_ops fili_policy_vsa = {
     .prepare  = prepare,
     .select   = choose,
     .describe = describe,
-    .always   = 1};
+    .always   = 1,
+    .no_use   = FILI_WORD_TAU | FILI_WORD_MASK};

@@ -469,4 +469,6 @@ const fili_policy_ops fili_policy_west = {.name        = "west",
                                           .select      = select_blocks,
                                           .describe    = describe,
                                           .close       = close_west,
-                                          .own_budgets = 1};
+                                          .own_budgets = 1,
+                                          .no_use      = FILI_WORD_TAU | FILI_WORD_REFRESH |
+                                                    FILI_WORD_GATE | FILI_WORD_MASK};

@@ -106,4 +106,5 @@ const fili_policy_ops fili_policy_window = {.name     = "window",
                                             .prepare  = prepare,
                                             .select   = choose,
                                             .describe = describe,
-                                            .shape    = shape};
+                                            .shape    = shape,
+                                            .no_use   = FILI_WORD_REFRESH};

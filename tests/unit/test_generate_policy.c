@@ -155,6 +155,7 @@ static void what_a_run_tells_is_consistent(void **state)
             (double)v->calls;
         assert_true(fabs(mean - v->density) < 1e-9);
         assert_int_equal(v->dense_from, 1000000);
+        assert_true(v->choose_seconds >= 0.0);
         if (v->dense_calls < v->calls) assert_true(v->recall > 0.3 && v->recall <= 1.0 + 1e-6);
         assert_true(r.result.peak_bytes <= plan.peak_bytes + (2u << 20));
         close_rig(&r);
@@ -178,6 +179,23 @@ static void a_run_of_auto_can_be_repeated_whatever_the_clock_decided(void **stat
     assert_true(r.result.density == density);
     free(x);
     free(y);
+    close_rig(&r);
+}
+
+/* Its time is not the choice's: a policy that is slow only to measure is not given up. */
+static void measuring_recall_is_not_counted_as_choosing(void **state)
+{
+    rig     r;
+    int64_t n;
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    open_rig(&r, 1);
+    r.policy.name           = "window";
+    r.policy.measure_recall = 1;
+    free(run(&r, &n));
+    assert_true(r.result.recall > 0.0);
+    /* the masks stand: to choose is to point at them, to measure costs more than attention */
+    assert_true(r.result.choose_seconds < r.result.attention_seconds);
     close_rig(&r);
 }
 
@@ -233,6 +251,7 @@ int main(void)
         TEST(every_policy_gives_the_same_bits_for_1_2_and_3_threads),
         TEST(what_a_run_tells_is_consistent),
         TEST(a_run_of_auto_can_be_repeated_whatever_the_clock_decided),
+        TEST(measuring_recall_is_not_counted_as_choosing),
         TEST(a_run_may_give_up_anywhere),
         TEST(what_does_not_fit_is_refused_before_any_work),
     };

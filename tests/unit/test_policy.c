@@ -171,6 +171,41 @@ static void what_is_out_of_range_is_refused_by_name(void **state)
     refused(FIL_E_ARG, "'good'");
 }
 
+/* An option that a policy does nothing with is refused, never ignored. */
+static void what_a_policy_has_no_use_for_is_refused(void **state)
+{
+    static const char *const names[] = {"dense", "mask", "vsa", "west", "window", "radial"};
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        const bool all = i < 2; /* dense and mask take nothing but when and which */
+        b.o.name       = names[i];
+        b.o.density    = i == 0 ? 1.0 : 0.5;
+        if (i < 4) {
+            b.o.tau = 0.5;
+            refused(FIL_E_ARG, "tau: policy");
+            b.o.tau = FIL_AUTO;
+        }
+        if (i != 2) {
+            b.o.refresh = 3;
+            refused(FIL_E_ARG, "refresh: policy");
+            b.o.refresh = FIL_AUTO;
+        }
+        if (!all) continue;
+        b.o.gate = 1;
+        refused(FIL_E_ARG, "gate: policy");
+        b.o.gate  = FIL_AUTO;
+        b.o.block = 128;
+        refused(FIL_E_ARG, "block: policy");
+        b.o.block    = FIL_AUTO;
+        b.o.topology = "t.safetensors";
+        refused(FIL_E_ARG, "topology: policy");
+        b.o.topology = NULL;
+        b.o.budgets  = "uniform";
+        refused(FIL_E_ARG, "budgets: policy");
+        b.o.budgets = NULL;
+    }
+}
+
 static void broken_lists_of_layers_are_refused(void **state)
 {
     static const char *const bad[] = {"a", "0,",  ",0",  "2-1", "0-",
@@ -466,6 +501,7 @@ int main(void)
         TEST(every_policy_is_listed_once_with_a_summary),
         TEST(no_name_is_dense),
         TEST(what_is_out_of_range_is_refused_by_name),
+        TEST(what_a_policy_has_no_use_for_is_refused),
         TEST(broken_lists_of_layers_are_refused),
         TEST(a_preset_is_denser_for_a_small_model),
         TEST(dense_steps_and_layers_are_dense_and_the_others_are_not),
