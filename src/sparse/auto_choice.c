@@ -47,7 +47,7 @@ static fil_status take_work(fili_auto_choice *c, fili_arena *arena)
     return FIL_OK;
 }
 
-static fil_status take_results(fili_auto_choice *c, fili_arena *arena)
+static fil_status take_results(fili_auto_choice *c, fili_arena *arena, int32_t has_prior)
 {
     const size_t heads = (size_t)c->heads;
     const size_t m     = (size_t)c->m;
@@ -55,6 +55,10 @@ static fil_status take_results(fili_auto_choice *c, fili_arena *arena)
     void        *block;
     FIL_TRY(fili_arena_calloc(arena, heads * m, m * sizeof(float), &block));
     c->score = block;
+    if (has_prior) {
+        FIL_TRY(fili_arena_calloc(arena, heads * m, m * sizeof(float), &block));
+        c->other = block;
+    }
     FIL_TRY(fili_arena_calloc(arena, heads * m, words * sizeof(uint32_t), &block));
     c->spare = block;
     FIL_TRY(fili_arena_calloc(arena, heads, sizeof *c->result, &block));
@@ -68,7 +72,7 @@ static fil_status take_results(fili_auto_choice *c, fili_arena *arena)
 
 fil_status fili_auto_choice_init(fili_auto_choice *out, fil_ctx *ctx, fili_arena *arena,
                                  const fili_blocks *blocks, int32_t heads, int32_t head_dim,
-                                 fil_dtype dtype)
+                                 fil_dtype dtype, int32_t has_prior)
 {
     *out = (fili_auto_choice){
         .ctx = ctx, .heads = heads, .m = blocks->m, .n = fili_blocks_tokens(blocks)};
@@ -78,7 +82,7 @@ fil_status fili_auto_choice_init(fili_auto_choice *out, fil_ctx *ctx, fili_arena
     FIL_TRY(fili_sampled_plan_init(&out->plan, ctx, arena, blocks, out->scores.first, heads,
                                    head_dim, dtype));
     FIL_TRY(take_work(out, arena));
-    return take_results(out, arena);
+    return take_results(out, arena, has_prior);
 }
 
 void fili_auto_choice_fini(fili_auto_choice *c)
@@ -106,6 +110,21 @@ static fil_status measure_head(void *arg, int64_t head, int32_t worker)
     const run_state *s = arg;
     return fili_sampled_run(&s->c->plan, work_of(s, head, worker), &s->sampled, (int32_t)head,
                             &s->c->result[head]);
+}
+
+/* Votes of a row sum to its tiles; half of them become the table's. A row of votes that says
+ * nothing, as with NaN, is the table's alone. */
+static void mix_prior(fili_auto_choice *c, const float *prior)
+{
+    const int64_t m = c->m;
+    for (int64_t row = 0; row < c->heads * m; row++) {
+        const int64_t u     = row % m;
+        const float   tiles = (float)(c->scores.first[u + 1] - c->scores.first[u]);
+        for (int64_t v = row * m; v < (row + 1) * m; v++) {
+            const float known = tiles * prior[v];
+            c->other[v]       = isfinite(c->score[v]) ? 0.5f * (c->score[v] + known) : known;
+        }
+    }
 }
 
 static fil_status pool_blocks(fili_auto_choice *c, filk_attn_view x, float *mean)
@@ -212,7 +231,8 @@ static fil_status mask_head(void *arg, int64_t head, int32_t worker)
     double             spend = fmax(c->share[h] - sinks, 0.0) * pairs;
     write_sinks(s, h);
     count_columns(s, h, w->count[0]);
-    fili_block_rank_sort(&w->rank, c->score + head * c->m * c->m, c->scores.first);
+    const float *score = c->result[h].other ? c->other : c->score;
+    fili_block_rank_sort(&w->rank, score + head * c->m * c->m, c->scores.first);
     if (!s->call->has_tail && s->count == 0) spend = fmax(spend, least_pairs(s, w));
     fili_block_rank_levels(&w->rank, c->plan.valid, w->count[0], &spend, 1);
     write_bits(s, w, h);
@@ -235,10 +255,12 @@ fil_status fili_auto_choice_run(fili_auto_choice *c, const fili_auto_call *call,
                                .density  = call->density,
                                .has_tail = call->has_tail,
                                .score    = c->score,
+                               .other    = call->prior != NULL ? c->other : NULL,
                                .mean_k   = c->mean_k,
                                .mean_v   = c->mean_v},
                    .out     = out};
     FIL_TRY(fili_tile_scores_run(&c->scores, call->q, call->k, call->scale, 1, c->spare, c->score));
+    if (call->prior != NULL) mix_prior(c, call->prior);
     FIL_TRY(pool_blocks(c, call->k, c->mean_k));
     FIL_TRY(pool_blocks(c, call->v, c->mean_v));
     FIL_TRY(fili_pool_run(c->ctx, "sampled rows", c->heads, measure_head, &s));

@@ -6,8 +6,8 @@
  * by more than tau since the last one (drift.h), when the density changes, or after `refresh`
  * steps; at most one per layer and step: the second pass of guidance uses the first one's as long
  * as it lies within tau of it. Density falls over the steps in five levels, 7 : 6 : 5 : 4 : 3.
- * Where sparse does not pay by the clock, the engine goes on dense.
- * Does not: calibrated maps.
+ * With a topology, half scores, half its masses are a candidate for each head. Where sparse does
+ * not pay by the clock, the engine goes on dense.
  */
 #include <math.h>
 #include <stdio.h>
@@ -16,6 +16,7 @@
 #include "sparse/auto_choice.h"
 #include "sparse/drift.h"
 #include "sparse/policy.h"
+#include "sparse/prior_map.h"
 
 enum { LEVELS = 5 };
 
@@ -32,6 +33,7 @@ typedef struct made {
 typedef struct own {
     fili_auto_choice choice;
     fili_drift       drift;
+    fili_prior_map   prior; /* of p->o.topology */
     double           tau;
     int32_t         *slot; /* [layers] of its first pass */
     made            *made; /* [slots], and so on */
@@ -69,7 +71,6 @@ static fil_status refuse_others(const fili_policy *p)
 {
     const fil_policy_options *o = &p->o;
     FIL_CHECK(p->ctx, o->block == 64, "block: auto has blocks of 64 tokens, found %d", o->block);
-    FIL_CHECK(p->ctx, o->topology == NULL, "topology: auto uses none; expected policy west");
     FIL_CHECK(p->ctx,
               o->budgets == NULL || is_text(o->budgets, "error") || is_text(o->budgets, "uniform"),
               "budgets: expected error or uniform, found '%.60s'", o->budgets);
@@ -118,17 +119,48 @@ static fil_status take_state(fili_policy *p, own *o)
     return FIL_OK;
 }
 
+static fil_status open_prior(fili_policy *p)
+{
+    const fili_policy_setup *s   = &p->setup;
+    own                     *o   = p->own;
+    fili_topology_run        run = {.layers     = s->single ? 0 : s->layers,
+                                    .steps      = s->single ? 0 : s->steps,
+                                    .passes     = s->passes,
+                                    .heads      = s->heads,
+                                    .model_hash = s->model_hash,
+                                    .sampler    = s->sampler,
+                                    .shift      = s->shift,
+                                    .sigmas     = s->sigma};
+    FIL_TRY(fili_prior_map_open(&o->prior, p->ctx, p->o.topology, &run));
+    if (s->layers > o->prior.t.info.layers || s->steps > o->prior.t.info.steps)
+        return FIL_FAIL(p->ctx, FIL_E_MISMATCH,
+                        "the topology is for %d layers and %d steps; this call is in layer %d of "
+                        "step %d",
+                        (int)o->prior.t.info.layers, (int)o->prior.t.info.steps, (int)s->layers - 1,
+                        (int)s->steps - 1);
+    return fili_prior_map_plan(&o->prior, &p->arena, &p->order, &p->blocks);
+}
+
+static fil_status framed(fili_policy *p, fil_status status)
+{
+    if (status != FIL_OK)
+        fili_error_frame(p->ctx, "topology %s",
+                         fili_quote(p->o.topology, strlen(p->o.topology)).text);
+    return status;
+}
+
 static fil_status prepare(fili_policy *p)
 {
     const fili_policy_setup *s = &p->setup;
     FIL_TRY(refuse_others(p));
     FIL_TRY(fili_policy_own(p, sizeof(own)));
     own *o = p->own;
+    if (p->o.topology != NULL) FIL_TRY(framed(p, open_prior(p)));
     o->tau = p->o.tau == (double)FIL_AUTO ? TAU : p->o.tau;
     fili_drift_init(&o->drift, p->ctx, p->order.n, s->heads, s->head_dim, s->dtype);
     FIL_TRY(take_state(p, o));
     return fili_auto_choice_init(&o->choice, p->ctx, &p->arena, &p->blocks, s->heads, s->head_dim,
-                                 s->dtype);
+                                 s->dtype, p->o.topology != NULL);
 }
 
 /* ---- select --------------------------------------------------------------------------------- */
@@ -159,11 +191,14 @@ static fil_status make(fili_policy *p, const fili_policy_call *call, int32_t slo
                                  .scale    = call->scale,
                                  .density  = call->density,
                                  .has_tail = p->o.tail,
-                                 .uniform  = is_text(p->o.budgets, "uniform")};
+                                 .uniform  = is_text(p->o.budgets, "uniform"),
+                                 .prior    = o->prior.mass};
     fili_auto_result     to   = {.bits   = o->bits + at * o->words,
                                  .factor = o->factor + at * head,
                                  .sinks  = o->sinks + at * head * FILK_MAX_SINKS};
     o->made[slot]             = (made){.density = 0.0}; /* until it is whole */
+    if (p->o.topology != NULL)
+        FIL_TRY(framed(p, fili_prior_map_read(&o->prior, call->layer, call->step, call->pass)));
     FIL_TRY(fili_auto_choice_run(&o->choice, &c, &to));
     memcpy(o->signature + at * o->floats, o->now, o->floats * sizeof(float));
     o->made[slot] = (made){.density = call->density, .step = call->step, .n_sinks = to.n_sinks};
@@ -225,18 +260,21 @@ static fil_status select_blocks(fili_policy *p, const fili_policy_call *call,
 static void describe(const fili_policy *p, char *text, size_t bytes)
 {
     const own *o = p->own;
-    snprintf(text, bytes,
-             "votes of tiles of 8, one list per head; budgets %s, sinks and factors by the error "
-             "on %d rows a head; new when q or k moved by %g, at the latest after %d steps; one "
-             "choice a layer and step",
-             is_text(p->o.budgets, "uniform") ? "uniform" : "error", FILK_SAMPLED, o->tau,
-             p->o.refresh);
+    snprintf(
+        text, bytes,
+        "votes of pooled tiles%s, one list per head; budgets %s, sinks and factors by the error "
+        "on %d rows a head; new when q or k moved by %g, at the latest after %d steps; one "
+        "choice a layer and step",
+        p->o.topology != NULL ? " or half the topology's" : "",
+        is_text(p->o.budgets, "uniform") ? "uniform" : "error", FILK_SAMPLED, o->tau, p->o.refresh);
 }
 
 static void close_choice(fili_policy *p)
 {
     own *o = p->own;
-    if (o != NULL) fili_auto_choice_fini(&o->choice);
+    if (o == NULL) return;
+    fili_auto_choice_fini(&o->choice);
+    fili_prior_map_close(&o->prior);
 }
 
 const fili_policy_ops fili_policy_auto = {.name      = "auto",

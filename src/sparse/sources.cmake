@@ -32,6 +32,7 @@ list(APPEND FIL_SOURCES
     sparse/policy_vsa.c
     sparse/policy_west.c
     sparse/policy_window.c
+    sparse/prior_map.c
     sparse/radial_mask.c
     sparse/rank.c
     sparse/recall.c
