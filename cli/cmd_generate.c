@@ -1,6 +1,7 @@
 /* cli/cmd_generate.c: `filigree generate -m DIR -p PROMPT -o OUT.mp4`. Hands the options to
  * fil_generate; --plan stops where the work would begin and prints what it would be.
  */
+#include <math.h>
 #include <string.h>
 
 #include "attn_options.h"
@@ -121,7 +122,9 @@ static void plan_text(cli_out *out, const fil_plan *p)
     cli_putf(out, "\nlatents     %d x %d x %d x %d, %lld tokens\n", (int)p->channels,
              (int)p->latent_frames, (int)p->latent_height, (int)p->latent_width,
              (long long)p->tokens);
-    cli_putf(out, "attention   %s; density %.1f %%\n", p->attention, 100.0 * p->density);
+    cli_putf(out, "attention   %s", p->attention);
+    if (isfinite(p->density)) cli_putf(out, "; density %.1f %%", 100.0 * p->density);
+    cli_put(out, "\n");
     cli_putf(out, "work        %.3g TFLOP\nmemory\n", p->flops * 1e-12);
     bytes_line(out, "text", p->text_bytes);
     bytes_line(out, "sampling", p->sample_bytes);

@@ -153,17 +153,18 @@ typedef struct fil_plan {
     double      shift, guidance;
     int32_t     prompt_tokens, negative_tokens; /* the closing one included; 0 = not used */
     int32_t     channels, latent_frames, latent_height, latent_width;
-    int64_t     tokens;  /* of the self-attention */
-    double      flops;   /* of all passes, attention at the density below */
-    double      density; /* of self-attention over the whole run, as the schedule asks for it */
-    char        attention[512]; /* the policy: what it does, and with which choices */
-    uint64_t    policy_bytes;   /* what the policy holds; in sample_bytes */
-    uint64_t    text_bytes;     /* encoding the prompts */
-    uint64_t    sample_bytes;   /* the steps */
-    uint64_t    decode_bytes;   /* frames from latents, and the video encoder */
-    uint64_t    peak_bytes;     /* the largest of the three */
-    int32_t     captures;       /* files of captured q, k, v, */
-    uint64_t    capture_bytes;  /* and what they hold, on disk */
+    int64_t     tokens;      /* of the self-attention */
+    double      flops;       /* of all passes, attention at the density below, or dense */
+    double      density;     /* of self-attention over the whole run, as the schedule asks for it;
+                                     NAN: as the masks of a file say */
+    char     attention[512]; /* the policy: what it does, and with which choices */
+    uint64_t policy_bytes;   /* what the policy holds; in sample_bytes */
+    uint64_t text_bytes;     /* encoding the prompts */
+    uint64_t sample_bytes;   /* the steps */
+    uint64_t decode_bytes;   /* frames from latents, and the video encoder */
+    uint64_t peak_bytes;     /* the largest of the three */
+    int32_t  captures;       /* files of captured q, k, v, */
+    uint64_t capture_bytes;  /* and what they hold, on disk */
 } fil_plan;
 
 /* Checks everything that fil_generate checks and tells what it would do; reads headers, no weights.

@@ -183,12 +183,13 @@ static fil_status choose_sizes(fili_job *job)
 /* Products alone: attention dense, linears, cross-attention over the rows that are kept. */
 static double count_flops(const fili_job *job)
 {
-    const fili_dit_config *c    = &job->dit;
-    const double           s    = (double)job->plan.tokens;
-    const double           d    = (double)c->dim;
-    double                 sum  = 0.0;
-    const double           self = 4.0 * s * s * d * job->plan.density;
-    const double           rest = 2.0 * s * (6.0 * d * d + 2.0 * d * (double)c->ffn_dim);
+    const fili_dit_config *c   = &job->dit;
+    const double           s   = (double)job->plan.tokens;
+    const double           d   = (double)c->dim;
+    double                 sum = 0.0;
+    const double share         = job->plan.density < 1.0 ? job->plan.density : 1.0; /* of NAN too */
+    const double self          = 4.0 * s * s * d * share;
+    const double rest          = 2.0 * s * (6.0 * d * d + 2.0 * d * (double)c->ffn_dim);
     for (int p = 0; p < job->plan.passes; p++)
         sum += (double)c->layers * (self + rest + 4.0 * s * (double)(job->prompt[p].n + 1) * d);
     return sum * (double)job->plan.steps;

@@ -2,6 +2,7 @@
  * once or twice per step, and closed. Between two steps the state of the run is the latents and the
  * solver's; the cancel callback is asked there and within each pass.
  */
+#include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -94,6 +95,16 @@ static fil_status run(sampling *s)
     return FIL_OK;
 }
 
+/* What came of it is not always what was asked for: blocks are few, or auto gave up. */
+static void tell_difference(const fili_job *job, const fili_policy_figures *f)
+{
+    const double wanted = job->plan.density;
+    if (!(wanted < 1.0) || fabs(f->density - wanted) <= 0.1 * wanted) return;
+    fili_log(job->ctx, FIL_LOG_WARNING,
+             "attention: a density of %.3f was to be met, and %.3f was computed%s", wanted,
+             f->density, f->dense_calls == f->calls ? ": every call ran dense" : "");
+}
+
 static void tell_attention(const fili_job *job, const fili_dit *dit, fil_video_result *result)
 {
     const fili_policy_run *run = &job->policy;
@@ -111,7 +122,8 @@ static void tell_attention(const fili_job *job, const fili_dit *dit, fil_video_r
     result->recall         = f.recall;
     result->recall_min     = f.recall_min;
     result->recall_bound   = f.bound_min;
-    result->dense_from     = run->dense_from >= 0 ? run->dense_from : run->calls;
+    result->dense_from     = fili_policy_run_dense_from(run);
+    tell_difference(job, &f);
 }
 
 fil_status fili_job_sample(fili_job *job, fil_video_result *result)

@@ -8,13 +8,33 @@
 
 #include "engine/policy_run.h"
 
+/* One block leaves nothing to choose; a density of less than all is then never met. */
+static fil_status check_tokens(const fili_policy_run *run, int32_t fallback)
+{
+    const fili_policy *p = run->policy;
+    if (p->blocks.m > 1 || !(fili_policy_target(p) < 1.0)) return FIL_OK;
+    if (!fallback)
+        return FIL_FAIL(run->ctx, FIL_E_UNSUP,
+                        "policy %s: %d tokens are one block, so that nothing can be left out; "
+                        "expected a longer video or dense attention",
+                        p->ops->name, p->order.n);
+    fili_log(run->ctx, FIL_LOG_WARNING,
+             "attention runs dense, as %d tokens are one block for policy %s", p->order.n,
+             p->ops->name);
+    return FIL_OK;
+}
+
 fil_status fili_policy_run_open(fili_policy_run *run, fil_ctx *ctx,
                                 const fil_policy_options *options, const fili_policy_setup *setup)
 {
-    *run = (fili_policy_run){.ctx = ctx, .dense_from = options->dense_from};
+    *run = (fili_policy_run){.ctx = ctx};
     FIL_CHECK(ctx, options->dense_from >= FIL_AUTO, "dense from: expected a call, found %lld",
               (long long)options->dense_from);
-    return fili_policy_open(ctx, options, setup, &run->policy);
+    FIL_TRY(fili_policy_open(ctx, options, setup, &run->policy));
+    fili_policy_keep(run->policy, "run", &run->past, sizeof run->past);
+    const fil_status status = check_tokens(run, options->fallback);
+    if (status != FIL_OK) fili_policy_run_close(run);
+    return status;
 }
 
 void fili_policy_run_close(fili_policy_run *run)
@@ -53,11 +73,11 @@ static void read_clock(fili_policy_run *run)
         (measured - run->measured); /* --measure-recall must not change what runs */
     const bool counts = run->timed != 0 && seconds > 0.0;
     if (counts && run->was_dense) {
-        run->dense_seconds += seconds;
-        run->n_dense++;
+        run->past.dense_seconds += seconds;
+        run->past.n_dense++;
     } else if (counts) {
-        run->sparse_seconds += seconds;
-        run->n_sparse++;
+        run->past.sparse_seconds += seconds;
+        run->past.n_sparse++;
     }
     run->choose    = t.choose;
     run->attention = t.attention;
@@ -65,14 +85,20 @@ static void read_clock(fili_policy_run *run)
     run->timed     = 1;
 }
 
-static void judge(fili_policy_run *run)
+static bool is_tried(const fili_policy_past *past, int32_t step)
 {
-    if (run->judged || run->n_dense == 0 || run->n_sparse < FILI_POLICY_TRIAL) return;
-    const double dense  = run->dense_seconds / (double)run->n_dense;
-    const double sparse = run->sparse_seconds / (double)run->n_sparse;
-    run->judged         = 1;
+    return past->n_dense > 0 && past->n_sparse >= FILI_POLICY_TRIAL && past->sparse_step > 0 &&
+           step >= past->sparse_step - 1 + FILI_POLICY_TRIAL_STEPS;
+}
+
+static void judge(fili_policy_run *run, int32_t step)
+{
+    if (run->past.judged || !is_tried(&run->past, step)) return;
+    const double dense  = run->past.dense_seconds / (double)run->past.n_dense;
+    const double sparse = run->past.sparse_seconds / (double)run->past.n_sparse;
+    run->past.judged    = 1;
     if (sparse < dense) return;
-    if (gives_up(run)) run->dense_from = run->calls;
+    if (gives_up(run)) run->past.dense_from = run->past.calls + 1;
     fili_log(run->ctx, FIL_LOG_WARNING,
              "sparse attention takes %.3g ms a call here, dense %.3g ms%s", 1e3 * sparse,
              1e3 * dense, gives_up(run) ? ": the rest of the run is dense" : "");
@@ -84,24 +110,33 @@ static void judge(fili_policy_run *run)
  * then, the second one is. Not a matter of the clock, so that a repeated run does the same. */
 static bool tries_dense(const fili_policy_run *run)
 {
-    return gives_up(run) && run->calls == 1 && !run->had_dense;
+    return gives_up(run) && run->past.calls == 1 && !run->past.had_dense;
+}
+
+int64_t fili_policy_run_dense_from(const fili_policy_run *run)
+{
+    const int64_t given = run->policy->o.dense_from;
+    if (given != FIL_AUTO) return given;
+    return run->past.dense_from > 0 ? run->past.dense_from - 1 : run->past.calls;
 }
 
 static bool is_over(const fili_policy_run *run)
 {
-    return run->dense_from >= 0 && run->calls >= run->dense_from;
+    const bool decided = run->policy->o.dense_from != FIL_AUTO || run->past.dense_from > 0;
+    return decided && run->past.calls >= fili_policy_run_dense_from(run);
 }
 
 fil_status fili_policy_run_choose(void *user, fili_policy_call *call, fili_policy_choice *choice)
 {
     fili_policy_run *run = user;
     read_clock(run);
-    if (run->policy->o.dense_from == FIL_AUTO) judge(run);
+    if (run->policy->o.dense_from == FIL_AUTO) judge(run, call->step);
     const bool dense = is_over(run) || tries_dense(run);
     FIL_TRY(dense ? fili_policy_skip(run->policy, call, choice)
                   : fili_policy_select(run->policy, call, choice));
     run->was_dense = choice->mask == NULL;
-    run->had_dense |= run->was_dense;
-    run->calls++;
+    run->past.had_dense |= run->was_dense;
+    if (!run->was_dense && run->past.sparse_step == 0) run->past.sparse_step = call->step + 1;
+    run->past.calls++;
     return FIL_OK;
 }

@@ -12,9 +12,6 @@ enum { FINE = 4, FINE_TOKENS = 4096, TILE = 8 };
 /* Sinks must leave this much less than none. */
 #define SINK_MARGIN 0.05
 
-/* A map is judged by the rows that the votes are judged by, and has to be better than that. */
-#define PRIOR_MARGIN 0.01
-
 /* ---- life ----------------------------------------------------------------------------------- */
 
 static fil_status plan_pooling(fili_auto_choice *c, fili_arena *arena, const fili_blocks *blocks,
@@ -50,7 +47,7 @@ static fil_status take_work(fili_auto_choice *c, fili_arena *arena)
     return FIL_OK;
 }
 
-static fil_status take_results(fili_auto_choice *c, fili_arena *arena)
+static fil_status take_results(fili_auto_choice *c, fili_arena *arena, int32_t has_prior)
 {
     const size_t heads = (size_t)c->heads;
     const size_t m     = (size_t)c->m;
@@ -58,6 +55,10 @@ static fil_status take_results(fili_auto_choice *c, fili_arena *arena)
     void        *block;
     FIL_TRY(fili_arena_calloc(arena, heads * m, m * sizeof(float), &block));
     c->score = block;
+    if (has_prior) {
+        FIL_TRY(fili_arena_calloc(arena, heads * m, m * sizeof(float), &block));
+        c->other = block;
+    }
     FIL_TRY(fili_arena_calloc(arena, heads * m, words * sizeof(uint32_t), &block));
     c->spare = block;
     FIL_TRY(fili_arena_calloc(arena, heads, sizeof *c->result, &block));
@@ -71,7 +72,7 @@ static fil_status take_results(fili_auto_choice *c, fili_arena *arena)
 
 fil_status fili_auto_choice_init(fili_auto_choice *out, fil_ctx *ctx, fili_arena *arena,
                                  const fili_blocks *blocks, int32_t heads, int32_t head_dim,
-                                 fil_dtype dtype)
+                                 fil_dtype dtype, int32_t has_prior)
 {
     *out = (fili_auto_choice){
         .ctx = ctx, .heads = heads, .m = blocks->m, .n = fili_blocks_tokens(blocks)};
@@ -81,18 +82,7 @@ fil_status fili_auto_choice_init(fili_auto_choice *out, fil_ctx *ctx, fili_arena
     FIL_TRY(fili_sampled_plan_init(&out->plan, ctx, arena, blocks, out->scores.first, heads,
                                    head_dim, dtype));
     FIL_TRY(take_work(out, arena));
-    return take_results(out, arena);
-}
-
-fil_status fili_auto_choice_take_prior(fili_auto_choice *c, fili_arena *arena)
-{
-    void *block;
-    FIL_TRY(fili_arena_calloc(arena, (size_t)c->heads * (size_t)c->m, (size_t)c->m * sizeof(float),
-                              &block));
-    c->other = block;
-    FIL_TRY(fili_arena_calloc(arena, (size_t)c->heads, sizeof *c->trial, &block));
-    c->trial = block;
-    return FIL_OK;
+    return take_results(out, arena, has_prior);
 }
 
 void fili_auto_choice_fini(fili_auto_choice *c)
@@ -122,55 +112,25 @@ static fil_status measure_head(void *arg, int64_t head, int32_t worker)
                             &s->c->result[head]);
 }
 
+/* Votes of a row sum to its tiles; half of them become the table's. A row of votes that says
+ * nothing, as with NaN, is the table's alone. */
+static void mix_prior(fili_auto_choice *c, const float *prior)
+{
+    const int64_t m = c->m;
+    for (int64_t row = 0; row < c->heads * m; row++) {
+        const int64_t u     = row % m;
+        const float   tiles = (float)(c->scores.first[u + 1] - c->scores.first[u]);
+        for (int64_t v = row * m; v < (row + 1) * m; v++) {
+            const float known = tiles * prior[v];
+            c->other[v]       = isfinite(c->score[v]) ? 0.5f * (c->score[v] + known) : known;
+        }
+    }
+}
+
 static fil_status pool_blocks(fili_auto_choice *c, filk_attn_view x, float *mean)
 {
     const filk_pooling_args args = {.x = x, .out_f32 = mean};
     return c->pooling_row->run(c->ctx, &c->pooling, &args, c->workspace);
-}
-
-/* ---- scores of a calibration ---------------------------------------------------------------- */
-
-/* What the head would leave at the density asked for, with the sinks that leave least. */
-static double left_by(const fili_sampled_result *r, double density)
-{
-    double least = NAN;
-    for (int32_t i = 0; i < r->n_counts; i++) {
-        const double left = fili_profile_at(r->error[i], density, density);
-        if (!(left >= least)) least = left;
-    }
-    return least;
-}
-
-static fil_status try_head(void *arg, int64_t head, int32_t worker)
-{
-    const run_state     *s     = arg;
-    fili_auto_choice    *c     = s->c;
-    const size_t         cells = (size_t)c->m * (size_t)c->m;
-    fili_sampled_call    call  = s->sampled;
-    fili_sampled_result *r     = &c->result[head];
-    call.score                 = c->other;
-    FIL_TRY(fili_sampled_run(&c->plan, work_of(s, head, worker), &call, (int32_t)head,
-                             &c->trial[head]));
-    if (!(left_by(&c->trial[head], call.density) < (1.0 - PRIOR_MARGIN) * left_by(r, call.density)))
-        return FIL_OK;
-    *r = c->trial[head];
-    memcpy(c->score + (size_t)head * cells, c->other + (size_t)head * cells, cells * sizeof(float));
-    return FIL_OK;
-}
-
-/* The calibrated map, and then its product with the votes (the square root of it, so that sums stay
- * those of tiles): each head takes what leaves less on its rows. */
-static fil_status try_prior(run_state *s)
-{
-    fili_auto_choice *c     = s->c;
-    const size_t      cells = (size_t)c->heads * (size_t)c->m * (size_t)c->m;
-    const float      *prior = s->call->prior;
-    if (prior == NULL) return FIL_OK;
-    for (size_t i = 0; i < cells; i++)
-        c->other[i] = sqrtf(prior[i] * c->score[i]);
-    FIL_TRY(fili_pool_run(c->ctx, "votes and a map", c->heads, try_head, s));
-    memcpy(c->other, prior, cells * sizeof(float));
-    return fili_pool_run(c->ctx, "a map", c->heads, try_head, s);
 }
 
 /* ---- deciding ------------------------------------------------------------------------------- */
@@ -271,7 +231,8 @@ static fil_status mask_head(void *arg, int64_t head, int32_t worker)
     double             spend = fmax(c->share[h] - sinks, 0.0) * pairs;
     write_sinks(s, h);
     count_columns(s, h, w->count[0]);
-    fili_block_rank_sort(&w->rank, c->score + head * c->m * c->m, c->scores.first);
+    const float *score = c->result[h].other ? c->other : c->score;
+    fili_block_rank_sort(&w->rank, score + head * c->m * c->m, c->scores.first);
     if (!s->call->has_tail && s->count == 0) spend = fmax(spend, least_pairs(s, w));
     fili_block_rank_levels(&w->rank, c->plan.valid, w->count[0], &spend, 1);
     write_bits(s, w, h);
@@ -294,14 +255,15 @@ fil_status fili_auto_choice_run(fili_auto_choice *c, const fili_auto_call *call,
                                .density  = call->density,
                                .has_tail = call->has_tail,
                                .score    = c->score,
+                               .other    = call->prior != NULL ? c->other : NULL,
                                .mean_k   = c->mean_k,
                                .mean_v   = c->mean_v},
                    .out     = out};
     FIL_TRY(fili_tile_scores_run(&c->scores, call->q, call->k, call->scale, 1, c->spare, c->score));
+    if (call->prior != NULL) mix_prior(c, call->prior);
     FIL_TRY(pool_blocks(c, call->k, c->mean_k));
     FIL_TRY(pool_blocks(c, call->v, c->mean_v));
     FIL_TRY(fili_pool_run(c->ctx, "sampled rows", c->heads, measure_head, &s));
-    FIL_TRY(try_prior(&s));
     s.count      = choose_sinks(c, call);
     out->n_sinks = fili_sink_counts[s.count];
     return fili_pool_run(c->ctx, "masks", c->heads, mask_head, &s);

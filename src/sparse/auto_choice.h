@@ -21,7 +21,7 @@ typedef struct fili_auto_call {
     double         density; /* in (0, 1): of blocks and sinks, mean of the heads */
     int32_t        has_tail;
     int32_t        uniform; /* every head the same density */
-    const float   *prior;   /* [heads, m, m] scores of a calibration, in votes; NULL = none */
+    const float   *prior;   /* [heads, m, m] mass that a table knows of; NULL = none */
 } fili_auto_call;
 
 /* Where it goes. */
@@ -41,9 +41,8 @@ typedef struct fili_auto_choice {
     void                *workspace;
     float               *mean_k, *mean_v; /* [m, heads, D] */
     float               *score;           /* [heads, m, m] */
+    float               *other;           /* the same, half of it the prior's; NULL = none */
     uint32_t            *spare;           /* [heads, m, words] */
-    float               *other; /* [heads, m, m] the scores on trial; NULL without prior */
-    fili_sampled_result *trial; /* [heads] */
     fili_sampled_plan    plan;
     fili_sampled_work   *work;
     int32_t              n_work;
@@ -57,9 +56,8 @@ typedef struct fili_auto_choice {
  * heads; E_NOMEM. */
 FIL_MUSTCHECK fil_status fili_auto_choice_init(fili_auto_choice *out, fil_ctx *ctx,
                                                fili_arena *arena, const fili_blocks *blocks,
-                                               int32_t heads, int32_t head_dim, fil_dtype dtype);
-/* Room for calls with a prior. */
-FIL_MUSTCHECK fil_status fili_auto_choice_take_prior(fili_auto_choice *c, fili_arena *arena);
+                                               int32_t heads, int32_t head_dim, fil_dtype dtype,
+                                               int32_t has_prior);
 void                     fili_auto_choice_fini(fili_auto_choice *c);
 
 FIL_MUSTCHECK fil_status fili_auto_choice_run(fili_auto_choice *c, const fili_auto_call *call,

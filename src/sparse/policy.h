@@ -113,6 +113,8 @@ struct fili_policy_ops {
     /* 1: it meets options->density over the run by itself (budgets): no search in the core, and
      * call->density is the target. */
     int32_t own_budgets;
+    /* 1: how much it keeps is not known beforehand: fili_policy_target is NAN. */
+    int32_t unknown_density;
     /* Most sinks that it may choose (attention is planned for them). */
     int32_t max_sinks;
     /* 1: select is called at a density of 1 too, where the schedule does not make a call dense. */
@@ -207,7 +209,7 @@ void fili_policy_figures_get(const fili_policy *p, fili_policy_figures *out);
 /* Counted density of one (layer, step, pass), NAN before it was called. */
 double fili_policy_density_at(const fili_policy *p, int32_t layer, int32_t step, int32_t pass);
 
-/* The density that the schedule asks for over the whole run. */
+/* The density that the schedule asks for over the whole run; NAN where nobody knows. */
 double fili_policy_target(const fili_policy *p);
 
 /* ---- for policies --------------------------------------------------------------------------- */

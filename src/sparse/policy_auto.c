@@ -6,8 +6,8 @@
  * by more than tau since the last one (drift.h), when the density changes, or after `refresh`
  * steps; at most one per layer and step: the second pass of guidance uses the first one's as long
  * as it lies within tau of it. Density falls over the steps in five levels, 7 : 6 : 5 : 4 : 3.
- * Where sparse does not pay by the clock, the engine goes on dense.
- * With a topology each head also tries its calibrated map, alone and together with the votes.
+ * With a topology, half scores, half its masses are a candidate for each head. Where sparse does
+ * not pay by the clock, the engine goes on dense.
  */
 #include <math.h>
 #include <stdio.h>
@@ -15,9 +15,8 @@
 
 #include "sparse/auto_choice.h"
 #include "sparse/drift.h"
-#include "sparse/map_prior.h"
 #include "sparse/policy.h"
-#include "sparse/topology_maps.h"
+#include "sparse/prior_map.h"
 
 enum { LEVELS = 5 };
 
@@ -31,19 +30,10 @@ typedef struct made {
     int32_t n_sinks;
 } made;
 
-/* A topology, and the map of the call at hand. */
-typedef struct calibrated {
-    fili_topology      t;
-    fili_topology_maps maps;
-    uint8_t           *level; /* [H, m, m] */
-    float             *prior; /* [H, m, m] */
-    int32_t            count[FILI_LEVELS_MOST];
-} calibrated;
-
 typedef struct own {
-    calibrated      *map; /* NULL = none */
     fili_auto_choice choice;
     fili_drift       drift;
+    fili_prior_map   prior; /* of p->o.topology */
     double           tau;
     int32_t         *slot; /* [layers] of its first pass */
     made            *made; /* [slots], and so on */
@@ -89,80 +79,6 @@ static fil_status refuse_others(const fili_policy *p)
     return FIL_OK;
 }
 
-/* ---- the topology --------------------------------------------------------------------------- */
-
-static fil_status fit(fili_policy *p, const fili_topology *t)
-{
-    const fili_policy_setup *s   = &p->setup;
-    fili_topology_run        run = {.layers     = s->layers,
-                                    .steps      = s->steps,
-                                    .passes     = s->passes,
-                                    .heads      = s->heads,
-                                    .model_hash = s->model_hash,
-                                    .sampler    = s->sampler,
-                                    .shift      = s->shift,
-                                    .sigmas     = s->sigma};
-    if (!s->single) return fili_topology_fits(t, &run);
-    run.layers = run.steps = 0;
-    if (s->layers > t->info.layers || s->steps > t->info.steps)
-        return FIL_FAIL(p->ctx, FIL_E_MISMATCH,
-                        "the topology is for %d layers and %d steps; this call is in layer %d of "
-                        "step %d",
-                        (int)t->info.layers, (int)t->info.steps, (int)s->layers - 1,
-                        (int)s->steps - 1);
-    return fili_topology_fits(t, &run);
-}
-
-static fil_status open_map(fili_policy *p, calibrated *map)
-{
-    const fili_cover_side target = {.order = &p->order, .blocks = &p->blocks};
-    const size_t          heads  = (size_t)p->setup.heads;
-    const size_t          m      = (size_t)p->blocks.m;
-    void                 *block;
-    FIL_TRY(fili_topology_open(&map->t, p->ctx, p->o.topology));
-    FIL_TRY(fit(p, &map->t));
-    FIL_TRY(fili_topology_maps_open(&map->maps, p->ctx, &p->arena, &map->t, &target));
-    FIL_TRY(fili_arena_calloc(&p->arena, heads * m, m, &block));
-    map->level = block;
-    FIL_TRY(fili_arena_calloc(&p->arena, heads * m, m * sizeof(float), &block));
-    map->prior = block;
-    return fili_auto_choice_take_prior(&((own *)p->own)->choice, &p->arena);
-}
-
-static fil_status take_topology(fili_policy *p)
-{
-    own  *o = p->own;
-    void *block;
-    if (p->o.topology == NULL) return FIL_OK;
-    FIL_TRY(fili_arena_calloc(&p->arena, 1, sizeof *o->map, &block));
-    o->map                  = block;
-    const fil_status status = open_map(p, o->map);
-    if (status != FIL_OK)
-        fili_error_frame(p->ctx, "topology %s",
-                         fili_quote(p->o.topology, strlen(p->o.topology)).text);
-    return status;
-}
-
-/* *prior = what the calibration says of this call; NULL without one. */
-static fil_status find_prior(fili_policy *p, const fili_policy_call *call, const float **prior)
-{
-    const own    *o   = p->own;
-    calibrated   *map = o->map;
-    const int32_t m   = p->blocks.m;
-    *prior            = NULL;
-    if (map == NULL) return FIL_OK;
-    const int32_t pass = map->t.info.passes > 1 ? call->pass : 0;
-    FIL_TRY(fili_topology_maps_load(&map->maps, call->layer, map->t.step_group[call->step], pass,
-                                    map->level));
-    for (int32_t h = 0; h < p->setup.heads; h++)
-        fili_map_prior(map->level + (int64_t)h * m * m, m, map->t.levels, map->t.info.n_levels,
-                       o->choice.scores.first, map->count, map->prior + (int64_t)h * m * m);
-    *prior = map->prior;
-    return FIL_OK;
-}
-
-/* ---- state ---------------------------------------------------------------------------------- */
-
 /* `size` bytes for each of n slots, as state. */
 static fil_status keep(fili_policy *p, const char *name, int32_t n, size_t size, void **out)
 {
@@ -203,18 +119,48 @@ static fil_status take_state(fili_policy *p, own *o)
     return FIL_OK;
 }
 
+static fil_status open_prior(fili_policy *p)
+{
+    const fili_policy_setup *s   = &p->setup;
+    own                     *o   = p->own;
+    fili_topology_run        run = {.layers     = s->single ? 0 : s->layers,
+                                    .steps      = s->single ? 0 : s->steps,
+                                    .passes     = s->passes,
+                                    .heads      = s->heads,
+                                    .model_hash = s->model_hash,
+                                    .sampler    = s->sampler,
+                                    .shift      = s->shift,
+                                    .sigmas     = s->sigma};
+    FIL_TRY(fili_prior_map_open(&o->prior, p->ctx, p->o.topology, &run));
+    if (s->layers > o->prior.t.info.layers || s->steps > o->prior.t.info.steps)
+        return FIL_FAIL(p->ctx, FIL_E_MISMATCH,
+                        "the topology is for %d layers and %d steps; this call is in layer %d of "
+                        "step %d",
+                        (int)o->prior.t.info.layers, (int)o->prior.t.info.steps, (int)s->layers - 1,
+                        (int)s->steps - 1);
+    return fili_prior_map_plan(&o->prior, &p->arena, &p->order, &p->blocks);
+}
+
+static fil_status framed(fili_policy *p, fil_status status)
+{
+    if (status != FIL_OK)
+        fili_error_frame(p->ctx, "topology %s",
+                         fili_quote(p->o.topology, strlen(p->o.topology)).text);
+    return status;
+}
+
 static fil_status prepare(fili_policy *p)
 {
     const fili_policy_setup *s = &p->setup;
     FIL_TRY(refuse_others(p));
     FIL_TRY(fili_policy_own(p, sizeof(own)));
     own *o = p->own;
+    if (p->o.topology != NULL) FIL_TRY(framed(p, open_prior(p)));
     o->tau = p->o.tau == (double)FIL_AUTO ? TAU : p->o.tau;
     fili_drift_init(&o->drift, p->ctx, p->order.n, s->heads, s->head_dim, s->dtype);
     FIL_TRY(take_state(p, o));
-    FIL_TRY(fili_auto_choice_init(&o->choice, p->ctx, &p->arena, &p->blocks, s->heads, s->head_dim,
-                                  s->dtype));
-    return take_topology(p);
+    return fili_auto_choice_init(&o->choice, p->ctx, &p->arena, &p->blocks, s->heads, s->head_dim,
+                                 s->dtype, p->o.topology != NULL);
 }
 
 /* ---- select --------------------------------------------------------------------------------- */
@@ -236,23 +182,23 @@ static bool is_fit(const fili_policy *p, const fili_policy_call *call, int32_t s
 
 static fil_status make(fili_policy *p, const fili_policy_call *call, int32_t slot)
 {
-    own         *o    = p->own;
-    const size_t at   = (size_t)slot;
-    const size_t head = (size_t)p->setup.heads;
-    const float *prior;
-    FIL_TRY(find_prior(p, call, &prior));
-    const fili_auto_call c  = {.q        = call->q,
-                               .k        = call->k,
-                               .v        = call->v,
-                               .scale    = call->scale,
-                               .density  = call->density,
-                               .has_tail = p->o.tail,
-                               .uniform  = is_text(p->o.budgets, "uniform"),
-                               .prior    = prior};
-    fili_auto_result     to = {.bits   = o->bits + at * o->words,
-                               .factor = o->factor + at * head,
-                               .sinks  = o->sinks + at * head * FILK_MAX_SINKS};
-    o->made[slot]           = (made){.density = 0.0}; /* until it is whole */
+    own                 *o    = p->own;
+    const size_t         at   = (size_t)slot;
+    const size_t         head = (size_t)p->setup.heads;
+    const fili_auto_call c    = {.q        = call->q,
+                                 .k        = call->k,
+                                 .v        = call->v,
+                                 .scale    = call->scale,
+                                 .density  = call->density,
+                                 .has_tail = p->o.tail,
+                                 .uniform  = is_text(p->o.budgets, "uniform"),
+                                 .prior    = o->prior.mass};
+    fili_auto_result     to   = {.bits   = o->bits + at * o->words,
+                                 .factor = o->factor + at * head,
+                                 .sinks  = o->sinks + at * head * FILK_MAX_SINKS};
+    o->made[slot]             = (made){.density = 0.0}; /* until it is whole */
+    if (p->o.topology != NULL)
+        FIL_TRY(framed(p, fili_prior_map_read(&o->prior, call->layer, call->step, call->pass)));
     FIL_TRY(fili_auto_choice_run(&o->choice, &c, &to));
     memcpy(o->signature + at * o->floats, o->now, o->floats * sizeof(float));
     o->made[slot] = (made){.density = call->density, .step = call->step, .n_sinks = to.n_sinks};
@@ -314,13 +260,13 @@ static fil_status select_blocks(fili_policy *p, const fili_policy_call *call,
 static void describe(const fili_policy *p, char *text, size_t bytes)
 {
     const own *o = p->own;
-    snprintf(text, bytes,
-             "votes of tiles of 8%s, one list per head; budgets %s, sinks and factors by the error "
-             "on %d rows a head; new when q or k moved by %g, at the latest after %d steps; one "
-             "choice a layer and step",
-             o->map != NULL ? " or a calibrated map or both" : "",
-             is_text(p->o.budgets, "uniform") ? "uniform" : "error", FILK_SAMPLED, o->tau,
-             p->o.refresh);
+    snprintf(
+        text, bytes,
+        "votes of pooled tiles%s, one list per head; budgets %s, sinks and factors by the error "
+        "on %d rows a head; new when q or k moved by %g, at the latest after %d steps; one "
+        "choice a layer and step",
+        p->o.topology != NULL ? " or half the topology's" : "",
+        is_text(p->o.budgets, "uniform") ? "uniform" : "error", FILK_SAMPLED, o->tau, p->o.refresh);
 }
 
 static void close_choice(fili_policy *p)
@@ -328,9 +274,7 @@ static void close_choice(fili_policy *p)
     own *o = p->own;
     if (o == NULL) return;
     fili_auto_choice_fini(&o->choice);
-    if (o->map == NULL) return;
-    fili_topology_maps_close(&o->map->maps);
-    fili_topology_close(&o->map->t);
+    fili_prior_map_close(&o->prior);
 }
 
 const fili_policy_ops fili_policy_auto = {.name      = "auto",

@@ -115,15 +115,17 @@ static void close_file(fili_policy *p)
     if (o != NULL && o->is_open) fili_mask_file_close(&o->file);
 }
 
-const fili_policy_ops fili_policy_mask_file = {.name        = "mask",
-                                               .summary     = "the masks of a file",
-                                               .defaults    = defaults,
-                                               .begin       = begin,
-                                               .prepare     = prepare,
-                                               .select      = select_mask,
-                                               .describe    = describe,
-                                               .close       = close_file,
-                                               .own_budgets = 1,
-                                               .no_use      = FILI_WORD_TAU | FILI_WORD_REFRESH |
+const fili_policy_ops fili_policy_mask_file = {.name     = "mask",
+                                               .summary  = "the masks of a file",
+                                               .defaults = defaults,
+                                               .begin    = begin,
+                                               .prepare  = prepare,
+                                               .select   = select_mask,
+                                               .describe = describe,
+                                               .close    = close_file,
+
+                                               .unknown_density = 1,
+                                               .own_budgets     = 1,
+                                               .no_use = FILI_WORD_TAU | FILI_WORD_REFRESH |
                                                          FILI_WORD_GATE | FILI_WORD_BLOCK |
                                                          FILI_WORD_TOPOLOGY | FILI_WORD_BUDGETS};

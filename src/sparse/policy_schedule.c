@@ -120,6 +120,7 @@ static fil_status choose_density(fili_policy *p)
     }
     if (p->ops->own_budgets) {
         fill_density(p, wanted ? p->o.density : 1.0);
+        if (p->ops->unknown_density) set_density(p, (double)NAN);
         return FIL_OK;
     }
     FIL_CHECK(p->ctx, wanted || p->ops->shape != NULL,

@@ -10,6 +10,8 @@ enum { ROWS = FILK_SAMPLED, MAX_D = 128, LEVELS = FILI_PROFILE + 1 };
 /* Sinks may take this share of a density. */
 #define SINK_SHARE 0.5
 
+#define TINY       1e-300
+
 const int32_t fili_sink_counts[FILI_SINK_COUNTS] = {0, 16, 32, FILK_MAX_SINKS};
 
 /* The factor that is right for the mass of a tail is not the one that leaves the least error: that
@@ -373,6 +375,27 @@ static void judge(const job *j, int32_t i)
         judge_budget(j, k, &j->out->error[i][k], &j->out->factor[i][k]);
 }
 
+/* Sorts by the score that leaves less, at densities near the one asked for. */
+static void choose_score(const job *j)
+{
+    const int64_t at   = (int64_t)j->head * j->m * j->m;
+    double        gain = 0.0;
+    double        first[FILI_PROFILE];
+    j->out->other = 0;
+    fili_block_rank_sort(&j->w->rank, j->c->score + at, j->p->tiles);
+    if (j->c->other == NULL) return;
+    judge(j, 0);
+    memcpy(first, j->out->error[0], sizeof first);
+    fili_block_rank_sort(&j->w->rank, j->c->other + at, j->p->tiles);
+    judge(j, 0);
+    for (int32_t k = 2; k < 5; k++)
+        gain += log(first[k] + TINY) - log(j->out->error[0][k] + TINY);
+    if (gain > 0.0)
+        j->out->other = 1;
+    else
+        fili_block_rank_sort(&j->w->rank, j->c->score + at, j->p->tiles);
+}
+
 fil_status fili_sampled_run(const fili_sampled_plan *plan, fili_sampled_work *work,
                             const fili_sampled_call *call, int32_t head, fili_sampled_result *out)
 {
@@ -386,7 +409,7 @@ fil_status fili_sampled_run(const fili_sampled_plan *plan, fili_sampled_work *wo
                    .n    = fili_blocks_tokens(plan->blocks)};
     FIL_TRY(compute_rows(&j));
     begin_head(&j);
-    fili_block_rank_sort(&work->rank, call->score + (int64_t)head * j.m * j.m, plan->tiles);
+    choose_score(&j);
     find_sinks(&j);
     for (int32_t i = 0; i < out->n_counts; i++) {
         for (int32_t s = i > 0 ? fili_sink_counts[i - 1] : 0; s < fili_sink_counts[i]; s++)

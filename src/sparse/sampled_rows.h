@@ -56,11 +56,13 @@ typedef struct fili_sampled_call {
     double         density;
     int32_t        has_tail;
     const float   *score;           /* [heads, m, m] */
+    const float   *other;           /* the same by another estimate; NULL = none */
     const float   *mean_k, *mean_v; /* [m, heads, D] of the blocks */
 } fili_sampled_call;
 
 /* Of one head. */
 typedef struct fili_sampled_result {
+    int32_t other;                                 /* 1: the other score leaves less */
     int32_t n_counts;                              /* of fili_sink_counts that fit the density */
     int32_t sink[FILK_MAX_SINKS];                  /* by falling mass */
     double  error[FILI_SINK_COUNTS][FILI_PROFILE]; /* NaN where the inputs are */

@@ -8,7 +8,6 @@ list(APPEND FIL_SOURCES
     sparse/fast_budgets.c
     sparse/fixed_masks.c
     sparse/head_budgets.c
-    sparse/map_prior.c
     sparse/mask.c
     sparse/mask_density.c
     sparse/mask_file.c
@@ -33,6 +32,7 @@ list(APPEND FIL_SOURCES
     sparse/policy_vsa.c
     sparse/policy_west.c
     sparse/policy_window.c
+    sparse/prior_map.c
     sparse/radial_mask.c
     sparse/rank.c
     sparse/recall.c
