@@ -14,13 +14,14 @@ static fil_status check_tokens(const fili_policy_run *run, int32_t fallback)
     const fili_policy *p = run->policy;
     if (p->blocks.m > 1 || !(fili_policy_target(p) < 1.0)) return FIL_OK;
     if (!fallback)
-        return FIL_FAIL(run->ctx, FIL_E_UNSUP,
-                        "policy %s: %d tokens are one block, so that nothing can be left out; "
-                        "expected a longer video or dense attention",
-                        p->ops->name, p->order.n);
+        return FIL_FAIL(
+            run->ctx, FIL_E_UNSUP,
+            "policy %s: the tokens of the video, %d, are one block, and nothing can be left out; "
+            "expected a longer video or dense attention",
+            p->ops->name, p->order.n);
     fili_log(run->ctx, FIL_LOG_WARNING,
-             "attention runs dense, as %d tokens are one block for policy %s", p->order.n,
-             p->ops->name);
+             "attention runs dense, as the tokens of the video, %d, are one block for policy %s",
+             p->order.n, p->ops->name);
     return FIL_OK;
 }
 
