@@ -144,6 +144,9 @@ static void print_text(cli_out *out, const fil_probe_result *r, const fil_probe_
     cli_putf(out, "%s\n%lld tokens, %d heads of %d\n\n", r->policy, (long long)r->tokens,
              (int)r->heads, (int)r->head_dim);
     if (shown > 0) cli_table(out, columns, 7, shown + 1, table_row, &t);
+    if (isfinite(r->all.recall_bound))
+        cli_putf(out, "\nrecall of every head at least %.4f, by the policy's own bound\n",
+                 r->all.recall_bound);
     cli_putf(out,
              "\nchoosing %.3f ms, attention %.3f ms, dense %.3f ms: %.2f times as fast as dense\n",
              1e3 * r->select_seconds, 1e3 * r->kernel_seconds, 1e3 * r->dense_seconds,

@@ -49,7 +49,7 @@ static void sort(double *values, int32_t n)
     }
 }
 
-static double median(double *values, int32_t n)
+double fili_median(double *values, int32_t n)
 {
     sort(values, n);
     return 0.5 * (values[(n - 1) / 2] + values[n / 2]);
@@ -80,8 +80,8 @@ fil_status fili_bench_measure(fil_ctx *ctx, fili_bench_run *run)
         values[FILI_BENCH_RUNS][r] = times.peak;
     }
     for (int32_t i = 0; i < FILI_BENCH_RUNS; i++)
-        run->seconds[i] = median(values[i], run->repetitions);
-    run->peak = median(values[FILI_BENCH_RUNS], run->repetitions);
+        run->seconds[i] = fili_median(values[i], run->repetitions);
+    run->peak = fili_median(values[FILI_BENCH_RUNS], run->repetitions);
     fili_progress(ctx, "bench", (uint64_t)run->repetitions, (uint64_t)run->repetitions);
     return FIL_OK;
 }

@@ -62,4 +62,7 @@ FIL_MUSTCHECK fil_status fili_bench_piece(fili_arena *arena, size_t count, size_
 /* Fixes the arena to the plan, with a message that names the sum. */
 FIL_MUSTCHECK fil_status fili_bench_fix(fil_ctx *ctx, fili_arena *arena, size_t bytes);
 
+/* Of n values, which get sorted; of an even number the mean of the middle two. */
+double fili_median(double *values, int32_t n);
+
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "engine/measure_run.h"
 #include "engine/probe.h"
 #include "engine/video_job.h"
 #include "kernel/cpu/peak.h"
@@ -188,17 +189,6 @@ static fil_status one_round(fili_probe *p, double seconds[3])
     return fili_check_cancel(p->ctx);
 }
 
-static double median(double *x, int32_t n)
-{
-    for (int32_t i = 1; i < n; i++)
-        for (int32_t k = i; k > 0 && x[k] < x[k - 1]; k--) {
-            const double swap = x[k];
-            x[k]              = x[k - 1];
-            x[k - 1]          = swap;
-        }
-    return n % 2 != 0 ? x[n / 2] : 0.5 * (x[n / 2 - 1] + x[n / 2]);
-}
-
 static fil_status run_rounds(fili_probe *p, fil_probe_result *r)
 {
     double        seconds[3][MOST_REPETITIONS] = {{0.0}};
@@ -209,9 +199,9 @@ static fil_status run_rounds(fili_probe *p, fil_probe_result *r)
         for (int k = 0; k < 3; k++)
             seconds[k][i] = now[k];
     }
-    r->select_seconds = median(seconds[0], n);
-    r->kernel_seconds = median(seconds[1], n);
-    r->dense_seconds  = median(seconds[2], n);
+    r->select_seconds = fili_median(seconds[0], n);
+    r->kernel_seconds = fili_median(seconds[1], n);
+    r->dense_seconds  = fili_median(seconds[2], n);
     return FIL_OK;
 }
 

@@ -111,15 +111,8 @@ static fil_status head_density(fili_probe *p, int32_t h, double *density)
     one.heads     = 1;
     one.bits      = fili_mask_row(c->mask, h, 0);
     FIL_TRY(fili_mask_kept(&one, b, b, &pairs));
-    for (int32_t q = 0; q < b->m && c->n_sinks > 0; q++) {
-        const int32_t *sink = c->sinks + h * c->sinks_stride_h;
-        int32_t        at   = 0;
-        for (int32_t s = 0; s < c->n_sinks; s++) {
-            while (b->offset[at + 1] <= sink[s])
-                at++;
-            pairs += fili_mask_get(c->mask, h, q, at) ? 0 : (uint64_t)fili_blocks_valid(b, q);
-        }
-    }
+    for (int32_t q = 0; q < b->m && c->n_sinks > 0; q++)
+        pairs += (uint64_t)fili_lone_sinks(b, c, h, q) * (uint64_t)fili_blocks_valid(b, q);
     *density = (double)pairs / ((double)p->n * (double)p->n);
     return FIL_OK;
 }
@@ -165,7 +158,8 @@ fil_status fili_probe_measure(fili_probe *p, fil_probe_result *result, fil_probe
         spread(sorted, m, &f);
         sum->density += f.density / h_n;
         sum->recall += f.recall / h_n;
-        if (!(f.recall_bound >= sum->recall_bound)) sum->recall_bound = f.recall_bound;
+        if (h == 0 || isnan(f.recall_bound) || f.recall_bound < sum->recall_bound)
+            sum->recall_bound = f.recall_bound;
         if (h < max_heads) heads[h] = f;
     }
     spread(recall, (int64_t)h_n * m, sum);

@@ -83,28 +83,20 @@ fil_status fili_policy_count_open(fili_policy *p)
 
 /* ---- pairs ---------------------------------------------------------------------------------- */
 
-/* Sinks of a row that lie outside the blocks that it keeps; their block goes without them. */
-static int32_t lone_sinks(const fili_policy *p, const fili_policy_choice *c, int32_t h, int32_t q)
-{
-    const int32_t  *sink = c->sinks + h * c->sinks_stride_h;
-    const uint32_t *row  = fili_mask_row(c->mask, h, q);
-    int32_t         n    = 0;
-    int32_t         b    = 0;
-    for (int32_t i = 0; i < c->n_sinks; i++) {
-        while (p->blocks.offset[b + 1] <= sink[i])
-            b++;
-        n += (row[b / 32] >> b % 32 & 1u) == 0;
-    }
-    return n;
-}
-
 static double sink_share(const fili_policy *p, const fili_policy_choice *c)
 {
     uint64_t pairs = 0;
     for (int32_t h = 0; h < p->setup.heads; h++)
         for (int32_t q = 0; q < p->blocks.m; q++)
-            pairs += (uint64_t)lone_sinks(p, c, h, q) * (uint64_t)fili_blocks_valid(&p->blocks, q);
+            pairs += (uint64_t)fili_lone_sinks(&p->blocks, c, h, q) *
+                     (uint64_t)fili_blocks_valid(&p->blocks, q);
     return (double)pairs / ((double)p->order.n * p->order.n * p->setup.heads);
+}
+
+/* The smaller of two; a NaN stays. */
+static double least(double so_far, double now)
+{
+    return isnan(now) || now < so_far ? now : so_far;
 }
 
 static fil_status count_density(fili_policy *p, fili_policy_choice *c)
@@ -146,7 +138,7 @@ static fil_status measure(fili_policy *p, const fili_policy_call *call, fili_pol
     p->count->recall_sum += mean;
     p->count->recalls++;
     for (int32_t h = 0; c->recall != NULL && h < p->setup.heads; h++)
-        if (!(c->recall[h] >= p->count->recall_min)) p->count->recall_min = c->recall[h];
+        p->count->recall_min = least(p->count->recall_min, c->recall[h]);
     return FIL_OK;
 }
 
@@ -164,8 +156,7 @@ fil_status fili_policy_count_add(fili_policy *p, const fili_policy_call *call,
     p->count->sparse_calls++;
     p->count->refreshes += c->refreshed != 0;
     for (int32_t h = 0; c->recall_bound != NULL && c->refreshed && h < s->heads; h++)
-        if (!((double)c->recall_bound[h] >= p->count->bound_min))
-            p->count->bound_min = (double)c->recall_bound[h];
+        p->count->bound_min = least(p->count->bound_min, (double)c->recall_bound[h]);
     if (p->exact == NULL || !c->refreshed) return FIL_OK;
     const double begun = filk_seconds(p->ctx);
     FIL_TRY(measure(p, call, c));

@@ -5,6 +5,20 @@
 
 #include "sparse/sink_mass.h"
 
+int32_t fili_lone_sinks(const fili_blocks *blocks, const fili_policy_choice *choice, int32_t h,
+                        int32_t q)
+{
+    const int32_t *sink = choice->sinks + h * choice->sinks_stride_h;
+    int32_t        n    = 0;
+    int32_t        at   = 0;
+    for (int32_t s = 0; s < choice->n_sinks; s++) {
+        while (blocks->offset[at + 1] <= sink[s])
+            at++;
+        n += !fili_mask_get(choice->mask, h, q, at);
+    }
+    return n;
+}
+
 static double element(const filk_attn_view *x, fil_dtype dtype, int64_t at)
 {
     float    f;
