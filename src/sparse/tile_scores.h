@@ -43,8 +43,8 @@ FIL_MUSTCHECK fil_status fili_tile_scores_init_of(fili_tile_scores *out, fil_ctx
 void fili_tile_scores_fini(fili_tile_scores *t);
 
 /* A NaN or infinity in a token takes its tile of keys out, and makes its tile of queries vote for
- * all alike; other tiles go on as ever. The `keep` scored blocks of the largest scores: mask [heads, m, words], and if not NULL the
- * scores [heads, m, m]. 1 <= keep <= m. */
+ * all alike; other tiles go on as ever. The `keep` scored blocks of the largest scores: mask
+ * [heads, m, words], and if not NULL the scores [heads, m, m]. 1 <= keep <= m. */
 FIL_MUSTCHECK fil_status fili_tile_scores_run(fili_tile_scores *t, filk_attn_view q,
                                               filk_attn_view k, float scale, int32_t keep,
                                               uint32_t *mask, float *score);
