@@ -77,7 +77,7 @@ int cli_attn_take(const cli_attn *v, fil_policy_options *out);
          .arg  = "X",                                                                              \
          .help = "auto: choose anew when the pooled queries or keys moved by this share",          \
          .at   = place(tau),                                                                       \
-         .max  = 1000},                                                                            \
+         .max  = 1000},                                                                             \
         CLI_TEXT_OPTION("dense-steps", 0, "N",                                                     \
                         "the first N steps run dense; default: the method's share",                \
                         place(dense_steps)),                                                       \

@@ -89,12 +89,11 @@ static void figures_json(cli_out *out, const fil_probe_figures *f)
     cli_json_real(out, "psnr", f->psnr);
 }
 
-static void print_json(cli_out *out, const char *name, const fil_probe_result *r,
-                       const fil_probe_figures *heads)
+static void print_json(cli_out *out, const fil_probe_result *r, const fil_probe_figures *heads)
 {
     const int32_t shown = r->heads < HEADS ? r->heads : HEADS;
     cli_json_open(out, "probe");
-    cli_json_text(out, "policy", name);
+    cli_json_joined(out, "policy", r->policy, strcspn(r->policy, ":"), "");
     cli_json_text(out, "attention", r->policy);
     cli_json_text(out, "kernel", r->kernel);
     cli_json_number(out, "tokens", (uint64_t)r->tokens);
@@ -163,12 +162,13 @@ static int run_probe(const cli_call *call)
     fil_policy_options       policy;
     fil_probe_options        o;
     fil_probe_result         r;
-    int                      code = fill(v, &policy, &o);
+    fil_policy_options_init(&policy);
+    int code = fill(v, &policy, &o);
     if (code == CLI_EXIT_DONE) code = cli_open_context_for_run(call->common, &ctx);
     if (code == CLI_EXIT_DONE && fil_probe(ctx, &o, &r, heads, HEADS) != FIL_OK)
         code = cli_failed(ctx, NULL);
     else if (code == CLI_EXIT_DONE && v->json != 0)
-        print_json(call->out, policy.name != NULL ? policy.name : "dense", &r, heads);
+        print_json(call->out, &r, heads);
     else if (code == CLI_EXIT_DONE)
         print_text(call->out, &r, heads);
     fil_ctx_close(&ctx);
