@@ -203,7 +203,8 @@ static double least_pairs(const run_state *s, const fili_sampled_work *w)
     double pairs = 0.0;
     for (int32_t i = 0; i < s->c->m; i++) {
         const int32_t at = w->rank.index[0][i];
-        pairs += (double)s->c->plan.valid[at / s->c->m] * w->count[0][at % s->c->m];
+        const int32_t u  = at / s->c->m;
+        pairs += (double)s->c->plan.valid[u] * w->count[0][at % s->c->m];
     }
     return pairs;
 }

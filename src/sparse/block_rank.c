@@ -90,7 +90,8 @@ void fili_block_rank_levels(fili_block_rank *rank, const int32_t *rows, const in
     int32_t       level = 0;
     for (int64_t i = 0; i < pairs; i++) {
         const int32_t at = rank->index[0][i];
-        spent += (double)rows[at / rank->m] * (double)columns[at % rank->m];
+        const int32_t u  = at / rank->m;
+        spent += (double)rows[u] * (double)columns[at % rank->m];
         while (level < n && spent > budget[level])
             level++;
         rank->level[at] = (uint8_t)level;
