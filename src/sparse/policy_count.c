@@ -180,8 +180,8 @@ void fili_policy_figures_get(const fili_policy *p, fili_policy_figures *out)
                                  .calls          = c->calls,
                                  .dense_calls    = c->calls - c->sparse_calls,
                                  .refreshes      = c->refreshes,
-                                 .recall         = NAN,
-                                 .recall_min     = NAN,
+                                 .recall         = (double)NAN,
+                                 .recall_min     = (double)NAN,
                                  .bound_min      = c->bound_min};
     if (c->recalls == 0) return;
     out->recall     = c->recall_sum / (double)c->recalls;

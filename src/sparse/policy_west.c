@@ -171,27 +171,36 @@ static void density_of_maps(const own *o, const uint8_t *level, float *density)
     }
 }
 
-/* Densities of the transferred maps, into the profile: one (layer, group, pass) after the other. */
-static fil_status measure_densities(fili_policy *p, float *density)
+/* Densities of one (layer, group, pass) of the transferred maps, for all steps of the group. */
+static fil_status measure_group(fili_policy *p, const int32_t key[3], float *density)
 {
     own                      *o     = p->own;
     const fili_topology_info *i     = &o->t.info;
     const size_t              bytes = (size_t)i->heads * (size_t)i->n_levels * sizeof *density;
+    const float              *first = NULL;
+    for (int32_t s = 0; s < i->steps; s++) {
+        float *to = at_step(o, density, key[0], s, key[2]);
+        if (o->t.step_group[s] != key[1]) continue;
+        if (first != NULL) {
+            memcpy(to, first, bytes);
+            continue;
+        }
+        FIL_TRY(fili_topology_maps_load(&o->maps, key[0], key[1], key[2], o->slots[0].level));
+        density_of_maps(o, o->slots[0].level, to);
+        first = to;
+    }
+    return FIL_OK;
+}
+
+/* All of them, into the profile. */
+static fil_status measure_densities(fili_policy *p, float *density)
+{
+    const fili_topology_info *i = &((own *)p->own)->t.info;
     for (int32_t l = 0; l < i->layers; l++)
         for (int32_t g = 0; g < i->groups; g++)
             for (int32_t t = 0; t < i->passes; t++) {
-                const float *first = NULL;
-                for (int32_t s = 0; s < i->steps; s++) {
-                    float *to = at_step(o, density, l, s, t);
-                    if (o->t.step_group[s] != g) continue;
-                    if (first == NULL) {
-                        FIL_TRY(fili_topology_maps_load(&o->maps, l, g, t, o->slots[0].level));
-                        density_of_maps(o, o->slots[0].level, to);
-                    } else {
-                        memcpy(to, first, bytes);
-                    }
-                    first = first != NULL ? first : to;
-                }
+                const int32_t key[3] = {l, g, t};
+                FIL_TRY(measure_group(p, key, density));
             }
     return FIL_OK;
 }

@@ -88,7 +88,7 @@ fil_status fili_sampled_work_init(fili_sampled_work *out, fili_arena *arena,
     FIL_TRY(floats(arena, ROWS, D, &out->sink_out));
     FIL_TRY(floats(arena, ROWS, 1, &out->sink_mass));
     FIL_TRY(floats(arena, ROWS, 1, &out->lse));
-    return floats(arena, LEVELS * 2 * ROWS, D + 1, &out->bin);
+    return floats(arena, (size_t)LEVELS * 2 * ROWS, D + 1, &out->bin);
 }
 
 /* ---- one head at work ----------------------------------------------------------------------- */
@@ -123,7 +123,7 @@ static fil_status compute_rows(const job *j)
                                     .lse   = j->w->lse};
     FIL_TRY(j->p->row->run(j->p->ctx, &j->p->problem, &args, j->w->workspace));
     for (int32_t r = 0; r < ROWS; r++)
-        widen(j, &j->c->q, j->p->token[r], j->w->q + r * j->D);
+        widen(j, &j->c->q, j->p->token[r], j->w->q + (int64_t)r * j->D);
     return FIL_OK;
 }
 
@@ -239,7 +239,7 @@ static void move_sink(const job *j, int32_t token, int odd)
     w->count[odd][b]--;
     for (int32_t r = odd; r < ROWS; r += 2) {
         float *part = w->part + ((int64_t)b * ROWS + r) * j->D;
-        float *out  = w->sink_out + r * j->D;
+        float *out  = w->sink_out + (int64_t)r * j->D;
         w->mass[(int64_t)b * ROWS + r] -= share[r];
         w->sink_mass[r] += share[r];
         for (int32_t d = 0; d < j->D; d++) {
@@ -285,8 +285,9 @@ static void add_block(const job *j, int32_t b, int32_t r)
     add_scaled(kept, w->part + ((int64_t)b * ROWS + r) * j->D, 1.0f, j->D);
     kept[j->D] += w->mass[(int64_t)b * ROWS + r];
     if (!j->c->has_tail || count == 0) return;
-    const float logit = j->c->scale * dot(w->q + r * j->D, w->k[odd] + (int64_t)b * j->D, j->D);
-    const float t     = (float)count * expf(logit - w->lse[r]);
+    const float logit =
+        j->c->scale * dot(w->q + (int64_t)r * j->D, w->k[odd] + (int64_t)b * j->D, j->D);
+    const float t = (float)count * expf(logit - w->lse[r]);
     add_scaled(tail, w->v[odd] + (int64_t)b * j->D, t, j->D);
     tail[j->D] += t;
 }
@@ -307,13 +308,13 @@ typedef struct row_error {
 
 static row_error error_of_row(const job *j, int32_t level, int32_t r)
 {
-    const float *kept  = bin_at(j, level, 0, r);
-    const float *tail  = bin_at(j, level + 1, 1, r);
-    const float *sink  = j->w->sink_out + r * j->D;
-    const float *exact = j->w->exact + r * j->D;
-    const float  mass  = kept[j->D] + j->w->sink_mass[r];
-    float        x[MAX_D];
-    float        y[MAX_D];
+    const float *kept     = bin_at(j, level, 0, r);
+    const float *tail     = bin_at(j, level + 1, 1, r);
+    const float *sink     = j->w->sink_out + (int64_t)r * j->D;
+    const float *exact    = j->w->exact + (int64_t)r * j->D;
+    const float  mass     = kept[j->D] + j->w->sink_mass[r];
+    float        x[MAX_D] = {0};
+    float        y[MAX_D] = {0};
     for (int32_t d = 0; d < j->D; d++) {
         x[d] = kept[d] + sink[d] - mass * exact[d];
         y[d] = tail[d] - tail[j->D] * exact[d];
@@ -332,7 +333,7 @@ static double squared_error(const job *j, const row_error *rows, double f)
     for (int32_t r = 0; r < ROWS; r++) {
         const row_error *e    = &rows[r];
         const double     mass = e->mass + f * e->tail;
-        const float     *o    = j->w->exact + r * j->D;
+        const float     *o    = j->w->exact + (int64_t)r * j->D;
         sum += mass == 0.0 ? (double)dot(o, o, j->D)
                            : (e->xx + f * (2.0 * e->xy + f * e->yy)) / (mass * mass);
     }

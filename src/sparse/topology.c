@@ -28,32 +28,33 @@ static uint64_t product(const int32_t *factor, int n)
     return p;
 }
 
-uint64_t fili_topology_map_bytes(const fili_topology_info *t)
+uint64_t fili_topology_map_bytes(const fili_topology_info *info)
 {
-    return product((const int32_t[]){t->heads, t->m, t->m}, 3);
+    return product((const int32_t[]){info->heads, info->m, info->m}, 3);
 }
 
-uint64_t fili_topology_layer_bytes(const fili_topology_info *t)
+uint64_t fili_topology_layer_bytes(const fili_topology_info *info)
 {
-    return product((const int32_t[]){t->groups, t->passes, t->heads, t->m, t->m}, 5);
+    return product((const int32_t[]){info->groups, info->passes, info->heads, info->m, info->m}, 5);
 }
 
-uint64_t fili_topology_profile_bytes(const fili_topology_info *t)
+uint64_t fili_topology_profile_bytes(const fili_topology_info *info)
 {
-    return product((const int32_t[]){t->layers, t->steps, t->passes, t->heads, t->n_levels,
-                                     (int32_t)sizeof(float)},
+    return product((const int32_t[]){info->layers, info->steps, info->passes, info->heads,
+                                     info->n_levels, (int32_t)sizeof(float)},
                    6);
 }
 
-uint64_t fili_topology_file_bytes(const fili_topology_info *t)
+uint64_t fili_topology_file_bytes(const fili_topology_info *info)
 {
     uint64_t bytes;
-    if (!fili_mul_u64(fili_topology_layer_bytes(t), (uint64_t)t->layers, &bytes)) return UINT64_MAX;
+    if (!fili_mul_u64(fili_topology_layer_bytes(info), (uint64_t)info->layers, &bytes))
+        return UINT64_MAX;
     const uint64_t more[] = {
-        fili_topology_profile_bytes(t), fili_topology_profile_bytes(t),
-        fili_topology_profile_bytes(t),
-        product((const int32_t[]){t->layers, t->steps, t->passes, t->heads}, 4),
-        (uint64_t)(t->n_levels + t->steps) * sizeof(float)};
+        fili_topology_profile_bytes(info), fili_topology_profile_bytes(info),
+        fili_topology_profile_bytes(info),
+        product((const int32_t[]){info->layers, info->steps, info->passes, info->heads}, 4),
+        (uint64_t)(info->n_levels + info->steps) * sizeof(float)};
     for (size_t i = 0; i < sizeof more / sizeof more[0]; i++)
         if (!fili_add_u64(bytes, more[i], &bytes)) return UINT64_MAX;
     return bytes;

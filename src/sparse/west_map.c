@@ -240,7 +240,7 @@ void fili_west_pairs(const float *mass, int32_t heads, int32_t m, float *pair)
     for (int32_t h = 0; h < heads; h++)
         for (int32_t u = 0; u < half; u++)
             for (int32_t v = 0; v < half; v++) {
-                const float *at  = mass + ((int64_t)h * m + 2 * u) * m + 2 * v;
+                const float *at  = mass + ((int64_t)h * m + 2 * (int64_t)u) * m + 2 * (int64_t)v;
                 const bool   w   = 2 * v + 1 < m;
                 float        sum = at[0] + (w ? at[1] : 0.0f);
                 if (2 * u + 1 < m) sum += at[m] + (w ? at[m + 1] : 0.0f);
