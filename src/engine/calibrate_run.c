@@ -107,7 +107,7 @@ static fil_status one_prompt(fili_calibration *c, int32_t i)
     if (!c->is_mean) weigh(c, &before, &kept);
     FIL_TRY(fili_calibration_render(c, i, measure));
     if (!c->is_mean) weigh(c, &after, &kept);
-    c->growth[i] = c->is_mean ? (fili_growth_row){NAN, NAN}
+    c->growth[i] = c->is_mean ? (fili_growth_row){(double)NAN, (double)NAN}
                               : (fili_growth_row){.added = after - before, .kept = kept};
     c->done      = i + 1;
     FIL_TRY(fili_state_save(c));

@@ -94,7 +94,7 @@ static fil_status sum_up(latent_pair *p)
         const fil_compare_frame f = {.index  = t,
                                      .equal  = s->error == 0.0,
                                      .psnr   = fili_psnr(r->peak, s->error, values),
-                                     .ssim   = NAN,
+                                     .ssim   = (double)NAN,
                                      .rel_l2 = fili_relative(s)};
         all.error += s->error;
         all.reference += s->reference;

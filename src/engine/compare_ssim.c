@@ -123,7 +123,7 @@ static fil_status row_of_windows(void *arg, int64_t y, int32_t worker)
 
 fil_status fili_ssim_of(fili_ssim *s, const uint8_t *a, const uint8_t *b, double *value)
 {
-    *value = NAN;
+    *value = (double)NAN;
     if (!has_window(s)) return FIL_OK;
     const int64_t rows = s->height - SIDE + 1;
     double        sum  = 0.0;

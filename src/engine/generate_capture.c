@@ -179,7 +179,7 @@ static fil_status write_call(fili_job *job, const fili_policy_call *call)
     const number     layer = whole(call->layer), step = whole(call->step), pass = whole(call->pass);
     const number     layers = whole(job->dit.layers), steps = whole(p->steps);
     number           seed;
-    const fili_fixed sigma = fili_fixed_text(job->sigmas.sigma[call->step], 9);
+    const fili_fixed sigma = fili_fixed_text((double)job->sigmas.sigma[call->step], 9);
     const fili_fixed time  = fili_fixed_text(job->sigmas.time[call->step], 6);
     const fili_fixed cfg   = fili_fixed_text(p->guidance, 6);
     const fili_fixed shift = fili_fixed_text(p->shift, 6);

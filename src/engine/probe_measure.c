@@ -123,7 +123,7 @@ static fil_status one_head(fili_probe *p, int32_t h, double *recall, error_sum *
 {
     const fili_blocks *b   = &p->policy->blocks;
     error_sum          own = {.error = 0.0};
-    *f                     = (fil_probe_figures){.recall_bound = NAN};
+    *f                     = (fil_probe_figures){.recall_bound = (double)NAN};
     if (p->choice.recall_bound != NULL) f->recall_bound = (double)p->choice.recall_bound[h];
     FIL_TRY(head_density(p, h, &f->density));
     for (int32_t q = 0; q < b->m; q++) {
@@ -151,7 +151,7 @@ fil_status fili_probe_measure(fili_probe *p, fil_probe_result *result, fil_probe
     FIL_TRY(fili_arena_calloc(&p->arena, (size_t)h_n * (size_t)m, 2 * sizeof(double), &block));
     double *recall = block;
     double *sorted = recall + (int64_t)h_n * m;
-    *sum           = (fil_probe_figures){.recall_bound = NAN};
+    *sum           = (fil_probe_figures){.recall_bound = (double)NAN};
     for (int32_t h = 0; h < h_n; h++) {
         FIL_TRY(one_head(p, h, recall + (int64_t)h * m, &all, &f));
         memcpy(sorted, recall + (int64_t)h * m, (size_t)m * sizeof *sorted);

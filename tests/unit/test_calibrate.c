@@ -413,7 +413,7 @@ static void what_makes_no_sense_is_refused_before_any_work(void **state)
     WRONG(o.map, "sum", "map");
     WRONG(o.fidelity, "best", "fidelity");
     WRONG(o.budgets, "best", "budgets");
-    WRONG(o.density, NAN, "density");
+    WRONG(o.density, (double)NAN, "density");
     WRONG(o.density, 0.0, "density");
     WRONG(o.wanted_fidelity, 1.5, "fidelity");
     WRONG(o.order, "spiral", "spiral");

@@ -185,9 +185,9 @@ static void wishes_outside_their_range_are_refused_in_one_sentence(void **state)
     const struct bad {
         double density, fidelity;
         bool   has_error;
-    } bad[] = {{1.5, 0.0, true}, {-0.1, 0.0, true}, {NAN, 0.0, true},
-               {0.0, 0.0, true}, {0.5, 0.5, true},  {0.0, 1.1, true},
-               {0.0, NAN, true}, {0.5, 0.0, false}, {INFINITY, 0, true}};
+    } bad[] = {{1.5, 0.0, true},         {-0.1, 0.0, true}, {(double)NAN, 0.0, true},
+               {0.0, 0.0, true},         {0.5, 0.5, true},  {0.0, 1.1, true},
+               {0.0, (double)NAN, true}, {0.5, 0.0, false}, {(double)INFINITY, 0, true}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         fili_budgets_wish wish;
         fili_budgets_wish_init(&wish);

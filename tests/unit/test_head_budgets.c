@@ -101,11 +101,11 @@ static void a_nan_makes_its_head_one_that_nothing_is_spent_on(void **state)
     (void)state;
     for (int h = 0; h < HEADS; h++)
         fill(error + (ptrdiff_t)h * FILI_PROFILE, 1.0, 2.0);
-    error[3] = NAN;
+    error[3] = (double)NAN;
     run(error, 0.1, 0.0, budget);
     assert_true(budget[0] < budget[1] && mean(budget) <= 0.1 + 1e-12);
     for (int i = 0; i < HEADS * FILI_PROFILE; i++)
-        error[i] = NAN;
+        error[i] = (double)NAN;
     run(error, 0.1, 0.0, budget);
     assert_true(mean(budget) <= 0.1 + 1e-12 && mean(budget) > 0.099);
 }

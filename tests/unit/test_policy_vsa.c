@@ -360,7 +360,7 @@ static void what_it_cannot_honour_is_refused_in_one_sentence(void **state)
     r.o.topology = NULL;
     r.o.density  = 0.0;
     refuses(&r, FIL_E_ARG, "density");
-    r.o.density = NAN;
+    r.o.density = (double)NAN;
     refuses(&r, FIL_E_ARG, "density");
     end_rig(&r);
 }

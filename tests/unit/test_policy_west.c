@@ -433,7 +433,7 @@ static void what_does_not_belong_here_is_refused_in_one_sentence(void **state)
     REFUSED(options.density, 1e-6, FIL_E_UNSUP, "out of reach");
     REFUSED(setup.grid.f, 0, FIL_E_ARG, "grid");
     REFUSED(options.density, 1.5, FIL_E_ARG, "density");
-    REFUSED(options.density, NAN, FIL_E_ARG, "density");
+    REFUSED(options.density, (double)NAN, FIL_E_ARG, "density");
     REFUSED(options.density, 0.0, FIL_E_ARG, "density");
 }
 
