@@ -8,9 +8,10 @@
 int32_t fili_lone_sinks(const fili_blocks *blocks, const fili_policy_choice *choice, int32_t h,
                         int32_t q)
 {
+    int32_t n  = 0;
+    int32_t at = 0;
+    if (choice->n_sinks == 0) return 0;
     const int32_t *sink = choice->sinks + h * choice->sinks_stride_h;
-    int32_t        n    = 0;
-    int32_t        at   = 0;
     for (int32_t s = 0; s < choice->n_sinks; s++) {
         while (blocks->offset[at + 1] <= sink[s])
             at++;
@@ -43,12 +44,12 @@ static double logit(const fili_policy_call *c, int32_t h, int64_t i, int64_t j)
 double fili_sink_mass(const fili_policy_call *call, const fili_policy_choice *choice,
                       const float *lse, int32_t h, int32_t q)
 {
-    const fili_blocks *b    = call->blocks;
-    const int32_t     *sink = choice->sinks + h * choice->sinks_stride_h;
-    const int64_t      n    = fili_blocks_tokens(b);
-    double             sum  = 0.0;
-    int32_t            at   = 0;
-    if (choice->mask == NULL) return 0.0;
+    const fili_blocks *b   = call->blocks;
+    const int64_t      n   = fili_blocks_tokens(b);
+    double             sum = 0.0;
+    int32_t            at  = 0;
+    if (choice->mask == NULL || choice->n_sinks == 0) return 0.0;
+    const int32_t *sink = choice->sinks + h * choice->sinks_stride_h;
     for (int32_t s = 0; s < choice->n_sinks; s++) {
         while (b->offset[at + 1] <= sink[s])
             at++;
