@@ -232,19 +232,9 @@ static fil_status make_groups(fili_calibration *c)
 static fil_status choose_kernel(fili_calibration *c)
 {
     const fili_topology_info *i = &c->info;
-    c->problem                  = (filk_mass_problem){.nq       = c->order.n,
-                                                      .nk       = c->order.n,
-                                                      .heads    = i->heads,
-                                                      .kv_heads = i->heads,
-                                                      .head_dim = c->head_dim,
-                                                      .dtype    = c->dtype,
-                                                      .mq       = c->blocks.m,
-                                                      .mk       = c->blocks.m,
-                                                      .q_offset = c->blocks.offset,
-                                                      .k_offset = c->blocks.offset};
     c->plan.rows                = c->o.rows < c->order.n ? c->o.rows : c->order.n;
     fili_row_sample(c->run.seed, c->order.n, c->plan.rows, c->sample);
-    return filk_select(c->ctx, &filk_mass, &c->problem, NULL, &c->row);
+    return fili_block_mass_plan(&c->exact, c->ctx, &c->blocks, i->heads, c->head_dim, c->dtype);
 }
 
 /* ---- memory --------------------------------------------------------------------------------- */
@@ -288,7 +278,7 @@ static void list_pieces(const fili_calibration *c, size_t bytes[PIECES])
     bytes[PIECE_MASS] = times(mass, sizeof(float));
     bytes[PIECE_PAIRS] =
         i->block == 64 ? 0 : times(times(1, fili_topology_map_bytes(i)), sizeof(float));
-    bytes[PIECE_MASS_SPACE] = c->row->workspace(&c->problem, c->ctx->n_threads);
+    bytes[PIECE_MASS_SPACE] = c->exact.row->workspace(&c->exact.problem, c->ctx->n_threads);
     bytes[PIECE_WEST_SPACE] = times(threads, fili_west_scratch(i->m));
     bytes[PIECE_ROW_SPACE] =
         times(threads, fili_row_scratch(c->order.n, i->m, c->head_dim, i->n_levels));
@@ -316,21 +306,21 @@ fil_status fili_calibration_memory(fili_calibration *c)
     FIL_TRY(fili_arena_fix(&c->memory, all_pieces(bytes)));
     for (int i = 0; i < PIECES; i++)
         FIL_TRY(fili_arena_calloc(&c->memory, 1, bytes[i], &at[i]));
-    c->map        = at[PIECE_MAP];
-    c->sum        = at[PIECE_SUM];
-    c->mass       = at[PIECE_MASS];
-    c->pairs      = at[PIECE_PAIRS];
-    c->mass_space = at[PIECE_MASS_SPACE];
-    c->west_space = at[PIECE_WEST_SPACE];
-    c->row_space  = at[PIECE_ROW_SPACE];
-    c->row_mass   = at[PIECE_ROW_MASS];
-    c->row_error  = at[PIECE_ROW_ERROR];
-    c->row_energy = at[PIECE_ROW_ENERGY];
-    c->density    = at[PIECE_DENSITY];
-    c->fidelity   = at[PIECE_FIDELITY];
-    c->error      = at[PIECE_ERROR];
-    c->budget     = at[PIECE_BUDGET];
-    c->growth     = at[PIECE_GROWTH];
+    c->map             = at[PIECE_MAP];
+    c->sum             = at[PIECE_SUM];
+    c->pairs           = at[PIECE_PAIRS];
+    c->exact.mass      = at[PIECE_MASS];
+    c->exact.workspace = at[PIECE_MASS_SPACE];
+    c->west_space      = at[PIECE_WEST_SPACE];
+    c->row_space       = at[PIECE_ROW_SPACE];
+    c->row_mass        = at[PIECE_ROW_MASS];
+    c->row_error       = at[PIECE_ROW_ERROR];
+    c->row_energy      = at[PIECE_ROW_ENERGY];
+    c->density         = at[PIECE_DENSITY];
+    c->fidelity        = at[PIECE_FIDELITY];
+    c->error           = at[PIECE_ERROR];
+    c->budget          = at[PIECE_BUDGET];
+    c->growth          = at[PIECE_GROWTH];
     return FIL_OK;
 }
 

@@ -31,11 +31,10 @@ static fil_status measure(void *user, fili_policy_call *call, fili_policy_choice
     const fili_topology_info *i    = &c->info;
     const int32_t             pass = i->passes == 1 ? 0 : call->pass;
     const size_t              at   = fili_map_at(c, call->layer, c->step_group[call->step], pass);
-    const filk_mass_args args = {.q = call->q, .k = call->k, .scale = call->scale, .mass = c->mass};
     (void)choice;
-    FIL_TRY(c->row->run(c->ctx, &c->problem, &args, c->mass_space));
-    if (i->block == 128) fili_west_pairs(c->mass, i->heads, c->blocks.m, c->pairs);
-    const fil_status status = join(c, i->block == 128 ? c->pairs : c->mass, at);
+    FIL_TRY(fili_block_mass_run(&c->exact, call->q, call->k, call->scale));
+    if (i->block == 128) fili_west_pairs(c->exact.mass, i->heads, c->blocks.m, c->pairs);
+    const fil_status status = join(c, i->block == 128 ? c->pairs : c->exact.mass, at);
     if (status != FIL_OK) fili_error_frame(c->ctx, "layer %d", (int)call->layer);
     return status;
 }

@@ -16,7 +16,7 @@
 #include "engine/video_job.h"
 #include "filigree/calibrate.h"
 #include "io/sha256.h"
-#include "kernel/mass.h"
+#include "sparse/block_mass.h"
 #include "sparse/row_profile.h"
 #include "sparse/topology.h"
 
@@ -63,15 +63,14 @@ typedef struct fili_calibration {
     fili_blocks        blocks, map_blocks; /* of 64, and those of the maps */
     int32_t            head_dim;
     fil_dtype          dtype;
-    filk_mass_problem  problem;
-    const filk_row    *row; /* of block mass */
+    fili_block_mass    exact; /* its memory is below, too */
     int32_t            sample[FILI_CALIBRATE_ROWS];
 
     fili_arena       memory; /* what follows; of the run alone */
     uint8_t         *map;    /* [L,G,P,H,M,M] */
     float           *sum;    /* the same, of the mean */
-    float           *mass, *pairs;
-    void            *mass_space, *west_space, *row_space;
+    float           *pairs;
+    void            *west_space, *row_space;
     float           *row_mass; /* [H, rows, M] */
     double          *row_error, *row_energy;
     float           *density, *fidelity, *error; /* profiles */

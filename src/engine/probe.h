@@ -11,6 +11,7 @@
 #include "filigree/probe.h"
 #include "io/tensors.h"
 #include "nn/attend.h"
+#include "sparse/block_mass.h"
 #include "sparse/policy.h"
 
 typedef struct fili_probe {
@@ -27,7 +28,7 @@ typedef struct fili_probe {
     float           *q32, *k32, *v32;  /* the same in f32; the same memory where that is the type */
     void            *out, *dense_out;  /* [N, H, D] of the run's type */
     float           *want, *got;       /* [N, H, D] f32: exact dense, what was computed */
-    float           *mass, *lse;       /* [H, M, M], [H, N] */
+    fili_block_mass  dense_mass;       /* of q32 and k32 */
     void            *workspace;
     fili_policy_call call;
     fili_policy_choice choice;

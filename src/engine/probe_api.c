@@ -95,8 +95,6 @@ static fil_status take(fili_probe *p, size_t size, void *out)
 static fil_status take_memory(fili_probe *p)
 {
     const size_t size = p->setup.dtype == FIL_BF16 ? 2 : 4;
-    const size_t m    = (size_t)p->policy->blocks.m;
-    void        *block;
     FIL_TRY(take(p, size, &p->q));
     FIL_TRY(take(p, size, &p->k));
     FIL_TRY(take(p, size, &p->v));
@@ -114,12 +112,9 @@ static fil_status take_memory(fili_probe *p)
         FIL_TRY(take(p, sizeof(float), &p->v32));
         FIL_TRY(take(p, sizeof(float), &p->got));
     }
-    FIL_TRY(fili_arena_calloc(&p->arena, (size_t)p->setup.heads * m, m * sizeof(float), &block));
-    p->mass = block;
-    FIL_TRY(
-        fili_arena_calloc(&p->arena, (size_t)p->setup.heads * (size_t)p->n, sizeof(float), &block));
-    p->lse = block;
-    return FIL_OK;
+    FIL_TRY(fili_block_mass_plan(&p->dense_mass, p->ctx, &p->policy->blocks, p->setup.heads,
+                                 p->setup.head_dim, FIL_F32));
+    return fili_block_mass_take(&p->dense_mass, &p->arena, 1);
 }
 
 static fil_status look(fili_probe *p)

@@ -5,50 +5,23 @@
 
 #include "base/mem.h"
 #include "engine/probe.h"
-#include "kernel/mass.h"
 #include "sparse/sink_mass.h"
 
-/* ---- exact masses --------------------------------------------------------------------------- */
-
-static fil_status run_mass(fili_probe *p)
-{
-    const fili_policy      *y       = p->policy;
-    const int64_t           row     = (int64_t)p->setup.heads * p->setup.head_dim;
-    const filk_mass_problem problem = {.nq       = p->n,
-                                       .nk       = p->n,
-                                       .heads    = p->setup.heads,
-                                       .kv_heads = p->setup.heads,
-                                       .head_dim = p->setup.head_dim,
-                                       .dtype    = FIL_F32,
-                                       .mq       = y->blocks.m,
-                                       .mk       = y->blocks.m,
-                                       .q_offset = y->blocks.offset,
-                                       .k_offset = y->blocks.offset};
-    const filk_mass_args    args    = {.q       = {p->q32, row, p->setup.head_dim},
-                                       .k       = {p->k32, row, p->setup.head_dim},
-                                       .scale   = p->call.scale,
-                                       .lse_out = p->lse,
-                                       .mass    = p->mass};
-    const filk_row         *kernel;
-    void                   *work;
-    FIL_TRY(filk_select(p->ctx, &filk_mass, &problem, NULL, &kernel));
-    FIL_TRY(fili_arena_alloc(&p->arena, kernel->workspace(&problem, p->ctx->n_threads), &work));
-    return kernel->run(p->ctx, &problem, &args, work);
-}
+/* ---- recall --------------------------------------------------------------------------------- */
 
 /* Kept mass of a query block over its number of tokens. */
 static double block_recall(const fili_probe *p, int32_t h, int32_t q)
 {
     const fili_policy_choice *c    = &p->choice;
     const int32_t             m    = p->policy->blocks.m;
-    const float              *mass = p->mass + ((int64_t)h * m + q) * m;
+    const float              *mass = p->dense_mass.mass + ((int64_t)h * m + q) * m;
     double                    kept = 0.0;
     double                    all  = 0.0;
     for (int32_t k = 0; k < m; k++) {
         all += (double)mass[k];
         if (c->mask == NULL || fili_mask_get(c->mask, h, q, k)) kept += (double)mass[k];
     }
-    return (kept + fili_sink_mass(&p->call, c, p->lse, h, q)) / all;
+    return (kept + fili_sink_mass(&p->call, c, p->dense_mass.lse, h, q)) / all;
 }
 
 /* ---- figures -------------------------------------------------------------------------------- */
@@ -141,13 +114,16 @@ static fil_status one_head(fili_probe *p, int32_t h, double *recall, error_sum *
 fil_status fili_probe_measure(fili_probe *p, fil_probe_result *result, fil_probe_figures *heads,
                               int32_t max_heads)
 {
-    const int32_t      m   = p->policy->blocks.m;
-    const int32_t      h_n = p->setup.heads;
-    error_sum          all = {.error = 0.0};
-    fil_probe_figures *sum = &result->all;
-    fil_probe_figures  f;
-    void              *block;
-    FIL_TRY(run_mass(p));
+    const int32_t        m   = p->policy->blocks.m;
+    const int32_t        h_n = p->setup.heads;
+    error_sum            all = {.error = 0.0};
+    fil_probe_figures   *sum = &result->all;
+    fil_probe_figures    f;
+    void                *block;
+    const int64_t        row = (int64_t)h_n * p->setup.head_dim;
+    const filk_attn_view q   = {p->q32, row, p->setup.head_dim};
+    const filk_attn_view k   = {p->k32, row, p->setup.head_dim};
+    FIL_TRY(fili_block_mass_run(&p->dense_mass, q, k, p->call.scale));
     FIL_TRY(fili_arena_calloc(&p->arena, (size_t)h_n * (size_t)m, 2 * sizeof(double), &block));
     double *recall = block;
     double *sorted = recall + (int64_t)h_n * m;

@@ -6,7 +6,7 @@
 
 #include "base/checked.h"
 #include "kernel/cpu/peak.h"
-#include "kernel/mass.h"
+#include "sparse/block_mass.h"
 #include "sparse/policy_inside.h"
 #include "sparse/recall.h"
 #include "sparse/sink_mass.h"
@@ -19,12 +19,8 @@ struct fili_policy_count {
 };
 
 struct fili_policy_exact {
-    filk_mass_problem problem;
-    const filk_row   *row;
-    void             *workspace;
-    float            *mass;   /* [H, M, M] */
-    float            *lse;    /* [H, N] */
-    double           *recall; /* [H] */
+    fili_block_mass block;
+    double         *recall; /* [H] */
 };
 
 static fil_status open_exact(fili_policy *p)
@@ -34,25 +30,8 @@ static fil_status open_exact(fili_policy *p)
     FIL_TRY(fili_arena_calloc(&p->arena, 1, sizeof *p->exact, &block));
     struct fili_policy_exact *x = block;
     p->exact                    = x;
-    x->problem                  = (filk_mass_problem){.nq       = p->order.n,
-                                                      .nk       = p->order.n,
-                                                      .heads    = s->heads,
-                                                      .kv_heads = s->heads,
-                                                      .head_dim = s->head_dim,
-                                                      .dtype    = s->dtype,
-                                                      .mq       = p->blocks.m,
-                                                      .mk       = p->blocks.m,
-                                                      .q_offset = p->blocks.offset,
-                                                      .k_offset = p->blocks.offset};
-    FIL_TRY(filk_select(p->ctx, &filk_mass, &x->problem, NULL, &x->row));
-    FIL_TRY(fili_arena_alloc(&p->arena, x->row->workspace(&x->problem, p->ctx->n_threads),
-                             &x->workspace));
-    FIL_TRY(fili_arena_calloc(&p->arena, (size_t)s->heads * (size_t)p->blocks.m,
-                              (size_t)p->blocks.m * sizeof(float), &block));
-    x->mass = block;
-    FIL_TRY(
-        fili_arena_calloc(&p->arena, (size_t)s->heads * (size_t)p->order.n, sizeof(float), &block));
-    x->lse = block;
+    FIL_TRY(fili_block_mass_plan(&x->block, p->ctx, &p->blocks, s->heads, s->head_dim, s->dtype));
+    FIL_TRY(fili_block_mass_take(&x->block, &p->arena, 1));
     FIL_TRY(fili_arena_calloc(&p->arena, (size_t)s->heads, sizeof(double), &block));
     x->recall = block;
     return FIL_OK;
@@ -117,7 +96,7 @@ static void add_sinks(const fili_policy *p, const fili_policy_call *call,
     for (int32_t h = 0; h < p->setup.heads && c->n_sinks > 0; h++) {
         double sum = 0.0;
         for (int32_t q = 0; q < p->blocks.m; q++)
-            sum += fili_sink_mass(call, c, p->exact->lse, h, q);
+            sum += fili_sink_mass(call, c, p->exact->block.lse, h, q);
         p->exact->recall[h] += sum / p->order.n;
         *mean += sum / p->order.n / p->setup.heads;
     }
@@ -128,10 +107,8 @@ static fil_status measure(fili_policy *p, const fili_policy_call *call, fili_pol
     struct fili_policy_exact *x    = p->exact;
     double                    mean = 1.0;
     if (c->mask != NULL) {
-        const filk_mass_args args = {
-            .q = call->q, .k = call->k, .scale = call->scale, .lse_out = x->lse, .mass = x->mass};
-        FIL_TRY(x->row->run(p->ctx, &x->problem, &args, x->workspace));
-        FIL_TRY(fili_mask_recall(c->mask, x->mass, p->setup.heads, x->recall, &mean));
+        FIL_TRY(fili_block_mass_run(&x->block, call->q, call->k, call->scale));
+        FIL_TRY(fili_mask_recall(c->mask, x->block.mass, p->setup.heads, x->recall, &mean));
         add_sinks(p, call, c, &mean);
         c->recall = x->recall;
     }

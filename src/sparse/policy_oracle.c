@@ -9,17 +9,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "kernel/mass.h"
+#include "sparse/block_mass.h"
 #include "sparse/fixed_masks.h"
 #include "sparse/oracle_mask.h"
 
 typedef struct oracle {
-    filk_mass_problem problem;
-    const filk_row   *row;
-    void             *workspace;
-    float            *mass; /* [H, M, M] */
-    fili_mask         mask; /* [H, M, M] */
-    bool              threshold;
+    fili_block_mass exact;
+    fili_mask       mask; /* [H, M, M] */
+    bool            threshold;
 } oracle;
 
 /* ---- defaults ------------------------------------------------------------------------------- */
@@ -42,18 +39,6 @@ static fil_status check(const fili_policy *p)
                     p->o.refresh);
 }
 
-static fil_status take(fili_policy *p, oracle *own)
-{
-    const size_t heads = (size_t)p->setup.heads;
-    const size_t m     = (size_t)p->blocks.m;
-    void        *block;
-    FIL_TRY(fili_arena_alloc(&p->arena, own->row->workspace(&own->problem, p->ctx->n_threads),
-                             &own->workspace));
-    FIL_TRY(fili_arena_calloc(&p->arena, heads * m, m * sizeof(float), &block));
-    own->mass = block;
-    return fili_policy_mask(p, p->setup.heads, p->blocks.m, p->blocks.m, &own->mask);
-}
-
 static fil_status prepare(fili_policy *p)
 {
     const fili_policy_setup *s = &p->setup;
@@ -61,32 +46,22 @@ static fil_status prepare(fili_policy *p)
     FIL_TRY(fili_policy_own(p, sizeof(oracle)));
     oracle *own    = p->own;
     own->threshold = p->o.budgets != NULL && strcmp(p->o.budgets, "mass") == 0;
-    own->problem   = (filk_mass_problem){.nq       = p->order.n,
-                                         .nk       = p->order.n,
-                                         .heads    = s->heads,
-                                         .kv_heads = s->heads,
-                                         .head_dim = s->head_dim,
-                                         .dtype    = s->dtype,
-                                         .mq       = p->blocks.m,
-                                         .mk       = p->blocks.m,
-                                         .q_offset = p->blocks.offset,
-                                         .k_offset = p->blocks.offset};
-    FIL_TRY(filk_select(p->ctx, &filk_mass, &own->problem, NULL, &own->row));
-    return take(p, own);
+    FIL_TRY(fili_block_mass_plan(&own->exact, p->ctx, &p->blocks, s->heads, s->head_dim, s->dtype));
+    FIL_TRY(fili_block_mass_take(&own->exact, &p->arena, 0));
+    return fili_policy_mask(p, s->heads, p->blocks.m, p->blocks.m, &own->mask);
 }
 
 /* ---- select --------------------------------------------------------------------------------- */
 
 static fil_status choose(fili_policy *p, const fili_policy_call *call, fili_policy_choice *choice)
 {
-    oracle              *own  = p->own;
-    const filk_mass_args args = {
-        .q = call->q, .k = call->k, .scale = call->scale, .mass = own->mass};
-    FIL_TRY(own->row->run(p->ctx, &own->problem, &args, own->workspace));
+    oracle      *own  = p->own;
+    const float *mass = own->exact.mass;
+    FIL_TRY(fili_block_mass_run(&own->exact, call->q, call->k, call->scale));
     if (own->threshold)
-        FIL_TRY(fili_oracle_threshold(&own->mask, &p->blocks, own->mass, call->density));
+        FIL_TRY(fili_oracle_threshold(&own->mask, &p->blocks, mass, call->density));
     else
-        FIL_TRY(fili_oracle_rows(&own->mask, own->mass,
+        FIL_TRY(fili_oracle_rows(&own->mask, mass,
                                  fili_policy_keep_blocks(call->density, p->blocks.m)));
     if (fili_fixed_is_full(p, &own->mask)) return FIL_OK;
     choice->mask       = &own->mask;

@@ -1,6 +1,7 @@
 list(APPEND FIL_SOURCES
     sparse/auto_choice.c
     sparse/band.c
+    sparse/block_mass.c
     sparse/block_rank.c
     sparse/blocks.c
     sparse/coarse.c
