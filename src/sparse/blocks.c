@@ -108,7 +108,16 @@ fil_status fili_blocks_split(fili_blocks *out, const fili_blocks *blocks, int32_
     return FIL_OK;
 }
 
-fil_status fili_blocks_subruns(fili_blocks *out, const fili_blocks *blocks, int32_t *first)
+int32_t fili_blocks_find(const fili_blocks *blocks, int32_t token)
 {
-    return fili_blocks_split(out, blocks, FILI_SUBRUN_TOKENS, first);
+    int32_t low  = 0;
+    int32_t high = blocks->m;
+    while (high - low > 1) {
+        const int32_t middle = low + (high - low) / 2;
+        if (blocks->offset[middle] <= token)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
 }

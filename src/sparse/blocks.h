@@ -30,6 +30,9 @@ static inline int32_t fili_blocks_tokens(const fili_blocks *blocks)
     return blocks->offset[blocks->m];
 }
 
+/* The block that a token, 0 to N - 1, lies in; in O(log m). */
+int32_t fili_blocks_find(const fili_blocks *blocks, int32_t token);
+
 /* All of the following fill *out; on failure it is empty. E_NOMEM where nothing else is said. */
 
 /* Runs of at most 64, begun anew at every piece of the order. */
@@ -50,10 +53,6 @@ FIL_MUSTCHECK fil_status fili_blocks_pairs(fili_blocks *out, const fili_blocks *
  * are those of block b; first: [m + 1], or NULL. */
 FIL_MUSTCHECK fil_status fili_blocks_split(fili_blocks *out, const fili_blocks *blocks,
                                            int32_t tokens, int32_t *first);
-
-/* The same with 16 tokens. */
-FIL_MUSTCHECK fil_status fili_blocks_subruns(fili_blocks *out, const fili_blocks *blocks,
-                                             int32_t *first);
 
 /* Idempotent; zeroed blocks are accepted. */
 void fili_blocks_fini(fili_blocks *blocks);

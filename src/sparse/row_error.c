@@ -65,27 +65,12 @@ static void load_block(const job *j, scratch *s, int32_t b, int64_t head)
     }
 }
 
-/* The block that a token lies in. */
-static int32_t block_of(const fili_blocks *blocks, int32_t token)
-{
-    int32_t low  = 0;
-    int32_t high = blocks->m;
-    while (high - low > 1) {
-        const int32_t middle = low + (high - low) / 2;
-        if (blocks->offset[middle] <= token)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 static void load_rows(const job *j, scratch *s, fili_range rows, int64_t head)
 {
     const fili_row_error_args *a = j->args;
     for (int64_t r = rows.begin; r < rows.end; r++) {
         row_state *row = &s->row[r - rows.begin];
-        *row           = (row_state){.max = -INFINITY, .block = block_of(a->blocks, a->rows[r])};
+        *row = (row_state){.max = -INFINITY, .block = fili_blocks_find(a->blocks, a->rows[r])};
         load(j, a->q, a->rows[r], head, row->q);
         for (int32_t d = 0; d < a->head_dim; d++)
             row->q[d] *= a->scale;

@@ -182,27 +182,13 @@ static void measure(const fili_row_args *a, const desk *d, double *error, double
     }
 }
 
-static int32_t block_of(const fili_blocks *blocks, int32_t token)
-{
-    int32_t low  = 0;
-    int32_t high = blocks->m;
-    while (high - low > 1) {
-        const int32_t middle = low + (high - low) / 2;
-        if (blocks->offset[middle] <= token)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 static fil_status profile_row(void *arg, int64_t task, int32_t worker)
 {
     const fili_row_args *a     = arg;
     const int64_t        h     = task / a->n_rows;
     const int32_t        token = a->row[task % a->n_rows];
     const desk           d     = desk_of(a, worker);
-    const int32_t        u     = block_of(a->blocks, token) / a->per;
+    const int32_t        u     = fili_blocks_find(a->blocks, token) / a->per;
     const uint8_t       *level = a->map + (h * a->m + u) * a->m;
     const int64_t        width = a->head_dim + 1;
     const float          most  = logits(a, token, h, d.weight);

@@ -204,20 +204,6 @@ static void find_sinks(const job *j)
     j->out->n_counts = n;
 }
 
-static int32_t block_of(const job *j, int32_t token)
-{
-    int32_t low  = 0;
-    int32_t high = j->m;
-    while (high - low > 1) {
-        const int32_t middle = low + (high - low) / 2;
-        if (j->p->blocks->offset[middle] <= token)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 /* Takes a token out of a mean over `count`. */
 static void take_out(float *mean, const float *x, int32_t count, int32_t D)
 {
@@ -229,7 +215,7 @@ static void take_out(float *mean, const float *x, int32_t count, int32_t D)
 static void move_sink(const job *j, int32_t token, int odd)
 {
     fili_sampled_work *w     = j->w;
-    const int32_t      b     = block_of(j, token);
+    const int32_t      b     = fili_blocks_find(j->p->blocks, token);
     const float       *share = w->share + (int64_t)token * ROWS;
     float              x[MAX_D];
     widen(j, &j->c->k, token, x);

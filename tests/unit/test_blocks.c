@@ -320,14 +320,30 @@ static void sub_runs_are_16_tokens_and_a_rest_of_each_block(void **state)
     fili_blocks          b;
     fili_blocks          s;
     assert_int_equal(fili_blocks_from_offsets(&b, ctx, offset, 4, 98), FIL_OK);
-    assert_int_equal(fili_blocks_subruns(&s, &b, first), FIL_OK);
+    assert_int_equal(fili_blocks_split(&s, &b, FILI_SUBRUN_TOKENS, first), FIL_OK);
     equals(&s, want, 8);
     assert_memory_equal(first, begin, sizeof begin);
     fili_blocks_fini(&s);
-    assert_int_equal(fili_blocks_subruns(&s, &b, NULL), FIL_OK);
+    assert_int_equal(fili_blocks_split(&s, &b, FILI_SUBRUN_TOKENS, NULL), FIL_OK);
     equals(&s, want, 8);
     fili_blocks_fini(&s);
     fili_blocks_fini(&b);
+    fil_ctx_close(&ctx);
+}
+
+static void every_token_is_found_in_its_block(void **state)
+{
+    (void)state;
+    static const int32_t offset[] = {0, 1, 64, 65, 128, 130};
+    fil_ctx             *ctx      = open_ctx();
+    fili_blocks          b;
+    for (int32_t m = 1; m <= 5; m++) {
+        assert_int_equal(fili_blocks_from_offsets(&b, ctx, offset, m, offset[m]), FIL_OK);
+        for (int32_t k = 0; k < m; k++)
+            for (int32_t t = offset[k]; t < offset[k + 1]; t++)
+                assert_int_equal(fili_blocks_find(&b, t), k);
+        fili_blocks_fini(&b);
+    }
     fil_ctx_close(&ctx);
 }
 
@@ -346,7 +362,7 @@ static void without_memory_there_are_no_blocks(void **state)
     f.at      = f.calls;
     f.forever = 1;
     assert_int_equal(fili_blocks_pairs(&d, &b), FIL_E_NOMEM);
-    assert_int_equal(fili_blocks_subruns(&d, &b, NULL), FIL_E_NOMEM);
+    assert_int_equal(fili_blocks_split(&d, &b, FILI_SUBRUN_TOKENS, NULL), FIL_E_NOMEM);
     assert_int_equal(fili_blocks_from_offsets(&d, ctx, b.offset, b.m, 200), FIL_E_NOMEM);
     assert_null(d.offset);
     fili_blocks_fini(&d);
@@ -368,6 +384,7 @@ int main(void)
         cmocka_unit_test(offsets_of_a_caller_are_validated),
         cmocka_unit_test(pairs_join_neighbours_and_an_odd_block_stays_alone),
         cmocka_unit_test(sub_runs_are_16_tokens_and_a_rest_of_each_block),
+        cmocka_unit_test(every_token_is_found_in_its_block),
         cmocka_unit_test(without_memory_there_are_no_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

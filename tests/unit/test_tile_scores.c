@@ -112,7 +112,7 @@ static void scores_of_tiles_agree_with_the_methods_fixture(void **state)
     int64_t        n;
     if (!attention_case_open(&c, r->ctx, 'a', &hilbert_xyz)) skip();
     cut(r, c.grid, &hilbert_xyz);
-    assert_int_equal(fili_blocks_subruns(&tiles, &r->blocks, NULL), FIL_OK);
+    assert_int_equal(fili_blocks_split(&tiles, &r->blocks, FILI_SUBRUN_TOKENS, NULL), FIL_OK);
     float           *want = attention_case_tensor(&c, "dfs_tile16", FIL_F32, &n);
     fili_tile_scores t;
     assert_int_equal(
