@@ -256,9 +256,9 @@ static fil_status check_call(const fili_policy *p, const fili_policy_call *call)
                     call->layer, call->step, call->pass, s->layers, s->steps, s->passes);
 }
 
-static int is_scheduled_dense(const fili_policy *p, const fili_policy_call *call)
+bool fili_policy_is_dense(const fili_policy *p, int32_t layer, int32_t step)
 {
-    return p->layer_is_dense[call->layer] || call->step < p->o.dense_steps;
+    return p->layer_is_dense[layer] || step < p->o.dense_steps;
 }
 
 fil_status fili_policy_select(fili_policy *p, fili_policy_call *call, fili_policy_choice *choice)
@@ -266,7 +266,7 @@ fil_status fili_policy_select(fili_policy *p, fili_policy_call *call, fili_polic
     *choice = (fili_policy_choice){.mask = NULL};
     FIL_TRY(check_call(p, call));
     call->density = p->layer_is_dense[call->layer] ? 1.0 : p->density[call->step];
-    if (!is_scheduled_dense(p, call) &&
+    if (!fili_policy_is_dense(p, call->layer, call->step) &&
         (call->density < 1.0 || p->ops->own_budgets || p->ops->always)) {
         FIL_TRY(p->ops->select(p, call, choice));
         if (choice->mask == NULL) choice->wants_tail = 0;

@@ -225,6 +225,9 @@ void fili_policy_keep(fili_policy *p, const char *name, void *data, size_t bytes
  * ulps below k / m counts as k / m. */
 int32_t fili_policy_keep_blocks(double density, int32_t m);
 
+/* The schedule makes that layer's calls of that step dense. */
+bool fili_policy_is_dense(const fili_policy *p, int32_t layer, int32_t step);
+
 /* A mask whose bits come from p->arena. */
 FIL_MUSTCHECK fil_status fili_policy_mask(fili_policy *p, int32_t heads, int32_t mq, int32_t mk,
                                           fili_mask *out);

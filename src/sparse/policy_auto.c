@@ -15,7 +15,7 @@
 
 #include "sparse/auto_choice.h"
 #include "sparse/drift.h"
-#include "sparse/policy.h"
+#include "sparse/policy_topology.h"
 #include "sparse/prior_map.h"
 
 enum { LEVELS = 5 };
@@ -121,32 +121,10 @@ static fil_status take_state(fili_policy *p, own *o)
 
 static fil_status open_prior(fili_policy *p)
 {
-    const fili_policy_setup *s   = &p->setup;
-    own                     *o   = p->own;
-    fili_topology_run        run = {.layers     = s->single ? 0 : s->layers,
-                                    .steps      = s->single ? 0 : s->steps,
-                                    .passes     = s->passes,
-                                    .heads      = s->heads,
-                                    .model_hash = s->model_hash,
-                                    .sampler    = s->sampler,
-                                    .shift      = s->shift,
-                                    .sigmas     = s->sigma};
+    own                    *o   = p->own;
+    const fili_topology_run run = fili_policy_topology_run(p);
     FIL_TRY(fili_prior_map_open(&o->prior, p->ctx, p->o.topology, &run));
-    if (s->layers > o->prior.t.info.layers || s->steps > o->prior.t.info.steps)
-        return FIL_FAIL(p->ctx, FIL_E_MISMATCH,
-                        "the topology is for %d layers and %d steps; this call is in layer %d of "
-                        "step %d",
-                        (int)o->prior.t.info.layers, (int)o->prior.t.info.steps, (int)s->layers - 1,
-                        (int)s->steps - 1);
     return fili_prior_map_plan(&o->prior, &p->arena, &p->order, &p->blocks);
-}
-
-static fil_status framed(fili_policy *p, fil_status status)
-{
-    if (status != FIL_OK)
-        fili_error_frame(p->ctx, "topology %s",
-                         fili_quote(p->o.topology, strlen(p->o.topology)).text);
-    return status;
 }
 
 static fil_status prepare(fili_policy *p)
@@ -155,7 +133,7 @@ static fil_status prepare(fili_policy *p)
     FIL_TRY(refuse_others(p));
     FIL_TRY(fili_policy_own(p, sizeof(own)));
     own *o = p->own;
-    if (p->o.topology != NULL) FIL_TRY(framed(p, open_prior(p)));
+    if (p->o.topology != NULL) FIL_TRY(fili_policy_in_topology(p, open_prior(p)));
     o->tau = p->o.tau == (double)FIL_AUTO ? TAU : p->o.tau;
     fili_drift_init(&o->drift, p->ctx, p->order.n, s->heads, s->head_dim, s->dtype);
     FIL_TRY(take_state(p, o));
@@ -198,7 +176,8 @@ static fil_status make(fili_policy *p, const fili_policy_call *call, int32_t slo
                                  .sinks  = o->sinks + at * head * FILK_MAX_SINKS};
     o->made[slot]             = (made){.density = 0.0}; /* until it is whole */
     if (p->o.topology != NULL)
-        FIL_TRY(framed(p, fili_prior_map_read(&o->prior, call->layer, call->step, call->pass)));
+        FIL_TRY(fili_policy_in_topology(
+            p, fili_prior_map_read(&o->prior, call->layer, call->step, call->pass)));
     FIL_TRY(fili_auto_choice_run(&o->choice, &c, &to));
     memcpy(o->signature + at * o->floats, o->now, o->floats * sizeof(float));
     o->made[slot] = (made){.density = call->density, .step = call->step, .n_sinks = to.n_sinks};

@@ -19,7 +19,7 @@
 #include "base/checked.h"
 #include "base/mem.h"
 #include "base/pool.h"
-#include "sparse/policy.h"
+#include "sparse/policy_topology.h"
 #include "sparse/topology_maps.h"
 
 /* What is at hand of one (layer, pass). */
@@ -52,35 +52,12 @@ static void defaults(const fili_policy_setup *setup, fil_policy_options *options
     if (options->block == FIL_AUTO) options->block = 0;
 }
 
-static fil_status framed(fili_policy *p, fil_status status)
-{
-    if (status != FIL_OK)
-        fili_error_frame(p->ctx, "topology %s",
-                         fili_quote(p->o.topology, strlen(p->o.topology)).text);
-    return status;
-}
-
 static fil_status fit(fili_policy *p)
 {
-    const fili_policy_setup  *s   = &p->setup;
-    const fili_topology_info *i   = &((own *)p->own)->t.info;
-    fili_topology_run         run = {.layers     = s->layers,
-                                     .steps      = s->steps,
-                                     .passes     = s->passes,
-                                     .heads      = s->heads,
-                                     .model_hash = s->model_hash,
-                                     .sampler    = s->sampler,
-                                     .shift      = s->shift,
-                                     .sigmas     = s->sigma};
-    if (s->single) {
-        run.layers = run.steps = 0;
-        if (s->layers > i->layers || s->steps > i->steps)
-            return FIL_FAIL(p->ctx, FIL_E_MISMATCH,
-                            "the topology is for %d layers and %d steps; this call is in layer %d "
-                            "of step %d",
-                            (int)i->layers, (int)i->steps, (int)s->layers - 1, (int)s->steps - 1);
-    }
-    FIL_TRY(fili_topology_fits(&((own *)p->own)->t, &run));
+    const own                *o   = p->own;
+    const fili_topology_info *i   = &o->t.info;
+    const fili_topology_run   run = fili_policy_topology_run(p);
+    FIL_TRY(fili_topology_fits(&o->t, &run));
     FIL_CHECK(p->ctx, p->o.order[0] == '\0' || strcmp(p->o.order, i->order) == 0,
               "order: expected that of the topology, %s, found '%.60s'", i->order, p->o.order);
     FIL_CHECK(p->ctx, p->o.block == 0 || p->o.block == i->block,
@@ -116,8 +93,8 @@ static fil_status begin(fili_policy *p)
     FIL_TRY(fili_policy_own(p, sizeof(own)));
     own *o = p->own;
     FIL_TRY(take_wish(p));
-    FIL_TRY(framed(p, fili_topology_open(&o->t, p->ctx, p->o.topology)));
-    return framed(p, fit(p));
+    FIL_TRY(fili_policy_in_topology(p, fili_topology_open(&o->t, p->ctx, p->o.topology)));
+    return fili_policy_in_topology(p, fit(p));
 }
 
 /* ---- budgets -------------------------------------------------------------------------------- */
@@ -205,11 +182,6 @@ static fil_status measure_densities(fili_policy *p, float *density)
     return FIL_OK;
 }
 
-static bool runs_dense(const fili_policy *p, int32_t layer, int32_t step)
-{
-    return p->layer_is_dense[layer] || step < p->o.dense_steps;
-}
-
 /* Calls that the schedule makes dense cost everything at every level, and lose nothing. */
 static void mark_dense(const fili_policy *p, const profiles *f)
 {
@@ -218,7 +190,7 @@ static void mark_dense(const fili_policy *p, const profiles *f)
     const int64_t             n = (int64_t)i->passes * i->heads * i->n_levels;
     for (int32_t l = 0; l < p->setup.layers; l++)
         for (int32_t s = 0; s < p->setup.steps; s++) {
-            if (!runs_dense(p, l, s)) continue;
+            if (!fili_policy_is_dense(p, l, s)) continue;
             for (int64_t k = 0; k < n; k++) {
                 at_step(o, f->values[0], l, s, 0)[k] = 1.0f;
                 at_step(o, f->values[1], l, s, 0)[k] = 1.0f;
@@ -281,15 +253,16 @@ static void tell_densities(fili_policy *p, const profiles *f)
 static fil_status find_budgets(fili_policy *p, profiles *f)
 {
     own *o = p->own;
-    FIL_TRY(framed(p, read_profiles(o, f)));
-    if (o->maps.transferred) FIL_TRY(framed(p, measure_densities(p, f->values[0])));
+    FIL_TRY(fili_policy_in_topology(p, read_profiles(o, f)));
+    if (o->maps.transferred)
+        FIL_TRY(fili_policy_in_topology(p, measure_densities(p, f->values[0])));
     mark_dense(p, f);
     if (p->order.n < p->o.min_tokens) /* all of it runs dense, whatever was asked for */
         memset(o->budget, o->t.info.n_levels - 1, o->t.budget->bytes);
     else if (o->searched)
         FIL_TRY(search(p, f));
     else
-        FIL_TRY(framed(p, fili_topology_read_budget(&o->t, o->budget)));
+        FIL_TRY(fili_policy_in_topology(p, fili_topology_read_budget(&o->t, o->budget)));
     o->found.density  = fili_budgets_density(&f->view, o->budget);
     o->found.fidelity = fili_budgets_fidelity(&f->view, o->budget);
     tell_densities(p, f);
@@ -397,7 +370,8 @@ static fil_status refresh(fili_policy *p, slot *s, const int32_t key[3], const u
         s->group = -1;
         for (int32_t h = 0; h < o->t.info.heads; h++)
             s->made[h] = -1;
-        FIL_TRY(framed(p, fili_topology_maps_load(&o->maps, key[0], key[1], key[2], s->level)));
+        FIL_TRY(fili_policy_in_topology(
+            p, fili_topology_maps_load(&o->maps, key[0], key[1], key[2], s->level)));
         s->group = key[1];
     }
     return fili_pool_run(p->ctx, "masks of a topology", o->t.info.heads, make_head, &job);
@@ -428,7 +402,8 @@ static fil_status select_blocks(fili_policy *p, const fili_policy_call *call,
     const uint8_t            *budget = o->budget + (at + pass) * i->heads;
     const int32_t             key[3] = {call->layer, o->t.step_group[call->step], pass};
     slot                     *s      = &o->slots[call->layer * i->passes + pass];
-    if (runs_dense(p, call->layer, call->step) || keeps_all(budget, i->heads, i->n_levels))
+    if (fili_policy_is_dense(p, call->layer, call->step) ||
+        keeps_all(budget, i->heads, i->n_levels))
         return FIL_OK;
     if (!is_made(o, s, key, budget)) {
         FIL_TRY(refresh(p, s, key, budget));

@@ -30,6 +30,7 @@ list(APPEND FIL_SOURCES
     sparse/policy_schedule.c
     sparse/policy_svg.c
     sparse/policy_tail.c
+    sparse/policy_topology.c
     sparse/policy_vsa.c
     sparse/policy_west.c
     sparse/policy_window.c

@@ -68,11 +68,17 @@ static fil_status check_numbers(const fili_topology *t, const fili_topology_run 
     const struct number {
         const char *what;
         int32_t     have, want;
-    } numbers[] = {{"layers", i->layers, r->layers},
-                   {"heads", i->heads, r->heads},
-                   {"steps", i->steps, r->steps}};
+        bool        fits;
+    } numbers[] = {{"layers", i->layers, r->layers, r->single || r->layers == i->layers},
+                   {"heads", i->heads, r->heads, r->heads == i->heads},
+                   {"steps", i->steps, r->steps, r->single || r->steps == i->steps}};
+    if (r->single && (r->layers > i->layers || r->steps > i->steps))
+        return FIL_FAIL(t->ctx, FIL_E_MISMATCH,
+                        "the topology is for %d layers and %d steps; this call is in layer %d of "
+                        "step %d",
+                        (int)i->layers, (int)i->steps, (int)r->layers - 1, (int)r->steps - 1);
     for (size_t k = 0; k < sizeof numbers / sizeof numbers[0]; k++)
-        if (numbers[k].want != 0 && numbers[k].want != numbers[k].have)
+        if (numbers[k].want != 0 && !numbers[k].fits)
             return FIL_FAIL(t->ctx, FIL_E_MISMATCH, "the topology is for %d %s; this run has %d",
                             (int)numbers[k].have, numbers[k].what, (int)numbers[k].want);
     if (r->passes != 0 && i->passes != 1 && i->passes < r->passes)
@@ -84,7 +90,7 @@ static fil_status check_numbers(const fili_topology *t, const fili_topology_run 
 
 static fil_status check_sigmas(const fili_topology *t, const fili_topology_run *r)
 {
-    if (r->sigmas == NULL || r->steps == 0) return FIL_OK;
+    if (r->sigmas == NULL || r->steps == 0 || r->single) return FIL_OK;
     for (int32_t s = 0; s < t->info.steps; s++) {
         const double have = (double)t->sigmas[s];
         const double want = (double)r->sigmas[s];

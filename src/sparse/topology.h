@@ -111,6 +111,7 @@ FIL_MUSTCHECK fil_status fili_topology_read_budget(const fili_topology *t, uint8
 
 /* A run that wants to use it; what is not known is 0 or NULL and is not compared. */
 typedef struct fili_topology_run {
+    int32_t      single; /* 1: one call, which is in the last of these layers and steps */
     int32_t      layers, steps, passes, heads;
     const char  *model_hash, *sampler;
     double       shift;
