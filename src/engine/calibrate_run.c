@@ -10,7 +10,8 @@
 
 /* ---- a call --------------------------------------------------------------------------------- */
 
-static fil_status join(const fili_calibration *c, const float *mass, size_t at)
+/* Joins masses into the map at `at`. */
+static fil_status join(fili_calibration *c, const float *mass, size_t at)
 {
     const fili_topology_info *i = &c->info;
     const fili_west_args      a = {.mass     = mass,
@@ -20,21 +21,34 @@ static fil_status join(const fili_calibration *c, const float *mass, size_t at)
                                    .n_levels = i->n_levels,
                                    .scratch  = c->west_space,
                                    .map      = c->map + at};
-    if (c->is_mean) return fili_west_sum(c->ctx, mass, i->heads, i->m, c->sum + at);
-    return fili_west_join(c->ctx, &a, NULL);
+    return fili_west_join(c->ctx, &a, &c->grown);
+}
+
+static fil_status add(fili_calibration *c, const float *mass, size_t at)
+{
+    if (!c->is_mean) return join(c, mass, at);
+    return fili_west_sum(c->ctx, mass, c->info.heads, c->info.m, c->sum + at);
+}
+
+void fili_maps_begin(const fili_calibration *c)
+{
+    const fili_topology_info *i   = &c->info;
+    const size_t              one = (size_t)fili_topology_map_bytes(i);
+    for (size_t at = 0; at < fili_maps(c); at += one)
+        fili_west_begin(c->map + at, i->heads, i->m, i->n_levels);
 }
 
 /* A fili_dit_choose_fn; user is the calibration. The choice stays dense. */
 static fil_status measure(void *user, fili_policy_call *call, fili_policy_choice *choice)
 {
-    const fili_calibration   *c    = user;
+    fili_calibration         *c    = user;
     const fili_topology_info *i    = &c->info;
     const int32_t             pass = i->passes == 1 ? 0 : call->pass;
     const size_t              at   = fili_map_at(c, call->layer, c->step_group[call->step], pass);
     (void)choice;
     FIL_TRY(fili_block_mass_run(&c->exact, call->q, call->k, call->scale));
     if (i->block == 128) fili_west_pairs(c->exact.mass, i->heads, c->blocks.m, c->pairs);
-    const fil_status status = join(c, i->block == 128 ? c->pairs : c->exact.mass, at);
+    const fil_status status = add(c, i->block == 128 ? c->pairs : c->exact.mass, at);
     if (status != FIL_OK) fili_error_frame(c->ctx, "layer %d", (int)call->layer);
     return status;
 }
@@ -65,23 +79,27 @@ fil_status fili_calibration_render(fili_calibration *c, int32_t i, fili_dit_choo
 
 /* ---- growth --------------------------------------------------------------------------------- */
 
-/* Mask bits of all levels over all that could be set: block b has K - level(b) of them. And the
- * share of blocks at the first level that keeps FILI_CALIBRATE_LEVEL percent. */
-static void weigh(const fili_calibration *c, double *bits, double *kept)
+/* Share of blocks at the first level that keeps FILI_CALIBRATE_LEVEL percent. */
+static double share_kept(const fili_calibration *c)
 {
     const size_t  n     = fili_maps(c);
     const int32_t k     = c->info.n_levels;
-    uint64_t      sum   = 0;
     uint64_t      count = 0;
     int32_t       level = 0;
     while (level < k - 1 && (double)c->levels[level] * 100.0 < (double)FILI_CALIBRATE_LEVEL - 1e-4)
         level++;
-    for (size_t i = 0; i < n; i++) {
-        sum += (uint64_t)(k - c->map[i]);
+    for (size_t i = 0; i < n; i++)
         count += c->map[i] <= level;
-    }
-    *bits = (double)sum / ((double)n * k);
-    *kept = (double)count / (double)n;
+    return (double)count / (double)n;
+}
+
+/* What the prompt that is in last has added: mask bits of all levels, over all that could be set.
+ * Of means nothing is known before the last prompt. */
+static fili_growth_row growth_of(const fili_calibration *c)
+{
+    const double bits = (double)fili_maps(c) * c->info.n_levels;
+    if (c->is_mean) return (fili_growth_row){.added = (double)NAN, .kept = (double)NAN};
+    return (fili_growth_row){.added = (double)c->grown.bits / bits, .kept = share_kept(c)};
 }
 
 static void tell(const fili_calibration *c, int32_t i, double seconds, int32_t resumed)
@@ -99,15 +117,10 @@ static void tell(const fili_calibration *c, int32_t i, double seconds, int32_t r
 
 static fil_status one_prompt(fili_calibration *c, int32_t i)
 {
-    const double begun  = fili_seconds(c->ctx);
-    double       before = 0.0;
-    double       after  = 0.0;
-    double       kept   = 0.0;
-    if (!c->is_mean) weigh(c, &before, &kept);
+    const double begun = fili_seconds(c->ctx);
+    c->grown           = (fili_west_growth){0, 0};
     FIL_TRY(fili_calibration_render(c, i, measure));
-    if (!c->is_mean) weigh(c, &after, &kept);
-    c->growth[i] = c->is_mean ? (fili_growth_row){(double)NAN, (double)NAN}
-                              : (fili_growth_row){.added = after - before, .kept = kept};
+    c->growth[i] = growth_of(c);
     c->done      = i + 1;
     FIL_TRY(fili_state_save(c));
     tell(c, i, fili_seconds(c->ctx) - begun, 0);
@@ -115,22 +128,13 @@ static fil_status one_prompt(fili_calibration *c, int32_t i)
 }
 
 /* Levels of the means, once all prompts are in. */
-static fil_status finish_means(const fili_calibration *c)
+static fil_status finish_means(fili_calibration *c)
 {
-    const fili_topology_info *i   = &c->info;
-    const size_t              one = (size_t)fili_topology_map_bytes(i);
+    const size_t one = (size_t)fili_topology_map_bytes(&c->info);
     if (!c->is_mean) return FIL_OK;
-    memset(c->map, i->n_levels - 1, fili_maps(c));
-    for (size_t at = 0; at < fili_maps(c); at += one) {
-        const fili_west_args a = {.mass     = c->sum + at,
-                                  .heads    = i->heads,
-                                  .m        = i->m,
-                                  .levels   = c->levels,
-                                  .n_levels = i->n_levels,
-                                  .scratch  = c->west_space,
-                                  .map      = c->map + at};
-        FIL_TRY(fili_west_join(c->ctx, &a, NULL));
-    }
+    fili_maps_begin(c);
+    for (size_t at = 0; at < fili_maps(c); at += one)
+        FIL_TRY(join(c, c->sum + at, at));
     return FIL_OK;
 }
 

@@ -182,7 +182,7 @@ fil_status fili_state_load(fili_calibration *c)
     fili_tensors set;
     c->done = 0;
     if (c->plan.done == 0) {
-        if (!c->is_mean) memset(c->map, c->info.n_levels - 1, fili_maps(c));
+        if (!c->is_mean) fili_maps_begin(c);
         return FIL_OK;
     }
     fili_tensors_init(&set, c->ctx, 0);

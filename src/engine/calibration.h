@@ -76,6 +76,7 @@ typedef struct fili_calibration {
     float           *density, *fidelity, *error; /* profiles */
     uint8_t         *budget;
     fili_growth_row *growth; /* [prompts] */
+    fili_west_growth grown;  /* of the prompt at work */
     int32_t          done;   /* prompts that are in the maps */
 } fili_calibration;
 
@@ -120,6 +121,9 @@ static inline size_t fili_map_at(const fili_calibration *c, int32_t layer, int32
     const size_t at = ((size_t)layer * (size_t)i->groups + (size_t)group) * (size_t)i->passes;
     return (at + (size_t)pass) * (size_t)i->heads * (size_t)i->m * (size_t)i->m;
 }
+
+/* Everything at the last level. */
+void fili_maps_begin(const fili_calibration *c);
 
 /* Elements of all maps. */
 static inline size_t fili_maps(const fili_calibration *c)
