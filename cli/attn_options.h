@@ -29,11 +29,6 @@ int cli_attn_take(const cli_attn *v, fil_policy_options *out);
         .name = (option), .kind = CLI_SHARE, .arg = "P", .help = (text), .at = (place)             \
     }
 
-#define CLI_REAL_OPTION(option, text, place)                                                       \
-    {                                                                                              \
-        .name = (option), .kind = CLI_REAL, .arg = "X", .help = (text), .at = (place), .max = 1000 \
-    }
-
 /* place(field): offset of a field of cli_attn. */
 #define CLI_ATTN_OPTIONS(place)                                                                    \
     CLI_TEXT_OPTION("attn", 0, "NAME",                                                             \
@@ -79,7 +74,7 @@ int cli_attn_take(const cli_attn *v, fil_policy_options *out);
                           place(refresh), 1, 1000),                                                \
         CLI_REAL_OPTION("tau",                                                                     \
                         "auto: choose anew when the pooled queries or keys moved by this share",   \
-                        place(tau)),                                                               \
+                        place(tau), 1000),                                                         \
         CLI_TEXT_OPTION("dense-steps", 0, "N",                                                     \
                         "the first N steps run dense; default: the method's share",                \
                         place(dense_steps)),                                                       \

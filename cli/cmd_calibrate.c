@@ -8,14 +8,12 @@
 #include "attn_options.h"
 #include "filigree/calibrate.h"
 #include "report.h"
-#include "video_run.h"
+#include "run_options.h"
 
 typedef struct calibrate_values {
     cli_model   model;
-    const char *prompt_file, *output, *negative;
-    int64_t     width, height, frames, steps, seed;
-    double      shift, cfg;
-    const char *sampler, *grid, *preset, *timesteps, *sigmas, *precision;
+    cli_run     run;
+    const char *prompt_file, *output;
     const char *order, *map, *hellinger, *budgets;
     int64_t     block, step_groups, levels, rows;
     double      density, fidelity;
@@ -24,38 +22,10 @@ typedef struct calibrate_values {
 
 _Static_assert(sizeof(calibrate_values) <= CLI_VALUES, "main.c has room for the values");
 
-enum { LIST = 64 };
-
-static const char *const sampler_names[] = {"unipc", "dpmpp", "euler", "dmd", NULL};
-static const char *const grid_names[]    = {"wan-unipc",       "wan-dpm",        "diffusers-unipc",
-                                            "diffusers-euler", "comfy-discrete", NULL};
-static const char *const map_names[]     = {"union", "mean", NULL};
+static const char *const map_names[]       = {"union", "mean", NULL};
 static const char *const hellinger_names[] = {"renorm", "raw", NULL};
 
 /* ---- options -------------------------------------------------------------------------------- */
-
-/* 0 = not given: the library's default stays. */
-static void take_number(int32_t *field, int64_t value)
-{
-    if (value != 0) *field = (int32_t)value;
-}
-
-static void fill_run(const calibrate_values *v, fil_generate_options *o)
-{
-    fil_generate_options_init(o);
-    take_number(&o->width, v->width);
-    take_number(&o->height, v->height);
-    take_number(&o->frames, v->frames);
-    take_number(&o->steps, v->steps);
-    if (v->shift > 0.0) o->shift = v->shift;
-    if (v->cfg > 0.0) o->guidance = v->cfg;
-    o->negative  = v->negative;
-    o->preset    = cli_preset_of(v->preset);
-    o->sampler   = v->sampler;
-    o->grid      = v->grid;
-    o->seed      = (uint64_t)v->seed;
-    o->precision = cli_precision_of(v->precision);
-}
 
 static void fill(const calibrate_values *v, fil_calibrate_options *o)
 {
@@ -64,26 +34,16 @@ static void fill(const calibrate_values *v, fil_calibrate_options *o)
     o->output      = v->output;
     o->replace     = v->force != 0;
     o->order       = v->order;
-    take_number(&o->block, v->block);
-    take_number(&o->step_groups, v->step_groups);
-    take_number(&o->levels, v->levels);
-    take_number(&o->rows, v->rows);
+    cli_take_number(&o->block, v->block);
+    cli_take_number(&o->step_groups, v->step_groups);
+    cli_take_number(&o->levels, v->levels);
+    cli_take_number(&o->rows, v->rows);
     o->split    = v->split != 0;
     o->map      = v->map;
     o->fidelity = v->hellinger;
     o->budgets  = v->budgets;
     if (v->density > 0.0) o->density = v->density;
     if (v->fidelity > 0.0) o->wanted_fidelity = v->fidelity;
-}
-
-static int read_list(const char *option, const char *text, double *values, int32_t *n)
-{
-    *n = 0;
-    if (text == NULL) return CLI_EXIT_DONE;
-    const int found = cli_read_reals(option, text, values, LIST);
-    if (found < 0) return CLI_EXIT_USAGE;
-    *n = found;
-    return CLI_EXIT_DONE;
 }
 
 /* ---- the plan ------------------------------------------------------------------------------- */
@@ -238,22 +198,18 @@ static int run_calibrate(const cli_call *call)
     fil_model              *model = NULL;
     fil_generate_options    run;
     fil_calibrate_options   o;
-    double                  timesteps[LIST];
-    double                  sigmas[LIST];
+    double                  timesteps[CLI_LIST];
+    double                  sigmas[CLI_LIST];
     cli_call                mine = *call;
     if (v->prompt_file == NULL)
         return cli_usage("calibrate: expected prompts (--prompt-file FILE), found none");
     if (v->output == NULL)
         return cli_usage("calibrate: expected an output (-o FILE.safetensors), found none");
-    fill_run(v, &run);
     fill(v, &o);
-    run.timesteps = timesteps;
-    run.sigmas    = sigmas;
     o.run         = &run;
     o.prompt_done = tell_prompt;
     o.user        = &mine;
-    int code      = read_list("timesteps", v->timesteps, timesteps, &run.n_timesteps);
-    if (code == CLI_EXIT_DONE) code = read_list("sigmas", v->sigmas, sigmas, &run.n_sigmas);
+    int code      = cli_run_take(&v->run, timesteps, sigmas, &run);
     if (code == CLI_EXIT_DONE)
         code = cli_open_model(call->common, &v->model, "calibrate", &ctx, &model);
     if (code == CLI_EXIT_DONE) code = plan_or_run(call, ctx, model, &o);
@@ -262,7 +218,8 @@ static int run_calibrate(const cli_call *call)
     return code;
 }
 
-#define AT(field) offsetof(calibrate_values, field)
+#define AT(field)  offsetof(calibrate_values, field)
+#define RUN(field) offsetof(calibrate_values, run.field)
 
 static const cli_option options[] = {
     CLI_TEXT_OPTION("model", 'm', "DIR",
@@ -280,42 +237,15 @@ static const cli_option options[] = {
                     AT(prompt_file)),
     CLI_TEXT_OPTION("output", 'o', "FILE", "write the topology: FILE.safetensors", AT(output)),
     CLI_TEXT_OPTION("negative", 'n', "TEXT",
-                    "negative prompt; default: official's own, diffusers: none", AT(negative)),
-    CLI_NUMBER_OPTION("width", 'W', "N", "pixels, a multiple of 16; default 832", AT(width), 1,
-                      16384),
-    CLI_NUMBER_OPTION("height", 'H', "N", "pixels, a multiple of 16; default 480", AT(height), 1,
-                      16384),
-    CLI_NUMBER_OPTION("frames", 0, "N", "4n + 1 frames; default 81", AT(frames), 1, 100001),
-    CLI_NUMBER_OPTION("steps", 0, "N", "steps of the sampler; default 50", AT(steps), 1, 1000),
-    {.name = "shift",
-     .kind = CLI_REAL,
-     .arg  = "X",
-     .help = "shift of the sigma grid; default: official 5, diffusers 3 up to 480p, else 5",
-     .at   = AT(shift),
-     .max  = 100},
-    {.name = "cfg",
-     .kind = CLI_REAL,
-     .arg  = "X",
-     .help = "guidance; 1 or less: none, and half the work; default 5, dmd 1",
-     .at   = AT(cfg),
-     .max  = 1000},
-    CLI_CHOICE_OPTION("sampler", "NAME",
-                      "unipc, dpmpp, euler or dmd; default unipc, with a list euler", AT(sampler),
-                      sampler_names),
-    CLI_CHOICE_OPTION("grid", "NAME",
-                      "sigma grid: wan-unipc, wan-dpm, diffusers-unipc, diffusers-euler or "
-                      "comfy-discrete; default: the preset's",
-                      AT(grid), grid_names),
-    CLI_TEXT_OPTION("timesteps", 0, "LIST",
-                    "times of the steps instead of a grid: 1000,937.5,833.3,625 for lightx2v",
-                    AT(timesteps)),
-    CLI_TEXT_OPTION("sigmas", 0, "LIST", "the same as sigmas, 1 to 0", AT(sigmas)),
+                    "negative prompt; default: official's own, diffusers: none", RUN(negative)),
+    CLI_SIZE_OPTIONS(RUN),
+    CLI_SAMPLER_OPTIONS(RUN),
     CLI_CHOICE_OPTION("preset", "NAME",
                       "whose runs: official or diffusers, as in generate; default official",
-                      AT(preset), cli_preset_names),
+                      RUN(preset), cli_preset_names),
     CLI_NUMBER_OPTION("seed", 0, "N", "seed of the first prompt, one more for each; default 0",
-                      AT(seed), 0, INT64_MAX),
-    CLI_CHOICE_OPTION("precision", "TYPE", "of products: bf16 or f32; default bf16", AT(precision),
+                      RUN(seed), 0, INT64_MAX),
+    CLI_CHOICE_OPTION("precision", "TYPE", "of products: bf16 or f32; default bf16", RUN(precision),
                       cli_precision_names),
     CLI_TEXT_OPTION("order", 0, "NAME",
                     "of the tokens: raster, hilbert, hilbert-xyz, 'cubes TxHxW' or 'hilbert-cubes "

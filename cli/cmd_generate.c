@@ -6,15 +6,15 @@
 
 #include "attn_options.h"
 #include "report.h"
+#include "run_options.h"
 
 typedef struct generate_values {
     cli_model   model;
-    const char *prompt, *negative, *output;
-    int64_t     width, height, frames, fps, crf, steps, seed;
-    double      shift, cfg;
-    const char *sampler, *grid, *preset, *timesteps, *sigmas;
+    cli_run     run;
+    const char *prompt, *output;
+    int64_t     fps, crf;
     const char *noise, *save_noise, *save_latents, *save_frames;
-    const char *precision, *capture, *capture_to;
+    const char *capture, *capture_to;
     int         plan, force, json;
     cli_attn    attn;
     int         measure_recall;
@@ -22,37 +22,12 @@ typedef struct generate_values {
 
 _Static_assert(sizeof(generate_values) <= CLI_VALUES, "main.c has room for the values");
 
-enum { LIST = 64 };
-
-static const char *const sampler_names[] = {"unipc", "dpmpp", "euler", "dmd", NULL};
-static const char *const grid_names[]    = {"wan-unipc",       "wan-dpm",        "diffusers-unipc",
-                                            "diffusers-euler", "comfy-discrete", NULL};
-
-/* 0 = not given: the library's default stays. */
-static void take_number(int32_t *field, int64_t value)
+static void fill_rest(const generate_values *v, fil_generate_options *o)
 {
-    if (value != 0) *field = (int32_t)value;
-}
-
-static void fill(const generate_values *v, fil_generate_options *o)
-{
-    fil_generate_options_init(o);
-    take_number(&o->width, v->width);
-    take_number(&o->height, v->height);
-    take_number(&o->frames, v->frames);
-    take_number(&o->steps, v->steps);
-    take_number(&o->fps, v->fps);
-    take_number(&o->crf, v->crf);
-    if (v->shift > 0.0) o->shift = v->shift;
-    if (v->cfg > 0.0) o->guidance = v->cfg;
+    cli_take_number(&o->fps, v->fps);
+    cli_take_number(&o->crf, v->crf);
     o->prompt       = v->prompt;
-    o->negative     = v->negative;
-    o->preset       = cli_preset_of(v->preset);
-    o->sampler      = v->sampler;
-    o->grid         = v->grid;
-    o->seed         = (uint64_t)v->seed;
     o->noise        = v->noise;
-    o->precision    = cli_precision_of(v->precision);
     o->video        = v->output;
     o->save_noise   = v->save_noise;
     o->save_latents = v->save_latents;
@@ -60,16 +35,6 @@ static void fill(const generate_values *v, fil_generate_options *o)
     o->capture      = v->capture;
     o->capture_to   = v->capture_to;
     o->replace      = v->force != 0;
-}
-
-static int read_list(const char *option, const char *text, double *values, int32_t *n)
-{
-    *n = 0;
-    if (text == NULL) return CLI_EXIT_DONE;
-    const int found = cli_read_reals(option, text, values, LIST);
-    if (found < 0) return CLI_EXIT_USAGE;
-    *n = found;
-    return CLI_EXIT_DONE;
 }
 
 /* ---- the plan ------------------------------------------------------------------------------- */
@@ -163,22 +128,18 @@ static int run_generate(const cli_call *call)
     fil_model             *model = NULL;
     fil_generate_options   o;
     fil_policy_options     policy;
-    double                 timesteps[LIST];
-    double                 sigmas[LIST];
+    double                 timesteps[CLI_LIST];
+    double                 sigmas[CLI_LIST];
     if (v->prompt == NULL) return cli_usage("generate: expected a prompt (-p TEXT), found none");
     if (v->output == NULL && v->save_latents == NULL && v->save_frames == NULL)
         return cli_usage("generate: expected an output (-o FILE.mp4), found none");
-    fill(v, &o);
-    o.timesteps           = timesteps;
-    o.sigmas              = sigmas;
-    o.policy              = &policy;
-    int code              = cli_attn_take(&v->attn, &policy);
+    int code = cli_attn_take(&v->attn, &policy);
+    if (code == CLI_EXIT_DONE) code = cli_run_take(&v->run, timesteps, sigmas, &o);
+    if (code != CLI_EXIT_DONE) return code;
     policy.measure_recall = v->measure_recall != 0;
-    if (code == CLI_EXIT_DONE)
-        code = read_list("timesteps", v->timesteps, timesteps, &o.n_timesteps);
-    if (code == CLI_EXIT_DONE) code = read_list("sigmas", v->sigmas, sigmas, &o.n_sigmas);
-    if (code == CLI_EXIT_DONE)
-        code = cli_open_model(call->common, &v->model, "generate", &ctx, &model);
+    o.policy              = &policy;
+    fill_rest(v, &o);
+    code = cli_open_model(call->common, &v->model, "generate", &ctx, &model);
     if (code == CLI_EXIT_DONE) code = plan_or_run(call, ctx, model, &o);
     fil_model_close(&model);
     fil_ctx_close(&ctx);
@@ -186,6 +147,7 @@ static int run_generate(const cli_call *call)
 }
 
 #define AT(field)   offsetof(generate_values, field)
+#define RUN(field)  offsetof(generate_values, run.field)
 #define ATTN(field) offsetof(generate_values, attn.field)
 
 static const cli_option options[] = {
@@ -204,47 +166,20 @@ static const cli_option options[] = {
     CLI_TEXT_OPTION("prompt", 'p', "TEXT", "what the video shows", AT(prompt)),
     CLI_TEXT_OPTION("negative", 'n', "TEXT",
                     "what it should not show; default: official's own, diffusers: none",
-                    AT(negative)),
+                    RUN(negative)),
     CLI_TEXT_OPTION("output", 'o', "FILE", "write the video: FILE.mp4, or FILE.png for one frame",
                     AT(output)),
-    CLI_NUMBER_OPTION("width", 'W', "N", "pixels, a multiple of 16; default 832", AT(width), 1,
-                      16384),
-    CLI_NUMBER_OPTION("height", 'H', "N", "pixels, a multiple of 16; default 480", AT(height), 1,
-                      16384),
-    CLI_NUMBER_OPTION("frames", 0, "N", "4n + 1 frames; default 81", AT(frames), 1, 100001),
+    CLI_SIZE_OPTIONS(RUN),
     CLI_NUMBER_OPTION("fps", 0, "N", "frames per second of the file; default 16", AT(fps), 1, 1000),
     CLI_NUMBER_OPTION("crf", 0, "N", "quality of the file, 1 (best) to 51; default 10", AT(crf), 1,
                       51),
-    CLI_NUMBER_OPTION("steps", 0, "N", "steps of the sampler; default 50", AT(steps), 1, 1000),
-    {.name = "shift",
-     .kind = CLI_REAL,
-     .arg  = "X",
-     .help = "shift of the sigma grid; default: official 5, diffusers 3 up to 480p, else 5",
-     .at   = AT(shift),
-     .max  = 100},
-    {.name = "cfg",
-     .kind = CLI_REAL,
-     .arg  = "X",
-     .help = "guidance; 1 or less: none, and half the work; default 5, dmd 1",
-     .at   = AT(cfg),
-     .max  = 1000},
-    CLI_CHOICE_OPTION("sampler", "NAME",
-                      "unipc, dpmpp, euler or dmd; default unipc, with a list euler", AT(sampler),
-                      sampler_names),
-    CLI_CHOICE_OPTION("grid", "NAME",
-                      "sigma grid: wan-unipc, wan-dpm, diffusers-unipc, diffusers-euler or "
-                      "comfy-discrete; default: the preset's",
-                      AT(grid), grid_names),
-    CLI_TEXT_OPTION("timesteps", 0, "LIST",
-                    "times of the steps instead of a grid: 1000,937.5,833.3,625 for lightx2v",
-                    AT(timesteps)),
-    CLI_TEXT_OPTION("sigmas", 0, "LIST", "the same as sigmas, 1 to 0", AT(sigmas)),
+    CLI_SAMPLER_OPTIONS(RUN),
     CLI_CHOICE_OPTION("preset", "NAME",
                       "whose run is repeated, official or diffusers: grid, shift, negative prompt, "
                       "rounding of bytes; default official",
-                      AT(preset), cli_preset_names),
+                      RUN(preset), cli_preset_names),
     CLI_NUMBER_OPTION("seed", 0, "N", "seed of the noise, that of torch on a CPU; default 0",
-                      AT(seed), 0, INT64_MAX),
+                      RUN(seed), 0, INT64_MAX),
     CLI_TEXT_OPTION("noise", 0, "FILE", "take the noise from a safetensors file instead",
                     AT(noise)),
     CLI_TEXT_OPTION("save-noise", 0, "FILE", "write the noise as safetensors", AT(save_noise)),
@@ -258,7 +193,7 @@ static const cli_option options[] = {
     CLI_TEXT_OPTION("capture-to", 0, "DIR",
                     "captures go there; default: beside the output, OUTPUT.layer003_...",
                     AT(capture_to)),
-    CLI_CHOICE_OPTION("precision", "TYPE", "of products: bf16 or f32; default bf16", AT(precision),
+    CLI_CHOICE_OPTION("precision", "TYPE", "of products: bf16 or f32; default bf16", RUN(precision),
                       cli_precision_names),
     CLI_ATTN_OPTIONS(ATTN),
     CLI_FLAG_OPTION("measure-recall",

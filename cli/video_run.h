@@ -40,6 +40,11 @@ void cli_tell_run(const cli_call *call, int json, const char *path, const fil_vi
         .name = (option), .letter = (short_form), .kind = CLI_NUMBER, .arg = (value),              \
         .help = (text), .at = (place), .min = (low), .max = (high)                                 \
     }
+#define CLI_REAL_OPTION(option, text, place, high)                                                 \
+    {                                                                                              \
+        .name = (option), .kind = CLI_REAL, .arg = "X", .help = (text), .at = (place),             \
+        .max = (high)                                                                              \
+    }
 #define CLI_CHOICE_OPTION(option, value, text, place, names)                                       \
     {                                                                                              \
         .name = (option), .kind = CLI_CHOICE, .arg = (value), .help = (text), .at = (place),       \
