@@ -1,5 +1,4 @@
 /* cli/attn_options.c: the words of self-attention to fil_policy_options (attn_options.h). */
-#include <stdlib.h>
 #include <string.h>
 
 #include "attn_options.h"
@@ -13,17 +12,6 @@ const char *const cli_fallback_names[]    = {"dense", NULL};
 static int32_t switch_of(const char *text)
 {
     return text == NULL ? FIL_AUTO : strcmp(text, "on") == 0;
-}
-
-static int take_steps(const char *text, int32_t *steps)
-{
-    char *end = NULL;
-    if (text == NULL) return CLI_EXIT_DONE;
-    const long n = strtol(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || n > 1000)
-        return cli_usage("option --dense-steps: expected 0 to 1000, found '%.80s'", text);
-    *steps = (int32_t)n;
-    return CLI_EXIT_DONE;
 }
 
 static void take_numbers(const cli_attn *v, fil_policy_options *o)
@@ -54,5 +42,5 @@ int cli_attn_take(const cli_attn *v, fil_policy_options *out)
     if (v->mask != NULL && v->attn != NULL && strcmp(v->attn, "mask") != 0)
         return cli_usage("option --mask: expected no --attn beside it, found %.80s", v->attn);
     if (v->mask != NULL) out->name = "mask";
-    return take_steps(v->dense_steps, &out->dense_steps);
+    return cli_read_count("dense-steps", v->dense_steps, 1000, &out->dense_steps);
 }

@@ -1,7 +1,6 @@
 /* cli/cmd_bench.c: `filigree bench attention|mass|linear|dit|t5|vae`. Asks the library to measure
  * one thing and prints what it found: a small table for people, or one JSON object.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "bench_model.h"
@@ -147,23 +146,6 @@ static fil_status measure(fil_ctx *ctx, const bench_values *v, bench_what what, 
 
 /* ---- models --------------------------------------------------------------------------------- */
 
-/* Three numbers from 1 on, separated by commas. */
-static int parse_grid(const char *text, int32_t grid[3])
-{
-    const char *p = text;
-    for (int i = 0; i < 3; i++) {
-        char *end = NULL;
-        if (*p < '1' || *p > '9')
-            return cli_usage("option --grid: expected F,H,W, found '%.80s'", text);
-        const long n = strtol(p, &end, 10);
-        if (*end != (i < 2 ? ',' : '\0') || n > 65536)
-            return cli_usage("option --grid: expected F,H,W of 1 to 65536, found '%.80s'", text);
-        grid[i] = (int32_t)n;
-        p       = end + 1;
-    }
-    return CLI_EXIT_DONE;
-}
-
 enum { ATTNS = 16, WORD = 32 };
 
 /* The words of --attn: dense first, so that the others have something to be set against. */
@@ -264,7 +246,7 @@ static int run_dit(fil_ctx *ctx, const cli_call *call)
     int32_t             grid[3] = {0};
     fil_bench_dit_desc  d;
     fil_bench_dit_desc_init(&d);
-    const int code = v->grid != NULL ? parse_grid(v->grid, grid) : CLI_EXIT_DONE;
+    const int code = v->grid != NULL ? cli_read_grid(v->grid, grid) : CLI_EXIT_DONE;
     if (code != CLI_EXIT_DONE) return code;
     if (v->grid != NULL) {
         d.f = grid[0];
@@ -304,7 +286,7 @@ static int run_vae(fil_ctx *ctx, const cli_call *call)
     fil_bench_model_result r;
     fil_bench_vae_desc_init(&d);
     if (v->grid != NULL) {
-        const int code = parse_grid(v->grid, grid);
+        const int code = cli_read_grid(v->grid, grid);
         if (code != CLI_EXIT_DONE) return code;
         d.t = grid[0];
         d.h = grid[1];

@@ -2,7 +2,6 @@
  * a file, as a policy would have it, beside the exact dense result.
  */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "attn_options.h"
@@ -24,38 +23,10 @@ enum { HEADS = 256 };
 
 /* ---- options -------------------------------------------------------------------------------- */
 
-static int take_grid(const char *text, fil_grid *grid)
-{
-    int32_t     side[3] = {0};
-    const char *p       = text;
-    for (int i = 0; i < 3 && text != NULL; i++) {
-        char *end = NULL;
-        if (*p < '1' || *p > '9')
-            return cli_usage("option --grid: expected F,H,W, found '%.80s'", text);
-        const long n = strtol(p, &end, 10);
-        if (*end != (i < 2 ? ',' : '\0') || n > 65536)
-            return cli_usage("option --grid: expected F,H,W of 1 to 65536, found '%.80s'", text);
-        side[i] = (int32_t)n;
-        p       = end + 1;
-    }
-    *grid = (fil_grid){side[0], side[1], side[2]};
-    return CLI_EXIT_DONE;
-}
-
-static int take_place(const char *option, const char *text, int32_t *place)
-{
-    char *end = NULL;
-    if (text == NULL) return CLI_EXIT_DONE;
-    const long n = strtol(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || n > 9999)
-        return cli_usage("option --%s: expected 0 to 9999, found '%.80s'", option, text);
-    *place = (int32_t)n;
-    return CLI_EXIT_DONE;
-}
-
 static int fill(const probe_values *v, fil_policy_options *policy, fil_probe_options *o)
 {
-    cli_attn attn = v->attn;
+    cli_attn attn    = v->attn;
+    int32_t  grid[3] = {0}; /* the file's */
     if (v->qkv == NULL)
         return cli_usage("probe: expected a file of q, k and v (--qkv FILE), found none");
     if (v->policy != NULL && attn.attn != NULL)
@@ -70,9 +41,10 @@ static int fill(const probe_values *v, fil_policy_options *policy, fil_probe_opt
     o->repetitions = (int32_t)v->repetitions;
     if (v->precision != NULL) o->precision = cli_precision_of(v->precision);
     int code = cli_attn_take(&attn, policy);
-    if (code == CLI_EXIT_DONE) code = take_grid(v->grid, &o->grid);
-    if (code == CLI_EXIT_DONE) code = take_place("layer", v->layer, &o->layer);
-    if (code == CLI_EXIT_DONE) code = take_place("step", v->step, &o->step);
+    if (code == CLI_EXIT_DONE && v->grid != NULL) code = cli_read_grid(v->grid, grid);
+    if (code == CLI_EXIT_DONE) code = cli_read_count("layer", v->layer, 9999, &o->layer);
+    if (code == CLI_EXIT_DONE) code = cli_read_count("step", v->step, 9999, &o->step);
+    o->grid = (fil_grid){grid[0], grid[1], grid[2]};
     return code;
 }
 

@@ -167,6 +167,33 @@ int cli_read_reals(const char *option, const char *text, double *values, int mos
     return -1;
 }
 
+int cli_read_grid(const char *text, int32_t grid[3])
+{
+    const char *p = text;
+    for (int i = 0; i < 3; i++) {
+        const char *end;
+        uint64_t    n;
+        if (*p < '1' || *p > '9')
+            return cli_usage("option --grid: expected F,H,W, found '%.80s'", text);
+        if (!read_digits(p, &n, &end) || *end != (i < 2 ? ',' : '\0') || n > 65536)
+            return cli_usage("option --grid: expected F,H,W of 1 to 65536, found '%.80s'", text);
+        grid[i] = (int32_t)n;
+        p       = end + 1;
+    }
+    return 0;
+}
+
+int cli_read_count(const char *option, const char *text, int32_t most, int32_t *value)
+{
+    const char *end;
+    uint64_t    n;
+    if (text == NULL) return 0;
+    if (!read_digits(text, &n, &end) || *end != '\0' || n > (uint64_t)most)
+        return cli_usage("option --%s: expected 0 to %d, found '%.80s'", option, (int)most, text);
+    *value = (int32_t)n;
+    return 0;
+}
+
 static int store_real(const cli_option *o, const char *text, void *field)
 {
     const bool  share = o->kind == CLI_SHARE;

@@ -58,6 +58,13 @@ int cli_parse(const cli_option_set *sets, size_t n_sets, const char *verb, char 
  * them. Returns their number, or -1 after one sentence on stderr. */
 int cli_read_reals(const char *option, const char *text, double *values, int most);
 
+/* "F,H,W", each 1 to 65536. Returns 0, or 2 after one sentence on stderr. */
+int cli_read_grid(const char *text, int32_t grid[3]);
+
+/* A whole number from 0 to `most`; *value stays where text is NULL. For options whose 0 differs
+ * from not given. Returns 0, or 2 after one sentence on stderr. */
+int cli_read_count(const char *option, const char *text, int32_t most, int32_t *value);
+
 /* Number of single-character edits between two words; a large number if one is over 32 bytes. */
 size_t cli_distance(const char *a, const char *b);
 
