@@ -6,107 +6,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/rng.h"
 #include "filigree/probe.h"
-#include "sparse/policy.h"
 #include "support/cmocka_all.h"
-#include "support/fault.h"
 #include "support/fixture.h"
+#include "support/policy_rig.h"
 #include "support/sanitized.h"
 
-typedef struct rig {
-    alloc_fault        fault;
-    fil_ctx           *ctx;
-    fil_policy_options o;
-    fili_policy_setup  s;
-    fili_policy       *p;
-    fili_policy_choice choice;
-    float             *x[3]; /* q, k, v [N, H, D], in order */
-    int64_t            n;    /* elements of each */
-} rig;
-
-static void start_rig(rig *r, fili_grid grid, int32_t heads, int32_t head_dim, int32_t n_threads)
+static void start_rig(policy_rig *r, fili_grid grid, int32_t heads, int32_t head_dim,
+                      int32_t threads)
 {
-    fil_options opt;
-    *r = (rig){.fault = {.at = -1}};
-    fil_options_init(&opt);
-    opt.n_threads = n_threads;
-    opt.host      = alloc_fault_allocator(&r->fault);
-    assert_int_equal(fil_ctx_open(&r->ctx, &opt), FIL_OK);
-    fil_policy_options_init(&r->o);
-    r->o.name    = "auto";
+    const fili_policy_setup s = {.grid     = grid,
+                                 .layers   = 2,
+                                 .steps    = 10,
+                                 .passes   = 2,
+                                 .heads    = heads,
+                                 .head_dim = head_dim,
+                                 .dtype    = FIL_F32};
+    policy_rig_start(r, "auto", &s, threads);
     r->o.density = 0.2;
-    r->s         = (fili_policy_setup){.grid     = grid,
-                                       .layers   = 2,
-                                       .steps    = 10,
-                                       .passes   = 2,
-                                       .heads    = heads,
-                                       .head_dim = head_dim,
-                                       .dtype    = FIL_F32};
-    r->n         = (int64_t)grid.f * grid.h * grid.w * heads * head_dim;
-    for (int i = 0; i < 3; i++) {
-        r->x[i] = malloc((size_t)r->n * sizeof(float));
-        assert_non_null(r->x[i]);
-        fili_philox_normal(23, (uint64_t)i, 0, r->x[i], r->n);
-    }
     for (int64_t i = 0; i < r->n; i++) /* keys draw some queries more than others */
         r->x[0][i] = 1.5f * r->x[0][i] + r->x[1][i];
-}
-
-static void end_rig(rig *r)
-{
-    fili_policy_close(&r->p);
-    assert_int_equal(fil_ctx_memory(r->ctx).used, 0);
-    fil_ctx_close(&r->ctx);
-    for (int i = 0; i < 3; i++)
-        free(r->x[i]);
-}
-
-static void open_policy(rig *r)
-{
-    fili_policy_close(&r->p);
-    if (fili_policy_open(r->ctx, &r->o, &r->s, &r->p) != FIL_OK)
-        fail_msg("%s", fil_ctx_error(r->ctx)->message);
-}
-
-static fili_policy_call call_of(const rig *r, int32_t step, int32_t pass)
-{
-    const int64_t  row = (int64_t)r->s.heads * r->s.head_dim;
-    filk_attn_view view[3];
-    for (int i = 0; i < 3; i++)
-        view[i] = (filk_attn_view){.data = r->x[i], .stride_n = row, .stride_h = r->s.head_dim};
-    return (fili_policy_call){.step     = step,
-                              .pass     = pass,
-                              .order    = &r->p->order,
-                              .blocks   = &r->p->blocks,
-                              .heads    = r->s.heads,
-                              .head_dim = r->s.head_dim,
-                              .dtype    = r->s.dtype,
-                              .q        = view[0],
-                              .k        = view[1],
-                              .v        = view[2],
-                              .scale    = 1.0f / sqrtf((float)r->s.head_dim)};
-}
-
-/* No call allocates. */
-static void ask(rig *r, int32_t step, int32_t pass)
-{
-    fili_policy_call call = call_of(r, step, pass);
-    r->fault.at           = r->fault.calls;
-    r->fault.forever      = 1;
-    if (fili_policy_select(r->p, &call, &r->choice) != FIL_OK)
-        fail_msg("%s", fil_ctx_error(r->ctx)->message);
-    assert_int_equal(r->fault.failed, 0);
-    r->fault.at = -1;
-}
-
-static void refuses(rig *r, const char *says)
-{
-    fili_ctx_enter(r->ctx);
-    assert_int_equal(fili_policy_open(r->ctx, &r->o, &r->s, &r->p), FIL_E_ARG);
-    assert_null(r->p);
-    if (strstr(fil_ctx_error(r->ctx)->message, says) == NULL)
-        fail_msg("no '%s' in '%s'", says, fil_ctx_error(r->ctx)->message);
 }
 
 /* ---- against the others --------------------------------------------------------------------- */
@@ -194,13 +113,13 @@ static void the_density_counted_is_at_most_the_one_asked_for(void **state)
     (void)state;
     for (int g = 0; g < 3; g++)
         for (int i = 0; i < 4; i++) {
-            rig r;
+            policy_rig r;
             start_rig(&r, grid[g], 1 + g, g == 1 ? 128 : 64, 2);
             r.s.single  = 1;
             r.s.passes  = 1;
             r.o.density = density[i];
-            open_policy(&r);
-            ask(&r, 0, 0);
+            policy_rig_open(&r);
+            policy_rig_ask(&r, 0, 0, 0);
             assert_non_null(r.choice.mask);
             assert_int_equal(fili_mask_check(r.choice.mask), FIL_OK);
             if (!(r.choice.density <= density[i]))
@@ -209,70 +128,70 @@ static void the_density_counted_is_at_most_the_one_asked_for(void **state)
             const double block = 64.0 * 64.0 * r.s.heads * r.s.head_dim * r.s.head_dim;
             if (!(density[i] - r.choice.density < block * r.s.heads / ((double)r.n * (double)r.n)))
                 fail_msg("asked %g, counted only %g", density[i], r.choice.density);
-            end_rig(&r);
+            policy_rig_end(&r);
         }
 }
 
 static void without_a_tail_and_sinks_no_row_is_empty(void **state)
 {
-    int32_t count[40];
-    rig     r;
+    int32_t    count[40];
+    policy_rig r;
     (void)state;
     start_rig(&r, (fili_grid){4, 12, 16}, 2, 64, 1); /* 12 blocks */
     r.s.single  = 1;
     r.s.passes  = 1;
     r.o.tail    = 0;
     r.o.density = 0.01;
-    open_policy(&r);
-    ask(&r, 0, 0);
+    policy_rig_open(&r);
+    policy_rig_ask(&r, 0, 0, 0);
     assert_int_equal(r.choice.wants_tail, 0);
     assert_null(r.choice.tail_factor);
     fili_mask_counts(r.choice.mask, count);
     for (int32_t i = 0; r.choice.n_sinks == 0 && i < 2 * r.choice.mask->mq; i++)
         assert_true(count[i] >= 1);
-    end_rig(&r);
+    policy_rig_end(&r);
 }
 
 static void one_block_runs_dense(void **state)
 {
-    rig r;
+    policy_rig r;
     (void)state;
     start_rig(&r, (fili_grid){2, 3, 4}, 1, 64, 1);
-    open_policy(&r);
-    ask(&r, 0, 0);
+    policy_rig_open(&r);
+    policy_rig_ask(&r, 0, 0, 0);
     assert_null(r.choice.mask);
-    end_rig(&r);
+    policy_rig_end(&r);
 }
 
 static void density_falls_over_the_steps_to_the_mean_asked_for(void **state)
 {
-    rig    r;
-    double sum = 0.0;
+    policy_rig r;
+    double     sum = 0.0;
     (void)state;
     start_rig(&r, (fili_grid){5, 8, 16}, 1, 64, 1);
-    open_policy(&r);
+    policy_rig_open(&r);
     for (int32_t i = 0; i < 10; i++)
         sum += r.p->density[i];
     assert_true(fabs(sum / 10.0 - 0.2) < 1e-6);
     assert_true(r.p->density[0] == r.p->density[1] && r.p->density[1] > r.p->density[2]);
     assert_true(fabs(r.p->density[0] / r.p->density[9] - 7.0 / 3.0) < 1e-6);
-    end_rig(&r);
+    policy_rig_end(&r);
 }
 
 /* ---- sameness ------------------------------------------------------------------------------- */
 
 static void the_same_bits_for_one_two_and_three_threads(void **state)
 {
-    rig first;
+    policy_rig first;
     (void)state;
     start_rig(&first, (fili_grid){5, 12, 14}, 3, 64, 1);
-    open_policy(&first);
-    ask(&first, 0, 0);
+    policy_rig_open(&first);
+    policy_rig_ask(&first, 0, 0, 0);
     for (int32_t threads = 2; threads <= 3; threads++) {
-        rig r;
+        policy_rig r;
         start_rig(&r, first.s.grid, 3, 64, threads);
-        open_policy(&r);
-        ask(&r, 0, 0);
+        policy_rig_open(&r);
+        policy_rig_ask(&r, 0, 0, 0);
         assert_true(fili_mask_equal(first.choice.mask, r.choice.mask));
         assert_int_equal(first.choice.n_sinks, r.choice.n_sinks);
         assert_memory_equal(first.choice.tail_factor, r.choice.tail_factor, 3 * sizeof(float));
@@ -280,55 +199,55 @@ static void the_same_bits_for_one_two_and_three_threads(void **state)
             assert_memory_equal(first.choice.sinks + h * first.choice.sinks_stride_h,
                                 r.choice.sinks + h * r.choice.sinks_stride_h,
                                 (size_t)r.choice.n_sinks * sizeof(int32_t));
-        end_rig(&r);
+        policy_rig_end(&r);
     }
-    end_rig(&first);
+    policy_rig_end(&first);
 }
 
 static void a_policy_with_loaded_state_goes_on_the_same(void **state)
 {
-    rig a;
-    rig b;
+    policy_rig a;
+    policy_rig b;
     (void)state;
     start_rig(&a, (fili_grid){5, 12, 14}, 2, 64, 2);
     start_rig(&b, a.s.grid, 2, 64, 1);
-    open_policy(&a);
-    open_policy(&b);
-    ask(&a, 0, 0);
+    policy_rig_open(&a);
+    policy_rig_open(&b);
+    policy_rig_ask(&a, 0, 0, 0);
     const size_t bytes = fili_policy_state_bytes(a.p);
     void        *saved = malloc(bytes);
     assert_non_null(saved);
     fili_policy_state_save(a.p, saved);
     assert_int_equal(fili_policy_state_load(b.p, saved, bytes), FIL_OK);
-    ask(&a, 1, 0);
-    ask(&b, 1, 0);
+    policy_rig_ask(&a, 0, 1, 0);
+    policy_rig_ask(&b, 0, 1, 0);
     assert_int_equal(b.choice.refreshed, 0);
     assert_true(fili_mask_equal(a.choice.mask, b.choice.mask));
     assert_int_equal(a.choice.n_sinks, b.choice.n_sinks);
     assert_memory_equal(a.choice.tail_factor, b.choice.tail_factor, 2 * sizeof(float));
     free(saved);
-    end_rig(&a);
-    end_rig(&b);
+    policy_rig_end(&a);
+    policy_rig_end(&b);
 }
 
 static void state_with_impossible_factors_is_refused(void **state)
 {
-    rig r;
+    policy_rig r;
     (void)state;
     start_rig(&r, (fili_grid){5, 12, 14}, 2, 64, 1);
-    open_policy(&r);
-    ask(&r, 0, 0);
+    policy_rig_open(&r);
+    policy_rig_ask(&r, 0, 0, 0);
     for (int32_t i = 0; i < r.p->n_pieces; i++)
         if (strcmp(r.p->piece[i].name, "auto factors") == 0)
             memset(r.p->piece[i].data, 0xFF, r.p->piece[i].bytes);
-    fili_policy_call call = call_of(&r, 1, 0);
-    assert_int_equal(fili_policy_select(r.p, &call, &r.choice), FIL_E_FORMAT);
-    end_rig(&r);
+    policy_rig_call(&r, 0, 1, 0);
+    assert_int_equal(fili_policy_select(r.p, &r.call, &r.choice), FIL_E_FORMAT);
+    policy_rig_end(&r);
 }
 
 /* ---- when ----------------------------------------------------------------------------------- */
 
-static void scale_queries(rig *r, float factor)
+static void scale_queries(policy_rig *r, float factor)
 {
     for (int64_t i = 0; i < r->n; i++)
         r->x[0][i] *= factor;
@@ -336,67 +255,67 @@ static void scale_queries(rig *r, float factor)
 
 static void a_new_choice_is_made_when_queries_have_moved(void **state)
 {
-    rig r;
+    policy_rig r;
     (void)state;
     start_rig(&r, (fili_grid){5, 8, 16}, 1, 64, 1);
     r.s.steps = 50; /* ten of one density */
-    open_policy(&r);
-    ask(&r, 0, 0);
+    policy_rig_open(&r);
+    policy_rig_ask(&r, 0, 0, 0);
     assert_int_equal(r.choice.refreshed, 1);
-    ask(&r, 1, 0);
+    policy_rig_ask(&r, 0, 1, 0);
     assert_int_equal(r.choice.refreshed, 0);
     scale_queries(&r, 1.1f);
-    ask(&r, 2, 0);
+    policy_rig_ask(&r, 0, 2, 0);
     assert_int_equal(r.choice.refreshed, 0);
     scale_queries(&r, 1.5f);
-    ask(&r, 3, 0);
+    policy_rig_ask(&r, 0, 3, 0);
     assert_int_equal(r.choice.refreshed, 1);
     r.o.refresh = 2;
-    open_policy(&r);
+    policy_rig_open(&r);
     for (int32_t i = 0; i < 4; i++) {
-        ask(&r, i, 0);
+        policy_rig_ask(&r, 0, i, 0);
         assert_int_equal(r.choice.refreshed, i % 2 == 0);
     }
-    end_rig(&r);
+    policy_rig_end(&r);
 }
 
 static void
 the_second_pass_uses_the_first_ones_choice_and_never_makes_another_in_its_step(void **state)
 {
-    rig r;
+    policy_rig r;
     (void)state;
     start_rig(&r, (fili_grid){5, 8, 16}, 1, 64, 1);
     r.s.steps = 50;
-    open_policy(&r);
-    ask(&r, 0, 0);
+    policy_rig_open(&r);
+    policy_rig_ask(&r, 0, 0, 0);
     const uint32_t *bits = r.choice.mask->bits;
-    ask(&r, 0, 1);
+    policy_rig_ask(&r, 0, 0, 1);
     assert_int_equal(r.choice.refreshed, 0);
     assert_ptr_equal(r.choice.mask->bits, bits);
     scale_queries(&r, 2.0f); /* now the passes differ */
-    ask(&r, 0, 1);
+    policy_rig_ask(&r, 0, 0, 1);
     assert_int_equal(r.choice.refreshed, 0);
-    ask(&r, 1, 1);
+    policy_rig_ask(&r, 0, 1, 1);
     assert_int_equal(r.choice.refreshed, 1);
     assert_ptr_not_equal(r.choice.mask->bits, bits);
-    end_rig(&r);
+    policy_rig_end(&r);
 }
 
 /* ---- what is odd ---------------------------------------------------------------------------- */
 
 static void nan_in_a_key_harms_no_choice_of_another_head(void **state)
 {
-    rig plain;
-    rig r;
+    policy_rig plain;
+    policy_rig r;
     (void)state;
     start_rig(&plain, (fili_grid){5, 8, 16}, 2, 64, 1);
     start_rig(&r, plain.s.grid, 2, 64, 1);
     for (int i = 0; i < 2; i++) {
-        rig *x       = i == 0 ? &plain : &r;
-        x->o.budgets = "uniform";
-        open_policy(x);
+        policy_rig *x = i == 0 ? &plain : &r;
+        x->o.budgets  = "uniform";
+        policy_rig_open(x);
         if (i == 1) x->x[1][17 * 128] = NAN; /* token 17 of head 0 */
-        ask(x, 0, 0);
+        policy_rig_ask(x, 0, 0, 0);
         assert_int_equal(fili_mask_check(x->choice.mask), FIL_OK);
         for (int32_t h = 0; h < 2; h++)
             assert_true(isfinite(x->choice.tail_factor[h]) && x->choice.tail_factor[h] > 0.0f);
@@ -405,27 +324,27 @@ static void nan_in_a_key_harms_no_choice_of_another_head(void **state)
         assert_memory_equal(fili_mask_row(plain.choice.mask, 1, 0),
                             fili_mask_row(r.choice.mask, 1, 0),
                             (size_t)r.choice.mask->mq * (size_t)r.choice.mask->words * 4);
-    end_rig(&plain);
-    end_rig(&r);
+    policy_rig_end(&plain);
+    policy_rig_end(&r);
 }
 
 static void what_auto_cannot_honour_is_refused(void **state)
 {
-    rig r;
+    policy_rig r;
     (void)state;
     start_rig(&r, (fili_grid){5, 8, 16}, 1, 64, 1);
     r.o.block = 128;
-    refuses(&r, "blocks of 64");
+    policy_rig_refuses(&r, FIL_E_ARG, "blocks of 64");
     r.o.block   = FIL_AUTO;
     r.o.budgets = "fast";
-    refuses(&r, "expected error or uniform");
+    policy_rig_refuses(&r, FIL_E_ARG, "expected error or uniform");
     r.o.budgets = NULL;
     r.o.gate    = 1;
-    refuses(&r, "vsa");
+    policy_rig_refuses(&r, FIL_E_ARG, "vsa");
     r.o.gate = FIL_AUTO;
     r.o.mask = "m.safetensors";
-    refuses(&r, "policy mask");
-    end_rig(&r);
+    policy_rig_refuses(&r, FIL_E_ARG, "policy mask");
+    policy_rig_end(&r);
 }
 
 int main(void)

@@ -8,13 +8,11 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/rng.h"
-#include "sparse/policy.h"
 #include "sparse/row_error.h"
 #include "sparse/svg_mask.h"
 #include "support/cmocka_all.h"
-#include "support/fault.h"
 #include "support/fixture.h"
+#include "support/policy_rig.h"
 #include "tensor/convert.h"
 
 enum { LAYERS = 2, STEPS = 6, PASSES = 2 };
@@ -22,97 +20,23 @@ enum { LAYERS = 2, STEPS = 6, PASSES = 2 };
 static const char *const names[] = {"window", "radial", "svg", "topk-oracle"};
 enum { NAMES = 4 };
 
-typedef struct rig {
-    fil_ctx           *ctx;
-    fil_policy_options o;
-    fili_policy_setup  s;
-    fili_policy       *p;
-    fili_policy_call   call;
-    fili_policy_choice choice;
-    float             *x[3]; /* q, k, v [N, H, D] */
-    int64_t            n;    /* elements of each */
-} rig;
-
-static void start_rig(rig *r, const char *name, fili_grid grid, int32_t heads, int32_t head_dim,
-                      int32_t threads)
+static void start_rig(policy_rig *r, const char *name, fili_grid grid, int32_t heads,
+                      int32_t head_dim, int32_t threads)
 {
-    fil_options opt;
-    *r = (rig){.n = (int64_t)grid.f * grid.h * grid.w * heads * head_dim};
-    fil_options_init(&opt);
-    opt.n_threads = threads;
-    assert_int_equal(fil_ctx_open(&r->ctx, &opt), FIL_OK);
-    fil_policy_options_init(&r->o);
-    r->o.name    = name;
+    const fili_policy_setup s = {.grid     = grid,
+                                 .layers   = LAYERS,
+                                 .steps    = STEPS,
+                                 .passes   = PASSES,
+                                 .heads    = heads,
+                                 .head_dim = head_dim,
+                                 .dtype    = FIL_F32};
+    policy_rig_start(r, name, &s, threads);
     r->o.density = 0.3;
-    r->s         = (fili_policy_setup){.grid     = grid,
-                                       .layers   = LAYERS,
-                                       .steps    = STEPS,
-                                       .passes   = PASSES,
-                                       .heads    = heads,
-                                       .head_dim = head_dim,
-                                       .dtype    = FIL_F32};
-    for (int i = 0; i < 3; i++) {
-        r->x[i] = malloc((size_t)r->n * sizeof(float));
-        assert_non_null(r->x[i]);
-        fili_philox_normal(23, (uint64_t)i, 0, r->x[i], r->n);
-    }
-}
-
-static void end_rig(rig *r)
-{
-    fili_policy_close(&r->p);
-    assert_int_equal(fil_ctx_memory(r->ctx).used, 0);
-    fil_ctx_close(&r->ctx);
-    for (int i = 0; i < 3; i++)
-        free(r->x[i]);
-}
-
-static void open_policy(rig *r)
-{
-    fili_policy_close(&r->p);
-    if (fili_policy_open(r->ctx, &r->o, &r->s, &r->p) != FIL_OK)
-        fail_msg("%s: %s", r->o.name, fil_ctx_error(r->ctx)->message);
-}
-
-static filk_attn_view view(const rig *r, const float *data)
-{
-    return (filk_attn_view){
-        .data = data, .stride_n = (int64_t)r->s.heads * r->s.head_dim, .stride_h = r->s.head_dim};
-}
-
-/* Select allocates nothing. */
-static void ask(rig *r, int32_t layer, int32_t step, int32_t pass)
-{
-    const uint64_t used = fil_ctx_memory(r->ctx).used;
-    r->call             = (fili_policy_call){.layer    = layer,
-                                             .step     = step,
-                                             .pass     = pass,
-                                             .order    = &r->p->order,
-                                             .blocks   = &r->p->blocks,
-                                             .heads    = r->s.heads,
-                                             .head_dim = r->s.head_dim,
-                                             .dtype    = r->s.dtype,
-                                             .q        = view(r, r->x[0]),
-                                             .k        = view(r, r->x[1]),
-                                             .v        = view(r, r->x[2]),
-                                             .scale    = 1.0f / sqrtf((float)r->s.head_dim)};
-    if (fili_policy_select(r->p, &r->call, &r->choice) != FIL_OK)
-        fail_msg("%s: %s", r->o.name, fil_ctx_error(r->ctx)->message);
-    assert_int_equal(fil_ctx_memory(r->ctx).used, used);
 }
 
 static void near(double got, double want, double tolerance)
 {
     if (!(fabs(got - want) <= tolerance)) fail_msg("%.9g, expected %.9g", got, want);
-}
-
-static void refuses(rig *r, fil_status status, const char *says)
-{
-    fili_ctx_enter(r->ctx);
-    assert_int_equal(fili_policy_open(r->ctx, &r->o, &r->s, &r->p), status);
-    assert_null(r->p);
-    if (strstr(fil_ctx_error(r->ctx)->message, says) == NULL)
-        fail_msg("'%s' does not say '%s'", fil_ctx_error(r->ctx)->message, says);
 }
 
 /* ---- density -------------------------------------------------------------------------------- */
@@ -122,7 +46,7 @@ static const fili_grid grids[] = {{1, 1, 1},   {1, 2, 3},   {3, 5, 7},  {7, 1, 1
 enum { GRIDS = sizeof grids / sizeof grids[0] };
 
 /* Recounted from the mask, block by block. */
-static double recount(const rig *r)
+static double recount(const policy_rig *r)
 {
     const fili_blocks *b    = &r->p->blocks;
     double             kept = 0.0;
@@ -142,11 +66,11 @@ static void any_density_is_met_to_a_block_a_row(void **state)
     for (int i = 0; i < NAMES; i++)
         for (int g = 0; g < GRIDS; g++)
             for (size_t d = 0; d < sizeof densities / sizeof *densities; d++) {
-                rig r;
+                policy_rig r;
                 start_rig(&r, names[i], grids[g], 2, 64, 2);
                 r.o.density = densities[d];
-                open_policy(&r);
-                ask(&r, 1, 2, 1);
+                policy_rig_open(&r);
+                policy_rig_ask(&r, 1, 2, 1);
                 const double block = 64.0 / r.p->order.n;
                 const double got   = recount(&r);
                 near(got, r.choice.density, 1e-12);
@@ -154,7 +78,7 @@ static void any_density_is_met_to_a_block_a_row(void **state)
                 if (densities[d] >= block) near(got, densities[d], block + 1e-9);
                 assert_true(got > 0.0 && got <= fmax(densities[d], 2.0 * block) + block);
                 if (densities[d] == 1.0) assert_null(r.choice.mask);
-                end_rig(&r);
+                policy_rig_end(&r);
             }
 }
 
@@ -162,23 +86,23 @@ static void dense_calls_count_in_the_density_of_a_run(void **state)
 {
     (void)state;
     for (int i = 0; i < NAMES; i++) {
-        rig                 r;
+        policy_rig          r;
         fili_policy_figures f;
         start_rig(&r, names[i], (fili_grid){5, 12, 20}, 2, 64, 2);
         r.o.density      = 0.7;
         r.o.dense_steps  = 1;
         r.o.dense_layers = "0";
-        open_policy(&r);
+        policy_rig_open(&r);
         for (int32_t step = 0; step < STEPS; step++)
             for (int32_t pass = 0; pass < PASSES; pass++)
                 for (int32_t layer = 0; layer < LAYERS; layer++) {
-                    ask(&r, layer, step, pass);
+                    policy_rig_ask(&r, layer, step, pass);
                     assert_int_equal(r.choice.mask == NULL, layer == 0 || step == 0);
                 }
         fili_policy_figures_get(r.p, &f);
         near(f.density, 0.7, 5.0 / 12.0 * 64.0 / 1200.0);
         assert_int_equal(f.dense_calls, 14);
-        end_rig(&r);
+        policy_rig_end(&r);
     }
 }
 
@@ -192,21 +116,21 @@ static void without_a_density_it_is_the_authors(void **state)
     } cases[] = {{"window", 0.4858, 15, 0}, {"radial", 0.2337, 12, 1}, {"svg", 0.25, 15, 1}};
     (void)state;
     for (int i = 0; i < 3; i++) {
-        rig r;
+        policy_rig r;
         start_rig(&r, cases[i].name, (fili_grid){1, 1, 1}, 1, 64, 1);
         r.s.grid    = (fili_grid){21, 30, 52};
         r.s.steps   = 50;
         r.o.density = FIL_AUTO;
-        open_policy(&r);
+        policy_rig_open(&r);
         assert_int_equal(r.p->o.dense_steps, cases[i].dense_steps);
         assert_int_equal(r.p->layer_is_dense[0], cases[i].dense_layers);
         near(r.p->density[49], cases[i].density, 1e-4);
         near(r.p->density[0], 1.0, 0.0);
         if (strcmp(cases[i].name, "svg") != 0) { /* looks at no q */
-            ask(&r, 1, 49, 0);
+            policy_rig_ask(&r, 1, 49, 0);
             near(recount(&r), r.p->density[49], 1e-9);
         }
-        end_rig(&r);
+        policy_rig_end(&r);
     }
 }
 
@@ -216,23 +140,23 @@ static void a_window_points_at_what_was_made_before(void **state)
 {
     (void)state;
     for (int i = 0; i < 2; i++) {
-        rig r;
+        policy_rig r;
         start_rig(&r, names[i], (fili_grid){5, 12, 20}, 2, 64, 2);
-        open_policy(&r);
-        ask(&r, 0, 0, 0);
+        policy_rig_open(&r);
+        policy_rig_ask(&r, 0, 0, 0);
         const fili_mask *first = r.choice.mask;
         assert_non_null(first);
         assert_int_equal(first->heads, 1);
-        ask(&r, 1, STEPS - 1, 1);
+        policy_rig_ask(&r, 1, STEPS - 1, 1);
         assert_ptr_equal(r.choice.mask, first);
         assert_int_equal(r.choice.refreshed, 0);
         assert_int_equal(r.choice.wants_tail, 0);
         r.o.tail = 1;
-        open_policy(&r);
-        ask(&r, 0, 0, 0);
+        policy_rig_open(&r);
+        policy_rig_ask(&r, 0, 0, 0);
         assert_int_equal(r.choice.wants_tail, 1);
         assert_non_null(r.choice.tail_k.data);
-        end_rig(&r);
+        policy_rig_end(&r);
     }
 }
 
@@ -240,17 +164,17 @@ static void the_same_bits_for_any_number_of_threads(void **state)
 {
     (void)state;
     for (int i = 0; i < NAMES; i++) {
-        rig a;
-        rig b;
+        policy_rig a;
+        policy_rig b;
         start_rig(&a, names[i], (fili_grid){5, 12, 20}, 3, 64, 1);
         start_rig(&b, names[i], (fili_grid){5, 12, 20}, 3, 64, 5);
-        open_policy(&a);
-        open_policy(&b);
-        ask(&a, 1, 3, 0);
-        ask(&b, 1, 3, 0);
+        policy_rig_open(&a);
+        policy_rig_open(&b);
+        policy_rig_ask(&a, 1, 3, 0);
+        policy_rig_ask(&b, 1, 3, 0);
         assert_true(fili_mask_equal(a.choice.mask, b.choice.mask));
-        end_rig(&a);
-        end_rig(&b);
+        policy_rig_end(&a);
+        policy_rig_end(&b);
     }
 }
 
@@ -258,48 +182,48 @@ static void a_nan_is_survived(void **state)
 {
     (void)state;
     for (int i = 0; i < NAMES; i++) {
-        rig r;
+        policy_rig r;
         start_rig(&r, names[i], (fili_grid){5, 12, 20}, 2, 64, 2);
-        open_policy(&r);
+        policy_rig_open(&r);
         r.x[0][70 * 128] = NAN;
         r.x[1][3]        = NAN;
         r.x[2][500]      = INFINITY;
-        ask(&r, 0, 0, 0);
+        policy_rig_ask(&r, 0, 0, 0);
         near(recount(&r), 0.3, 64.0 / 1200.0);
-        end_rig(&r);
+        policy_rig_end(&r);
     }
 }
 
 static void one_threshold_spends_more_on_broad_heads(void **state)
 {
-    rig r;
+    policy_rig r;
     (void)state;
     start_rig(&r, "topk-oracle", (fili_grid){5, 12, 20}, 2, 64, 2);
     for (int64_t i = 0; i < r.n; i++) /* head 0 is sharp */
         if (i / 64 % 2 == 0) r.x[0][i] *= 8.0f;
     r.o.budgets = "mass";
-    open_policy(&r);
-    ask(&r, 0, 0, 0);
+    policy_rig_open(&r);
+    policy_rig_ask(&r, 0, 0, 0);
     uint64_t kept[2];
     assert_int_equal(fili_mask_kept(r.choice.mask, &r.p->blocks, &r.p->blocks, kept), FIL_OK);
     near(recount(&r), 0.3, 0.01);
     assert_true(kept[0] != kept[1]);
-    end_rig(&r);
+    policy_rig_end(&r);
 }
 
 static void svg_keeps_its_labels_until_a_refresh_and_over_a_checkpoint(void **state)
 {
-    rig r;
+    policy_rig r;
     (void)state;
     start_rig(&r, "svg", (fili_grid){5, 12, 20}, 3, 64, 2);
     r.o.refresh = 3;
-    open_policy(&r);
+    policy_rig_open(&r);
     for (int32_t step = 0; step < STEPS; step++) {
-        ask(&r, 1, step, 0);
+        policy_rig_ask(&r, 1, step, 0);
         assert_int_equal(r.choice.refreshed, step % 3 == 0);
     }
     fili_policy_reset(r.p);
-    ask(&r, 1, 1, 0);
+    policy_rig_ask(&r, 1, 1, 0);
     assert_int_equal(r.choice.refreshed, 1);
     fili_mask kept;
     assert_int_equal(fili_mask_init(&kept, r.ctx, 3, r.p->blocks.m, r.p->blocks.m), FIL_OK);
@@ -308,23 +232,23 @@ static void svg_keeps_its_labels_until_a_refresh_and_over_a_checkpoint(void **st
     void        *saved = malloc(bytes);
     assert_non_null(saved);
     fili_policy_state_save(r.p, saved);
-    open_policy(&r);
+    policy_rig_open(&r);
     assert_int_equal(fili_policy_state_load(r.p, saved, bytes), FIL_OK);
     for (int i = 0; i < 3; i++)
         memset(r.x[i], 0, (size_t)r.n * sizeof(float)); /* is not looked at */
-    ask(&r, 1, 2, 0);
+    policy_rig_ask(&r, 1, 2, 0);
     assert_int_equal(r.choice.refreshed, 0);
     assert_true(fili_mask_equal(&kept, r.choice.mask));
     fili_mask_fini(&kept);
     free(saved);
-    end_rig(&r);
+    policy_rig_end(&r);
 }
 
 /* ---- errors of rows ------------------------------------------------------------------------- */
 
 /* Attention of one row in f64, over the keys that the mask keeps (NULL: all). */
-static void row_output(const rig *r, const fili_blocks *blocks, const fili_mask *mask, int32_t head,
-                       int32_t row, double *out)
+static void row_output(const policy_rig *r, const fili_blocks *blocks, const fili_mask *mask,
+                       int32_t head, int32_t row, double *out)
 {
     const int32_t dim = r->s.head_dim;
     int32_t       u   = 0;
@@ -357,7 +281,7 @@ static void errors_of_rows_are_those_of_the_definition(void **state)
     enum { ROWS = sizeof rows / sizeof rows[0], HEADS = 2 };
     (void)state;
     for (int c = 0; c < 2; c++) {
-        rig         r;
+        policy_rig  r;
         fili_blocks blocks;
         fili_mask   mask[2];
         void       *room;
@@ -380,9 +304,9 @@ static void errors_of_rows_are_those_of_the_definition(void **state)
                                           .heads    = HEADS,
                                           .head_dim = dims[c],
                                           .dtype    = FIL_F32,
-                                          .q        = view(&r, r.x[0]),
-                                          .k        = view(&r, r.x[1]),
-                                          .v        = view(&r, r.x[2]),
+                                          .q        = policy_rig_view(&r, r.x[0]),
+                                          .k        = policy_rig_view(&r, r.x[1]),
+                                          .v        = policy_rig_view(&r, r.x[2]),
                                           .scale    = 1.0f / sqrtf((float)dims[c]),
                                           .rows     = rows,
                                           .n_rows   = ROWS,
@@ -403,7 +327,7 @@ static void errors_of_rows_are_those_of_the_definition(void **state)
             fili_mask_fini(&mask[i]);
         fili_free(r.ctx, room, bytes);
         fili_blocks_fini(&blocks);
-        end_rig(&r);
+        policy_rig_end(&r);
     }
 }
 
@@ -430,50 +354,50 @@ static void what_a_baseline_has_no_use_for_is_refused(void **state)
 {
     (void)state;
     for (int i = 0; i < NAMES; i++) {
-        rig r;
+        policy_rig r;
         start_rig(&r, names[i], (fili_grid){4, 8, 8}, 2, 64, 2);
         const fil_policy_options good = r.o;
         r.o.topology                  = "somewhere";
-        refuses(&r, FIL_E_UNSUP, "topology");
+        policy_rig_refuses(&r, FIL_E_UNSUP, "topology");
         r.o      = good;
         r.o.gate = 1;
-        refuses(&r, FIL_E_UNSUP, "gate");
+        policy_rig_refuses(&r, FIL_E_UNSUP, "gate");
         r.o     = good;
         r.o.tau = 0.5;
-        refuses(&r, FIL_E_UNSUP, "tau");
+        policy_rig_refuses(&r, FIL_E_UNSUP, "tau");
         r.o       = good;
         r.o.block = 128;
-        refuses(&r, FIL_E_UNSUP, "128");
+        policy_rig_refuses(&r, FIL_E_UNSUP, "128");
         r.o         = good;
         r.o.budgets = "fast";
-        refuses(&r, FIL_E_UNSUP, "budgets 'fast'");
+        policy_rig_refuses(&r, FIL_E_UNSUP, "budgets 'fast'");
         r.o         = good;
         r.o.density = 1.5;
-        refuses(&r, FIL_E_ARG, "density");
+        policy_rig_refuses(&r, FIL_E_ARG, "density");
         r.o.density = (double)NAN;
-        refuses(&r, FIL_E_ARG, "density");
-        end_rig(&r);
+        policy_rig_refuses(&r, FIL_E_ARG, "density");
+        policy_rig_end(&r);
     }
 }
 
 static void an_order_that_does_not_fit_is_refused(void **state)
 {
-    rig r;
+    policy_rig r;
     (void)state;
     start_rig(&r, "radial", (fili_grid){4, 8, 8}, 2, 64, 2);
     r.o.order = "hilbert";
-    refuses(&r, FIL_E_UNSUP, "raster");
+    policy_rig_refuses(&r, FIL_E_UNSUP, "raster");
     r.o.name = "svg";
-    refuses(&r, FIL_E_UNSUP, "raster");
+    policy_rig_refuses(&r, FIL_E_UNSUP, "raster");
     r.o.name    = "window";
     r.o.density = FIL_AUTO;
-    refuses(&r, FIL_E_UNSUP, "cubes");
+    policy_rig_refuses(&r, FIL_E_UNSUP, "cubes");
     r.o.name = "topk-oracle";
-    refuses(&r, FIL_E_ARG, "no density of its own");
+    policy_rig_refuses(&r, FIL_E_ARG, "no density of its own");
     r.o.density = 0.3;
     r.o.refresh = 2;
-    refuses(&r, FIL_E_UNSUP, "refresh");
-    end_rig(&r);
+    policy_rig_refuses(&r, FIL_E_UNSUP, "refresh");
+    policy_rig_end(&r);
 }
 
 /* Every allocation of open fails once: nothing leaks, and the status says so. */
@@ -521,7 +445,7 @@ typedef struct fixture {
     json_t *json;
 } fixture;
 
-static void fixture_input(rig *r, const fixture *f, int which)
+static void fixture_input(policy_rig *r, const fixture *f, int which)
 {
     static const char *const tensors[] = {"q", "k", "v"};
     static const float steps[][3] = {{0.0625f, 0.0625f, 0.03125f}, {0.0625f, 0.125f, 0.03125f}};
@@ -537,7 +461,8 @@ static void fixture_input(rig *r, const fixture *f, int which)
     }
 }
 
-static fixture start_fixture(rig *r, int which, const char *name, const char *order, double density)
+static fixture start_fixture(policy_rig *r, int which, const char *name, const char *order,
+                             double density)
 {
     fixture      f;
     json_error_t error;
@@ -555,7 +480,7 @@ static fixture start_fixture(rig *r, int which, const char *name, const char *or
               (int32_t)json_integer_value(json_object_get(f.json, "head_dim")), 2);
     r->o.order   = order;
     r->o.density = density;
-    open_policy(r);
+    policy_rig_open(r);
     fixture_input(r, &f, which);
     return f;
 }
@@ -567,7 +492,7 @@ static void svg_labels_are_those_of_the_fixtures(void **state)
     if (fixture_path("methods") == NULL) skip();
     for (int c = 0; c < 2; c++)
         for (int32_t step = 0; step < STEPS; step += 2) { /* other rows each */
-            rig           r;
+            policy_rig    r;
             fixture       f       = start_fixture(&r, c, "svg", NULL, c == 0 ? 0.43 : 0.256);
             const json_t *svg     = json_object_get(f.json, "svg");
             const json_t *ratio   = json_object_get(svg, "ratio");
@@ -575,7 +500,7 @@ static void svg_labels_are_those_of_the_fixtures(void **state)
             int           n_bound = 0;
             fili_mask     want;
             assert_int_equal(fili_mask_init(&want, r.ctx, 1, r.p->blocks.m, r.p->blocks.m), FIL_OK);
-            ask(&r, 0, step, 0);
+            policy_rig_ask(&r, 0, step, 0);
             for (int32_t h = 0; h < r.s.heads; h++) {
                 const double times = json_number_value(json_array_get(ratio, (size_t)h));
                 const char  *label = json_string_value(json_array_get(labels, (size_t)h));
@@ -593,7 +518,7 @@ static void svg_labels_are_those_of_the_fixtures(void **state)
             assert_true(n_bound >= 1);
             fili_mask_fini(&want);
             json_decref(f.json);
-            end_rig(&r);
+            policy_rig_end(&r);
         }
 }
 
@@ -606,13 +531,13 @@ static void the_oracle_has_the_recall_of_the_fixtures(void **state)
     for (int c = 0; c < 2; c++)
         for (int o = c; o < 2; o++) /* the larger case in one order */
             for (int percent = 10; percent <= 30; percent += 10) {
-                rig      r;
-                char     key[64];
-                uint64_t kept[8];
-                fixture  f = start_fixture(&r, c, "topk-oracle", orders[o], percent / 100.0);
+                policy_rig r;
+                char       key[64];
+                uint64_t   kept[8];
+                fixture    f = start_fixture(&r, c, "topk-oracle", orders[o], percent / 100.0);
                 r.o.measure_recall = 1;
-                open_policy(&r);
-                ask(&r, 0, 0, 0);
+                policy_rig_open(&r);
+                policy_rig_ask(&r, 0, 0, 0);
                 snprintf(key, sizeof key, "oracle_top_k_%s", orders[o]);
                 const json_t *entry = json_object_get(f.json, key);
                 snprintf(key, sizeof key, "%d", percent);
@@ -629,7 +554,7 @@ static void the_oracle_has_the_recall_of_the_fixtures(void **state)
                     near(r.choice.recall[h], json_number_value(recall), 1e-5);
                 }
                 json_decref(f.json);
-                end_rig(&r);
+                policy_rig_end(&r);
             }
 }
 

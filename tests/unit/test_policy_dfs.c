@@ -6,100 +6,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/rng.h"
-#include "sparse/policy.h"
 #include "support/attention_case.h"
 #include "support/cmocka_all.h"
-#include "support/fault.h"
+#include "support/policy_rig.h"
 
-typedef struct rig {
-    alloc_fault        fault;
-    fil_ctx           *ctx;
-    fil_policy_options o;
-    fili_policy_setup  s;
-    fili_policy       *p;
-    fili_policy_choice choice;
-    float             *x[3]; /* q, k, v [N, H, D], in order */
-    filk_attn_view     view[3];
-} rig;
-
-static void start_rig(rig *r, fili_grid grid, int32_t heads, int32_t head_dim, int32_t n_threads)
+static void start_rig(policy_rig *r, fili_grid grid, int32_t heads, int32_t head_dim,
+                      int32_t threads)
 {
-    fil_options opt;
-    *r = (rig){.fault = {.at = -1}};
-    fil_options_init(&opt);
-    opt.n_threads = n_threads;
-    opt.host      = alloc_fault_allocator(&r->fault);
-    assert_int_equal(fil_ctx_open(&r->ctx, &opt), FIL_OK);
-    fil_policy_options_init(&r->o);
-    r->o.name = "dfs";
-    r->s      = (fili_policy_setup){.grid     = grid,
-                                    .layers   = 3,
-                                    .steps    = 50,
-                                    .passes   = 2,
-                                    .heads    = heads,
-                                    .head_dim = head_dim,
-                                    .dtype    = FIL_F32};
-}
-
-static void fill_rig(rig *r)
-{
-    const int64_t row = (int64_t)r->s.heads * r->s.head_dim;
-    const int64_t n   = (int64_t)r->s.grid.f * r->s.grid.h * r->s.grid.w * row;
-    for (int i = 0; i < 3; i++) {
-        r->x[i] = malloc((size_t)n * sizeof(float));
-        assert_non_null(r->x[i]);
-        fili_philox_normal(23, (uint64_t)i, 0, r->x[i], n);
-        r->view[i] = (filk_attn_view){.data = r->x[i], .stride_n = row, .stride_h = r->s.head_dim};
-    }
-}
-
-static void end_rig(rig *r)
-{
-    fili_policy_close(&r->p);
-    assert_int_equal(fil_ctx_memory(r->ctx).used, 0);
-    fil_ctx_close(&r->ctx);
-    for (int i = 0; i < 3; i++)
-        free(r->x[i]);
-}
-
-static void open_policy(rig *r)
-{
-    fili_policy_close(&r->p);
-    if (fili_policy_open(r->ctx, &r->o, &r->s, &r->p) != FIL_OK)
-        fail_msg("%s", fil_ctx_error(r->ctx)->message);
-}
-
-/* No call allocates. */
-static void ask(rig *r, int32_t layer, int32_t step, int32_t pass)
-{
-    fili_policy_call call = {.layer    = layer,
-                             .step     = step,
-                             .pass     = pass,
-                             .order    = &r->p->order,
-                             .blocks   = &r->p->blocks,
-                             .heads    = r->s.heads,
-                             .head_dim = r->s.head_dim,
-                             .dtype    = r->s.dtype,
-                             .q        = r->view[0],
-                             .k        = r->view[1],
-                             .v        = r->view[2],
-                             .scale    = 1.0f / sqrtf((float)r->s.head_dim)};
-    r->fault.at           = r->fault.calls;
-    r->fault.forever      = 1;
-    if (fili_policy_select(r->p, &call, &r->choice) != FIL_OK)
-        fail_msg("%s", fil_ctx_error(r->ctx)->message);
-    assert_int_equal(r->fault.failed, 0);
-    r->fault.at = -1;
-}
-
-static void refuses(rig *r, fil_status status, const char *says)
-{
-    fili_ctx_enter(r->ctx);
-    assert_int_equal(fili_policy_open(r->ctx, &r->o, &r->s, &r->p), status);
-    assert_null(r->p);
-    if (strstr(fil_ctx_error(r->ctx)->message, says) == NULL)
-        fail_msg("no '%s' in '%s'", says, fil_ctx_error(r->ctx)->message);
+    const fili_policy_setup s = {.grid     = grid,
+                                 .layers   = 3,
+                                 .steps    = 50,
+                                 .passes   = 2,
+                                 .heads    = heads,
+                                 .head_dim = head_dim,
+                                 .dtype    = FIL_F32};
+    policy_rig_start(r, "dfs", &s, threads);
 }
 
 static void near(const char *what, double got, double want, double tolerance)
@@ -110,7 +31,8 @@ static void near(const char *what, double got, double want, double tolerance)
 /* ---- fixtures ------------------------------------------------------------------------------- */
 
 /* Rows of 64-token blocks; a row binds where its scored block's gap does. */
-static void compare_masks(const rig *r, const attention_case *c, const char *name, const char *gaps)
+static void compare_masks(const policy_rig *r, const attention_case *c, const char *name,
+                          const char *gaps)
 {
     int64_t          n_words;
     int64_t          n_gaps;
@@ -136,7 +58,7 @@ static void compare_masks(const rig *r, const attention_case *c, const char *nam
 }
 
 /* Attention over everything, or under the mask; for free(). */
-static float *attend(const rig *r, const attention_case *c, const fili_mask *mask)
+static float *attend(const policy_rig *r, const attention_case *c, const fili_mask *mask)
 {
     const filk_attn_problem p   = {.nq       = c->n,
                                    .nk       = c->n,
@@ -184,7 +106,7 @@ static double rel_l2(const attention_case *c, const float *got, const float *wan
     return sqrt(off / size);
 }
 
-static void compare_figures(const rig *r, const attention_case *c, const char *name,
+static void compare_figures(const policy_rig *r, const attention_case *c, const char *name,
                             const float *dense)
 {
     const json_t *j = json_object_get(json_object_get(c->json, "dfs"), name);
@@ -211,7 +133,7 @@ static void compare_figures(const rig *r, const attention_case *c, const char *n
     free(out);
 }
 
-static void check_case(rig *r, const attention_case *c, int32_t block, int32_t percent)
+static void check_case(policy_rig *r, const attention_case *c, int32_t block, int32_t percent)
 {
     char   mask[64];
     char   gap[64];
@@ -225,9 +147,9 @@ static void check_case(rig *r, const attention_case *c, int32_t block, int32_t p
     r->o.block          = block;
     r->o.density        = percent / 100.0;
     r->o.measure_recall = 1;
-    open_policy(r);
+    policy_rig_open(r);
     memcpy(r->view, c->view, sizeof r->view);
-    ask(r, 0, 0, 0);
+    policy_rig_ask(r, 0, 0, 0);
     assert_non_null(r->choice.mask);
     assert_int_equal(fili_mask_check(r->choice.mask), FIL_OK);
     compare_masks(r, c, mask, gap);
@@ -243,7 +165,7 @@ static void masks_and_figures_agree_with_the_methods_fixtures(void **state)
     for (char letter = 'a'; letter <= 'b'; letter++)
         for (int32_t percent = 10; percent <= 30; percent += 10)
             for (int32_t block = 64; block <= 128; block += 64) {
-                rig            r;
+                policy_rig     r;
                 attention_case c;
                 fil_ctx       *ctx;
                 assert_int_equal(fil_ctx_open(&ctx, NULL), FIL_OK);
@@ -253,7 +175,7 @@ static void masks_and_figures_agree_with_the_methods_fixtures(void **state)
                 }
                 start_rig(&r, c.grid, c.heads, c.head_dim, 2);
                 check_case(&r, &c, block, percent);
-                end_rig(&r);
+                policy_rig_end(&r);
                 attention_case_close(&c);
                 fil_ctx_close(&ctx);
             }
@@ -265,20 +187,19 @@ static void masks_and_figures_agree_with_the_methods_fixtures(void **state)
  * that the mask was made in this step. */
 static void check_run(int32_t steps, int32_t refresh, const int32_t *want)
 {
-    rig r;
+    policy_rig r;
     start_rig(&r, (fili_grid){5, 16, 16}, 1, 64, 1); /* 1280 tokens: 10 blocks of 128 */
-    fill_rig(&r);
     r.s.steps   = steps;
     r.o.refresh = refresh;
-    open_policy(&r);
+    policy_rig_open(&r);
     for (int32_t i = 0; i < steps; i++) {
         for (int32_t layer = 0; layer < 3; layer += 2) {
-            ask(&r, layer, i, 0);
+            policy_rig_ask(&r, layer, i, 0);
             if (layer == 0) assert_null(r.choice.mask);
         }
         for (int32_t pass = 0; pass < 2; pass++) {
             int32_t count[20];
-            ask(&r, 1, i, pass);
+            policy_rig_ask(&r, 1, i, pass);
             if (r.choice.mask == NULL) {
                 if (want[i] != 0) fail_msg("%d steps: step %d is dense", steps, i);
                 continue;
@@ -293,7 +214,7 @@ static void check_run(int32_t steps, int32_t refresh, const int32_t *want)
                          r.choice.refreshed);
         }
     }
-    end_rig(&r);
+    policy_rig_end(&r);
 }
 
 static void fifty_steps_run_as_published(void **state)
@@ -342,29 +263,28 @@ static void fractions_keep_whole_numbers_of_blocks(void **state)
     for (int32_t percent = 1; percent < 100; percent++) {
         const int32_t blocks = 10;
         const int32_t want   = percent * blocks / 100 < 1 ? 1 : percent * blocks / 100;
-        rig           r;
+        policy_rig    r;
         start_rig(&r, (fili_grid){5, 16, 16}, 1, 64, 1);
-        fill_rig(&r);
         r.s.single = 1;
         r.s.layers = r.s.steps = r.s.passes = 1;
         r.o.density                         = (double)percent / 100.0 - 1e-15;
-        open_policy(&r);
-        ask(&r, 0, 0, 0);
+        policy_rig_open(&r);
+        policy_rig_ask(&r, 0, 0, 0);
         int32_t count[20];
         fili_mask_counts(r.choice.mask, count);
         assert_int_equal(count[7], 2 * want);
-        end_rig(&r);
+        policy_rig_end(&r);
     }
 }
 
 /* ---- promises ------------------------------------------------------------------------------- */
 
-static void run_all(rig *r)
+static void run_all(policy_rig *r)
 {
     for (int32_t i = 0; i < r->s.steps; i++)
         for (int32_t pass = 0; pass < 2; pass++)
             for (int32_t layer = 0; layer < r->s.layers; layer++)
-                ask(r, layer, i, pass);
+                policy_rig_ask(r, layer, i, pass);
 }
 
 static void a_density_of_the_run_is_met_to_less_than_a_block(void **state)
@@ -372,20 +292,19 @@ static void a_density_of_the_run_is_met_to_less_than_a_block(void **state)
     static const double wanted[] = {0.4, 0.5, 0.7, 0.95};
     (void)state;
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
-        rig                 r;
+        policy_rig          r;
         fili_policy_figures f;
         start_rig(&r, (fili_grid){6, 24, 26}, 2, 64, 2); /* 3,744 tokens */
-        fill_rig(&r);
         r.s.steps        = 8;
         r.o.density      = wanted[i];
         r.o.block        = 64;
         r.o.dense_layers = "";
-        open_policy(&r);
+        policy_rig_open(&r);
         run_all(&r);
         fili_policy_figures_get(r.p, &f);
         if (!(f.density <= wanted[i] + 0.005 && f.density >= wanted[i] - 0.02))
             fail_msg("density %g, wanted %g", f.density, wanted[i]);
-        end_rig(&r);
+        policy_rig_end(&r);
     }
 }
 
@@ -401,78 +320,65 @@ static void low_densities_of_the_run_leave_fewer_calls_dense(void **state)
                  {30, 50, -1.0, 12, "0"}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        rig r;
+        policy_rig r;
         start_rig(&r, (fili_grid){6, 24, 26}, 1, 64, 1);
         r.s.layers  = cases[i].layers;
         r.s.steps   = cases[i].steps;
         r.o.density = cases[i].density;
-        open_policy(&r);
+        policy_rig_open(&r);
         assert_int_equal(r.p->o.dense_steps, cases[i].dense_steps);
         assert_string_equal(r.p->o.dense_layers, cases[i].dense_layers);
         if (r.o.density > 0.0) near("target", fili_policy_target(r.p), r.o.density, 1e-9);
-        end_rig(&r);
+        policy_rig_end(&r);
     }
 }
 
 static void a_run_that_is_resumed_uses_the_same_masks(void **state)
 {
-    rig      a;
-    rig      b;
-    uint32_t words[2][2 * 20];
+    policy_rig a;
+    policy_rig b;
+    uint32_t   words[2][2 * 20];
     (void)state;
     start_rig(&a, (fili_grid){5, 16, 16}, 2, 64, 1);
-    fill_rig(&a);
-    open_policy(&a);
-    ask(&a, 1, 12, 0);
-    ask(&a, 2, 12, 0);
+    policy_rig_open(&a);
+    policy_rig_ask(&a, 1, 12, 0);
+    policy_rig_ask(&a, 2, 12, 0);
     void *saved = malloc(fili_policy_state_bytes(a.p));
     assert_non_null(saved);
     fili_policy_state_save(a.p, saved);
-    ask(&a, 1, 13, 0);
+    policy_rig_ask(&a, 1, 13, 0);
     assert_int_equal(a.choice.refreshed, 0);
     memcpy(words[0], a.choice.mask->bits, sizeof words[0]);
     start_rig(&b, a.s.grid, 2, 64, 3);
-    fill_rig(&b);
     memset(b.x[1], 0, 1280 * sizeof(float)); /* other keys: a new mask would be another */
-    open_policy(&b);
+    policy_rig_open(&b);
     assert_int_equal(fili_policy_state_load(b.p, saved, fili_policy_state_bytes(b.p)), FIL_OK);
-    ask(&b, 1, 13, 0);
+    policy_rig_ask(&b, 1, 13, 0);
     assert_int_equal(b.choice.refreshed, 0);
     memcpy(words[1], b.choice.mask->bits, sizeof words[1]);
     assert_memory_equal(words[0], words[1], sizeof words[0]);
     free(saved);
-    end_rig(&b);
-    end_rig(&a);
+    policy_rig_end(&b);
+    policy_rig_end(&a);
 }
 
 static void a_state_with_bits_beyond_the_blocks_is_refused(void **state)
 {
-    rig r;
+    policy_rig r;
     (void)state;
     start_rig(&r, (fili_grid){5, 16, 16}, 1, 64, 1);
-    fill_rig(&r);
-    open_policy(&r);
-    ask(&r, 1, 12, 0);
+    policy_rig_open(&r);
+    policy_rig_ask(&r, 1, 12, 0);
     const size_t bytes = fili_policy_state_bytes(r.p);
     uint32_t    *saved = malloc(bytes);
     assert_non_null(saved);
     fili_policy_state_save(r.p, saved);
     saved[bytes / 4 - 1 - 10] |= 1u << 31; /* the last row of layer 1: layer 2 has 10 more */
     assert_int_equal(fili_policy_state_load(r.p, saved, bytes), FIL_OK);
-    fili_policy_call call = {.layer    = 1,
-                             .step     = 13,
-                             .order    = &r.p->order,
-                             .blocks   = &r.p->blocks,
-                             .heads    = 1,
-                             .head_dim = 64,
-                             .dtype    = FIL_F32,
-                             .q        = r.view[0],
-                             .k        = r.view[1],
-                             .v        = r.view[2],
-                             .scale    = 0.125f};
-    assert_int_equal(fili_policy_select(r.p, &call, &r.choice), FIL_E_ARG);
+    policy_rig_call(&r, 1, 13, 0);
+    assert_int_equal(fili_policy_select(r.p, &r.call, &r.choice), FIL_E_ARG);
     free(saved);
-    end_rig(&r);
+    policy_rig_end(&r);
 }
 
 static void masks_do_not_depend_on_threads(void **state)
@@ -480,15 +386,14 @@ static void masks_do_not_depend_on_threads(void **state)
     uint32_t first[3 * 59 * 2];
     (void)state;
     for (int32_t threads = 1; threads <= 5; threads += 2) {
-        rig r;
+        policy_rig r;
         start_rig(&r, (fili_grid){6, 24, 26}, 3, 64, threads);
-        fill_rig(&r);
-        open_policy(&r);
-        ask(&r, 1, 12, 0);
+        policy_rig_open(&r);
+        policy_rig_ask(&r, 1, 12, 0);
         assert_int_equal(r.choice.mask->mq, 59);
         if (threads == 1) memcpy(first, r.choice.mask->bits, sizeof first);
         assert_memory_equal(first, r.choice.mask->bits, sizeof first);
-        end_rig(&r);
+        policy_rig_end(&r);
     }
 }
 
@@ -500,15 +405,14 @@ static void tiny_and_ragged_grids_work(void **state)
     for (size_t g = 0; g < sizeof grids / sizeof grids[0]; g++)
         for (size_t o = 0; o < 3; o++)
             for (int32_t block = 64; block <= 128; block += 64) {
-                rig r;
+                policy_rig r;
                 start_rig(&r, grids[g], 1, 64, 1);
-                fill_rig(&r);
                 r.o.order          = orders[o];
                 r.o.block          = block;
                 r.o.tail           = 1;
                 r.o.measure_recall = 1;
-                open_policy(&r);
-                ask(&r, 1, 12, 0);
+                policy_rig_open(&r);
+                policy_rig_ask(&r, 1, 12, 0);
                 if (r.choice.mask != NULL) {
                     int32_t *count = calloc((size_t)r.p->blocks.m, sizeof *count);
                     assert_non_null(count);
@@ -519,95 +423,93 @@ static void tiny_and_ragged_grids_work(void **state)
                     assert_true((double)r.choice.recall_bound[0] <= r.choice.recall[0]);
                     free(count);
                 }
-                end_rig(&r);
+                policy_rig_end(&r);
             }
 }
 
 static void nan_in_a_query_spoils_its_own_rows_alone(void **state)
 {
-    rig      r;
-    uint32_t clean[20];
+    policy_rig r;
+    uint32_t   clean[20];
     (void)state;
     start_rig(&r, (fili_grid){5, 16, 16}, 1, 64, 1);
-    fill_rig(&r);
-    open_policy(&r);
-    ask(&r, 1, 12, 0);
+    policy_rig_open(&r);
+    policy_rig_ask(&r, 1, 12, 0);
     memcpy(clean, r.choice.mask->bits, sizeof clean);
     fili_policy_reset(r.p);
     r.x[0][300 * 64] = NAN; /* token 300: rows 4 and 5 of 64 */
-    ask(&r, 1, 12, 0);
+    policy_rig_ask(&r, 1, 12, 0);
     for (int32_t q = 0; q < 20; q++)
         if (q / 2 != 2) assert_int_equal(r.choice.mask->bits[q], clean[q]);
     int32_t blocks = 0;
     for (uint32_t row = r.choice.mask->bits[4]; row != 0; row &= row - 1)
         blocks++;
     assert_int_equal(blocks, 6);
-    end_rig(&r);
+    policy_rig_end(&r);
 }
 
 /* A key that is no number: no block pair that does not hold it is chosen otherwise for want of a
  * score, and rows that leave it out go without it. */
 static void nan_in_a_key_leaves_the_choice_to_the_other_tiles(void **state)
 {
-    rig      r;
-    uint32_t clean[20];
-    int      same = 0;
+    policy_rig r;
+    uint32_t   clean[20];
+    int        same = 0;
     (void)state;
     start_rig(&r, (fili_grid){5, 16, 16}, 1, 64, 1);
-    fill_rig(&r);
-    open_policy(&r);
-    ask(&r, 1, 12, 0);
+    policy_rig_open(&r);
+    policy_rig_ask(&r, 1, 12, 0);
     memcpy(clean, r.choice.mask->bits, sizeof clean);
     fili_policy_reset(r.p);
     r.x[1][300 * 64] = NAN;
-    ask(&r, 1, 12, 0);
+    policy_rig_ask(&r, 1, 12, 0);
     for (int32_t q = 0; q < 20; q++)
         same += r.choice.mask->bits[q] == clean[q];
     assert_true(same >= 12); /* all would be 0x3f if NaN decided */
-    end_rig(&r);
+    policy_rig_end(&r);
 }
 
 static void what_it_cannot_honour_is_refused(void **state)
 {
-    rig r;
+    policy_rig r;
     (void)state;
     start_rig(&r, (fili_grid){5, 16, 16}, 1, 64, 1);
     r.o.tau = 0.5;
-    refuses(&r, FIL_E_ARG, "tau");
+    policy_rig_refuses(&r, FIL_E_ARG, "tau");
     r.o.tau      = FIL_AUTO;
     r.o.topology = "t.safetensors";
-    refuses(&r, FIL_E_ARG, "topology");
+    policy_rig_refuses(&r, FIL_E_ARG, "topology");
     r.o.topology = NULL;
     r.o.budgets  = "fast";
-    refuses(&r, FIL_E_ARG, "budgets");
+    policy_rig_refuses(&r, FIL_E_ARG, "budgets");
     r.o.budgets = NULL;
     r.o.mask    = "m.safetensors";
-    refuses(&r, FIL_E_ARG, "mask");
+    policy_rig_refuses(&r, FIL_E_ARG, "mask");
     r.o.mask = NULL;
     r.o.gate = 1;
-    refuses(&r, FIL_E_ARG, "gate");
+    policy_rig_refuses(&r, FIL_E_ARG, "gate");
     r.o.gate     = FIL_AUTO;
     r.o.fidelity = 0.9;
-    refuses(&r, FIL_E_ARG, "fidelity");
+    policy_rig_refuses(&r, FIL_E_ARG, "fidelity");
     r.o.fidelity    = FIL_AUTO;
     r.o.density     = 0.1; /* below the dense steps' own share */
     r.o.dense_steps = 6;
-    refuses(&r, FIL_E_ARG, "density");
-    end_rig(&r);
+    policy_rig_refuses(&r, FIL_E_ARG, "density");
+    policy_rig_end(&r);
 }
 
 static void memory_that_fails_is_told_and_given_back(void **state)
 {
     (void)state;
     for (int64_t at = 0;; at++) {
-        rig r;
+        policy_rig r;
         start_rig(&r, (fili_grid){3, 9, 11}, 1, 64, 1);
         r.o.measure_recall      = 1;
         r.fault.at              = r.fault.calls + at;
         const fil_status status = fili_policy_open(r.ctx, &r.o, &r.s, &r.p);
         r.fault.at              = -1;
         if (status != FIL_OK) assert_int_equal(status, FIL_E_NOMEM);
-        end_rig(&r);
+        policy_rig_end(&r);
         if (status == FIL_OK) break;
     }
 }

@@ -9,97 +9,24 @@
 #include "base/rng.h"
 #include "nn/elementwise.h"
 #include "sparse/coarse.h"
-#include "sparse/policy.h"
 #include "support/cmocka_all.h"
 #include "support/fixture.h"
+#include "support/policy_rig.h"
 #include "tensor/convert.h"
 
 enum { LAYERS = 2, STEPS = 4, PASSES = 2 };
 
-typedef struct rig {
-    fil_ctx           *ctx;
-    fil_policy_options o;
-    fili_policy_setup  s;
-    fili_policy       *p;
-    fili_policy_call   call;
-    fili_policy_choice choice;
-    float             *q, *k, *v; /* [N, H, D], in order */
-    int64_t            n;         /* elements of each */
-} rig;
-
-static void start_rig(rig *r, fili_grid grid, int32_t heads, int32_t head_dim)
+static void start_rig(policy_rig *r, fili_grid grid, int32_t heads, int32_t head_dim)
 {
-    fil_options opt;
-    *r = (rig){.n = (int64_t)grid.f * grid.h * grid.w * heads * head_dim};
-    fil_options_init(&opt);
-    opt.n_threads = 2;
-    assert_int_equal(fil_ctx_open(&r->ctx, &opt), FIL_OK);
-    fil_policy_options_init(&r->o);
-    r->o.name    = "vsa";
+    const fili_policy_setup s = {.grid     = grid,
+                                 .layers   = LAYERS,
+                                 .steps    = STEPS,
+                                 .passes   = PASSES,
+                                 .heads    = heads,
+                                 .head_dim = head_dim,
+                                 .dtype    = FIL_F32};
+    policy_rig_start(r, "vsa", &s, 2);
     r->o.density = 0.3;
-    r->s         = (fili_policy_setup){.grid     = grid,
-                                       .layers   = LAYERS,
-                                       .steps    = STEPS,
-                                       .passes   = PASSES,
-                                       .heads    = heads,
-                                       .head_dim = head_dim,
-                                       .dtype    = FIL_F32};
-    float **x[]  = {&r->q, &r->k, &r->v};
-    for (int i = 0; i < 3; i++) {
-        *x[i] = malloc((size_t)r->n * sizeof(float));
-        assert_non_null(*x[i]);
-        fili_philox_normal(17, (uint64_t)i, 0, *x[i], r->n);
-    }
-}
-
-static void end_rig(rig *r)
-{
-    fili_policy_close(&r->p);
-    assert_int_equal(fil_ctx_memory(r->ctx).used, 0);
-    fil_ctx_close(&r->ctx);
-    free(r->q);
-    free(r->k);
-    free(r->v);
-}
-
-static void open_policy(rig *r)
-{
-    fili_policy_close(&r->p);
-    if (fili_policy_open(r->ctx, &r->o, &r->s, &r->p) != FIL_OK)
-        fail_msg("%s", fil_ctx_error(r->ctx)->message);
-}
-
-static filk_attn_view view(const rig *r, const void *data)
-{
-    return (filk_attn_view){
-        .data = data, .stride_n = (int64_t)r->s.heads * r->s.head_dim, .stride_h = r->s.head_dim};
-}
-
-static void ask(rig *r, int32_t layer, int32_t step, int32_t pass)
-{
-    r->call = (fili_policy_call){.layer    = layer,
-                                 .step     = step,
-                                 .pass     = pass,
-                                 .order    = &r->p->order,
-                                 .blocks   = &r->p->blocks,
-                                 .heads    = r->s.heads,
-                                 .head_dim = r->s.head_dim,
-                                 .dtype    = r->s.dtype,
-                                 .q        = view(r, r->q),
-                                 .k        = view(r, r->k),
-                                 .v        = view(r, r->v),
-                                 .scale    = 1.0f / sqrtf((float)r->s.head_dim)};
-    if (fili_policy_select(r->p, &r->call, &r->choice) != FIL_OK)
-        fail_msg("%s", fil_ctx_error(r->ctx)->message);
-}
-
-static void refuses(rig *r, fil_status status, const char *says)
-{
-    fili_ctx_enter(r->ctx);
-    assert_int_equal(fili_policy_open(r->ctx, &r->o, &r->s, &r->p), status);
-    assert_null(r->p);
-    printf("%s\n", fil_ctx_error(r->ctx)->message);
-    if (strstr(fil_ctx_error(r->ctx)->message, says) == NULL) fail_msg("no '%s'", says);
 }
 
 /* ---- what it keeps -------------------------------------------------------------------------- */
@@ -115,12 +42,12 @@ static void every_row_keeps_as_many_cubes_as_the_formula_says(void **state)
                  {{3, 3, 3}, "cubes 1x1x1", 0.25}, {{5, 9, 19}, "hilbert-cubes 4x4x4", 0.5}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        rig r;
+        policy_rig r;
         start_rig(&r, cases[i].grid, 2, 64);
         r.o.order   = cases[i].order;
         r.o.density = cases[i].density;
-        open_policy(&r);
-        ask(&r, 1, 2, 1);
+        policy_rig_open(&r);
+        policy_rig_ask(&r, 1, 2, 1);
         const fili_order *order = &r.p->order;
         const int32_t     keep  = fili_coarse_keep(1.0 - cases[i].density, order->n_pieces);
         int32_t          *first = malloc(((size_t)order->n_pieces + 1) * sizeof *first);
@@ -140,7 +67,7 @@ static void every_row_keeps_as_many_cubes_as_the_formula_says(void **state)
                 assert_int_equal(kept, keep);
             }
         free(first);
-        end_rig(&r);
+        policy_rig_end(&r);
     }
 }
 
@@ -148,255 +75,256 @@ static void the_wanted_density_of_a_run_does_not_round_up_to_one_more_cube(void 
 {
     (void)state;
     for (int32_t tenths = 1; tenths < 10; tenths++) {
-        rig r;
+        policy_rig r;
         start_rig(&r, (fili_grid){4, 8, 20}, 1, 64); /* ten cubes */
         r.s.steps   = 50;
         r.o.density = tenths / 10.0;
-        open_policy(&r);
-        ask(&r, 0, 37, 0);
+        policy_rig_open(&r);
+        policy_rig_ask(&r, 0, 37, 0);
         const int32_t keep = fili_coarse_keep(1.0 - tenths / 10.0, 10);
         int32_t       count[10];
         fili_mask_counts(r.choice.mask, count);
         for (int i = 0; i < 10; i++)
             assert_int_equal(count[i], keep);
         assert_true(fabs(r.choice.density - keep / 10.0) < 1e-12);
-        end_rig(&r);
+        policy_rig_end(&r);
     }
 }
 
 static void it_chooses_anew_in_every_call(void **state)
 {
-    rig r;
+    policy_rig r;
     (void)state;
     start_rig(&r, (fili_grid){5, 9, 19}, 2, 64);
-    open_policy(&r);
-    ask(&r, 0, 0, 0);
+    policy_rig_open(&r);
+    policy_rig_ask(&r, 0, 0, 0);
     const size_t words = 2 * (size_t)r.p->blocks.m * (size_t)r.choice.mask->words;
     uint32_t    *was   = malloc(words * sizeof *was);
     assert_non_null(was);
     memcpy(was, r.choice.mask->bits, words * sizeof *was);
-    fili_philox_normal(99, 7, 0, r.q, r.n);
-    ask(&r, 0, 1, 0);
+    fili_philox_normal(99, 7, 0, r.x[0], r.n);
+    policy_rig_ask(&r, 0, 1, 0);
     assert_memory_not_equal(was, r.choice.mask->bits, words * sizeof *was);
     assert_int_equal(r.choice.refreshed, 1);
     free(was);
-    end_rig(&r);
+    policy_rig_end(&r);
 }
 
 static void a_grid_smaller_than_a_cube_is_dense(void **state)
 {
-    rig r;
+    policy_rig r;
     (void)state;
     start_rig(&r, (fili_grid){1, 2, 3}, 1, 64);
-    open_policy(&r);
-    ask(&r, 0, 0, 0);
+    policy_rig_open(&r);
+    policy_rig_ask(&r, 0, 0, 0);
     assert_null(r.choice.mask);
     assert_null(r.choice.coarse);
     assert_true(r.choice.density == 1.0);
-    end_rig(&r);
+    policy_rig_end(&r);
 }
 
 static void select_allocates_nothing(void **state)
 {
-    rig r;
+    policy_rig r;
     (void)state;
     start_rig(&r, (fili_grid){5, 9, 19}, 2, 64);
     r.s.has_gate = 1;
     r.o.order    = "cubes 4x4x8";
-    open_policy(&r);
+    policy_rig_open(&r);
     const fil_memory before = fil_ctx_memory(r.ctx);
-    ask(&r, 0, 0, 0);
+    policy_rig_ask(&r, 0, 0, 0);
     assert_non_null(r.choice.coarse);
     assert_int_equal(fil_ctx_memory(r.ctx).peak, before.peak);
-    end_rig(&r);
+    policy_rig_end(&r);
 }
 
 static void bits_are_the_same_for_any_number_of_threads(void **state)
 {
-    rig r[2];
+    policy_rig r[2];
     (void)state;
     for (int i = 0; i < 2; i++) {
         start_rig(&r[i], (fili_grid){9, 13, 22}, 3, 64);
         r[i].ctx->n_threads = i == 0 ? 1 : 3;
         r[i].s.has_gate     = 1;
-        open_policy(&r[i]);
-        ask(&r[i], 0, 0, 0);
+        policy_rig_open(&r[i]);
+        policy_rig_ask(&r[i], 0, 0, 0);
     }
     const fili_mask *m = r[0].choice.mask;
     assert_memory_equal(m->bits, r[1].choice.mask->bits,
                         3 * (size_t)m->mq * (size_t)m->words * sizeof(uint32_t));
     assert_memory_equal(r[0].choice.coarse, r[1].choice.coarse,
                         (size_t)m->mq * 3 * 64 * sizeof(float));
-    end_rig(&r[0]);
-    end_rig(&r[1]);
+    policy_rig_end(&r[0]);
+    policy_rig_end(&r[1]);
 }
 
 /* ---- gate and schedule ---------------------------------------------------------------------- */
 
 static void the_coarse_branch_is_there_where_the_model_has_a_gate(void **state)
 {
-    rig r;
+    policy_rig r;
     (void)state;
     start_rig(&r, (fili_grid){5, 6, 9}, 2, 64);
-    open_policy(&r);
-    ask(&r, 0, 0, 0);
+    policy_rig_open(&r);
+    policy_rig_ask(&r, 0, 0, 0);
     assert_int_equal(r.p->uses_gate, 0);
     assert_null(r.choice.coarse);
     r.s.has_gate = 1;
     r.o.gate     = 0;
-    open_policy(&r);
-    ask(&r, 0, 0, 0);
+    policy_rig_open(&r);
+    policy_rig_ask(&r, 0, 0, 0);
     assert_int_equal(r.p->uses_gate, 0);
     assert_null(r.choice.coarse);
     r.o.gate = 1;
-    open_policy(&r);
-    ask(&r, 0, 0, 0);
+    policy_rig_open(&r);
+    policy_rig_ask(&r, 0, 0, 0);
     assert_int_equal(r.p->uses_gate, 1);
     assert_non_null(r.choice.coarse);
-    end_rig(&r);
+    policy_rig_end(&r);
 }
 
 static void a_density_of_1_keeps_the_coarse_branch_and_needs_no_mask(void **state)
 {
-    rig r;
+    policy_rig r;
     (void)state;
     start_rig(&r, (fili_grid){5, 6, 9}, 2, 64);
     r.o.density = 1.0;
-    open_policy(&r);
-    ask(&r, 0, 0, 0);
+    policy_rig_open(&r);
+    policy_rig_ask(&r, 0, 0, 0);
     assert_null(r.choice.mask);
     assert_null(r.choice.coarse);
     r.s.has_gate = 1;
-    open_policy(&r);
-    ask(&r, 0, 0, 0);
+    policy_rig_open(&r);
+    policy_rig_ask(&r, 0, 0, 0);
     assert_null(r.choice.mask);
     assert_non_null(r.choice.coarse);
     assert_true(r.choice.density == 1.0);
-    end_rig(&r);
+    policy_rig_end(&r);
 }
 
 static void what_the_schedule_makes_dense_goes_without_the_coarse_branch(void **state)
 {
-    rig r;
+    policy_rig r;
     (void)state;
     start_rig(&r, (fili_grid){5, 6, 9}, 2, 64);
     r.s.has_gate     = 1;
     r.o.density      = 0.9;
     r.o.dense_steps  = 1;
     r.o.dense_layers = "1";
-    open_policy(&r);
-    ask(&r, 0, 0, 0);
+    policy_rig_open(&r);
+    policy_rig_ask(&r, 0, 0, 0);
     assert_null(r.choice.coarse);
-    ask(&r, 1, 2, 0);
+    policy_rig_ask(&r, 1, 2, 0);
     assert_null(r.choice.coarse);
-    ask(&r, 0, 2, 0);
+    policy_rig_ask(&r, 0, 2, 0);
     assert_non_null(r.choice.coarse);
     assert_non_null(r.choice.mask);
-    end_rig(&r);
+    policy_rig_end(&r);
 }
 
 static void a_model_with_a_gate_has_the_density_that_it_was_trained_at(void **state)
 {
-    rig r;
+    policy_rig r;
     (void)state;
     start_rig(&r, (fili_grid){5, 6, 9}, 2, 64);
     r.s.has_gate = 1;
     r.o.density  = FIL_AUTO;
-    open_policy(&r);
+    policy_rig_open(&r);
     assert_true(r.p->density[0] == 0.2 || fabs(r.p->density[0] - 0.2) < 1e-12);
     fili_policy_close(&r.p);
     r.s.has_gate = 0;
-    refuses(&r, FIL_E_ARG, "density");
-    end_rig(&r);
+    policy_rig_refuses(&r, FIL_E_ARG, "density");
+    policy_rig_end(&r);
 }
 
 static void a_block_of_128_is_a_cube_of_4x4x8(void **state)
 {
-    rig r;
+    policy_rig r;
     (void)state;
     start_rig(&r, (fili_grid){8, 8, 16}, 2, 64);
     r.o.block = 128;
-    open_policy(&r);
+    policy_rig_open(&r);
     assert_string_equal(r.p->o.order, "cubes 4x4x8");
     assert_int_equal(r.p->order.n_pieces, 8);
     assert_int_equal(r.p->blocks.m, 16);
-    end_rig(&r);
+    policy_rig_end(&r);
 }
 
 static void a_tail_is_honoured(void **state)
 {
-    rig r;
+    policy_rig r;
     (void)state;
     start_rig(&r, (fili_grid){5, 6, 9}, 2, 64);
     r.o.tail = 1;
-    open_policy(&r);
-    ask(&r, 0, 0, 0);
+    policy_rig_open(&r);
+    policy_rig_ask(&r, 0, 0, 0);
     assert_int_equal(r.choice.wants_tail, 1);
     assert_non_null(r.choice.tail_k.data);
-    end_rig(&r);
+    policy_rig_end(&r);
 }
 
 /* ---- refused -------------------------------------------------------------------------------- */
 
 static void what_it_cannot_honour_is_refused_in_one_sentence(void **state)
 {
-    rig r;
+    policy_rig r;
     (void)state;
     start_rig(&r, (fili_grid){5, 6, 9}, 2, 64);
     r.o.gate = 1;
-    refuses(&r, FIL_E_MISMATCH, "a gate is wanted, and the model has none");
+    policy_rig_refuses(&r, FIL_E_MISMATCH, "a gate is wanted, and the model has none");
     r.o.gate  = FIL_AUTO;
     r.o.order = "hilbert";
-    refuses(&r, FIL_E_UNSUP, "order hilbert; expected cubes TxHxW");
+    policy_rig_refuses(&r, FIL_E_UNSUP, "order hilbert; expected cubes TxHxW");
     r.o.order = "cubes 4x4x4";
     r.o.block = 128;
-    refuses(&r, FIL_E_UNSUP, "blocks of 128 tokens; the cubes of order cubes 4x4x4 are blocks of");
+    policy_rig_refuses(&r, FIL_E_UNSUP,
+                       "blocks of 128 tokens; the cubes of order cubes 4x4x4 are blocks of");
     r.o.block   = FIL_AUTO;
     r.o.refresh = 4;
-    refuses(&r, FIL_E_UNSUP, "refresh 4; expected 1");
+    policy_rig_refuses(&r, FIL_E_UNSUP, "refresh 4; expected 1");
     r.o.refresh  = FIL_AUTO;
     r.o.topology = "somewhere.safetensors";
-    refuses(&r, FIL_E_UNSUP, "topology");
+    policy_rig_refuses(&r, FIL_E_UNSUP, "topology");
     r.o.topology = NULL;
     r.o.density  = 0.0;
-    refuses(&r, FIL_E_ARG, "density");
+    policy_rig_refuses(&r, FIL_E_ARG, "density");
     r.o.density = (double)NAN;
-    refuses(&r, FIL_E_ARG, "density");
-    end_rig(&r);
+    policy_rig_refuses(&r, FIL_E_ARG, "density");
+    policy_rig_end(&r);
 }
 
 static void a_missing_gate_runs_dense_where_that_is_allowed(void **state)
 {
-    rig r;
+    policy_rig r;
     (void)state;
     start_rig(&r, (fili_grid){5, 6, 9}, 2, 64);
     r.o.gate     = 1;
     r.o.fallback = 1;
-    open_policy(&r);
+    policy_rig_open(&r);
     assert_string_equal(r.p->ops->name, "dense");
-    end_rig(&r);
+    policy_rig_end(&r);
 }
 
 static void it_says_what_it_does(void **state)
 {
-    rig  r;
-    char text[FILI_POLICY_TEXT];
+    policy_rig r;
+    char       text[FILI_POLICY_TEXT];
     (void)state;
     start_rig(&r, (fili_grid){5, 6, 9}, 2, 64);
     r.s.has_gate = 1;
-    open_policy(&r);
+    policy_rig_open(&r);
     fili_policy_describe(r.p, text);
     printf("%s\n", text);
     assert_non_null(strstr(text, "best 4 of 12 cubes"));
     assert_non_null(strstr(text, "gate"));
-    end_rig(&r);
+    policy_rig_end(&r);
 }
 
 /* ---- the fixture ---------------------------------------------------------------------------- */
 
 #define FIXTURE "methods/vsa.safetensors"
 
-static void *tensor(rig *r, const char *name, fil_dtype dtype, int64_t n)
+static void *tensor(policy_rig *r, const char *name, fil_dtype dtype, int64_t n)
 {
     int64_t found;
     void   *data = fixture_tensor(r->ctx, fixture_path(FIXTURE), name, dtype, &found);
@@ -405,7 +333,7 @@ static void *tensor(rig *r, const char *name, fil_dtype dtype, int64_t n)
 }
 
 /* int8 [N,H,D] in raster order, times the step, into the policy's order. */
-static void take_int8(rig *r, const char *name, double step, float *to)
+static void take_int8(policy_rig *r, const char *name, double step, float *to)
 {
     signed char  *data = tensor(r, name, FIL_I8, r->n);
     const int64_t row  = (int64_t)r->s.heads * r->s.head_dim;
@@ -420,7 +348,7 @@ typedef struct result {
 } result;
 
 /* Attention under the choice, then the gate, in the rig's type. */
-static result compute(rig *r, const void *x[3], const void *gate)
+static result compute(policy_rig *r, const void *x[3], const void *gate)
 {
     const fil_dtype         dtype = r->s.dtype;
     const fili_convert_set *set   = fili_convert_select(FILI_ISA_REF);
@@ -441,9 +369,9 @@ static result compute(rig *r, const void *x[3], const void *gate)
                                    .q_offset = r->p->blocks.offset,
                                    .k_offset = r->p->blocks.offset};
     const fili_mask        *m   = r->choice.mask;
-    const filk_attn_args    a   = {.q             = view(r, x[0]),
-                                   .k             = view(r, x[1]),
-                                   .v             = view(r, x[2]),
+    const filk_attn_args    a   = {.q             = policy_rig_view(r, x[0]),
+                                   .k             = policy_rig_view(r, x[1]),
+                                   .v             = policy_rig_view(r, x[2]),
                                    .out           = out,
                                    .out_stride_n  = (int64_t)r->s.heads * r->s.head_dim,
                                    .out_stride_h  = r->s.head_dim,
@@ -473,7 +401,7 @@ static result compute(rig *r, const void *x[3], const void *gate)
 }
 
 /* Rows `rows` (raster) of found against the fixture's: relative L2. */
-static void expect_rows(rig *r, const char *name, const float *found, const int32_t *rows,
+static void expect_rows(policy_rig *r, const char *name, const float *found, const int32_t *rows,
                         int32_t n_rows, double tolerance)
 {
     const int64_t row   = (int64_t)r->s.heads * r->s.head_dim;
@@ -494,7 +422,7 @@ static void expect_rows(rig *r, const char *name, const float *found, const int3
     free(want);
 }
 
-static void expect_lse(rig *r, const char *name, const float *found, double tolerance)
+static void expect_lse(policy_rig *r, const char *name, const float *found, double tolerance)
 {
     const int32_t n    = r->p->order.n;
     float        *want = tensor(r, name, FIL_F32, (int64_t)r->s.heads * n);
@@ -508,7 +436,7 @@ static void expect_lse(rig *r, const char *name, const float *found, double tole
 }
 
 /* The lists of kept cubes are the choice's, where no two scores are close. */
-static void expect_lists(rig *r, int32_t k)
+static void expect_lists(policy_rig *r, int32_t k)
 {
     char          name[32];
     const int32_t m = r->p->order.n_pieces;
@@ -529,7 +457,7 @@ static void expect_lists(rig *r, int32_t k)
 
 static void check_fixture(fil_dtype dtype, double tolerance, double lse_tolerance, int32_t k)
 {
-    rig r;
+    policy_rig r;
     start_rig(&r, (fili_grid){5, 6, 9}, 2, 128);
     char                    name[32];
     const fili_convert_set *set  = fili_convert_select(FILI_ISA_REF);
@@ -539,21 +467,21 @@ static void check_fixture(fil_dtype dtype, double tolerance, double lse_toleranc
     r.s.dtype    = dtype;
     r.s.has_gate = 1;
     r.o.density  = (k - 0.5) / 12.0;
-    open_policy(&r);
-    take_int8(&r, "q", 0.0625, r.q);
-    take_int8(&r, "k", 0.125, r.k);
-    take_int8(&r, "v", 0.03125, r.v);
+    policy_rig_open(&r);
+    take_int8(&r, "q", 0.0625, r.x[0]);
+    take_int8(&r, "k", 0.125, r.x[1]);
+    take_int8(&r, "v", 0.03125, r.x[2]);
     take_int8(&r, "gate", 0.015625, gate);
-    const float *from[4] = {r.q, r.k, r.v, gate};
-    const void  *x[4]    = {r.q, r.k, r.v, gate};
-    float *const own[3]  = {r.q, r.k, r.v};
+    const float *from[4] = {r.x[0], r.x[1], r.x[2], gate};
+    const void  *x[4]    = {r.x[0], r.x[1], r.x[2], gate};
+    float *const own[3]  = {r.x[0], r.x[1], r.x[2]};
     for (int i = 0; i < 4 && dtype == FIL_BF16; i++) {
         fili_convert_row(set, FIL_BF16, half + i * r.n, FIL_F32, from[i], (size_t)r.n);
         x[i] = half + i * r.n;
     }
     for (int i = 0; i < 3 && dtype == FIL_BF16; i++) /* ask hands over what is in the rig */
         memcpy(own[i], half + i * r.n, (size_t)r.n * sizeof *half);
-    ask(&r, 1, 3, 1);
+    policy_rig_ask(&r, 1, 3, 1);
     expect_lists(&r, k);
     const result res  = compute(&r, x, x[3]);
     int32_t     *rows = tensor(&r, "rows", FIL_I32, 16);
@@ -570,7 +498,7 @@ static void check_fixture(fil_dtype dtype, double tolerance, double lse_toleranc
     free(res.lse);
     free(gate);
     free(half);
-    end_rig(&r);
+    policy_rig_end(&r);
 }
 
 static void f32_output_equals_the_fixture(void **state)
