@@ -8,6 +8,7 @@
 
 #include "engine/calibration.h"
 #include "support/cmocka_all.h"
+#include "support/demo.h"
 #include "support/fault.h"
 #include "support/fixture.h"
 
@@ -88,14 +89,6 @@ static void close_bench(bench *b)
     assert_int_equal(fil_ctx_memory(b->ctx).used, 0);
     fil_ctx_close(&b->ctx);
 }
-
-#define SKIP_WITHOUT_DEMO()                                                                        \
-    do {                                                                                           \
-        if (getenv("FIL_DEMO") == NULL) {                                                          \
-            skip();                                                                                \
-            return;                                                                                \
-        }                                                                                          \
-    } while (0)
 
 static fil_calibrate_result calibrate(bench *b)
 {

@@ -10,6 +10,7 @@
 
 #include "engine/video_job.h"
 #include "support/cmocka_all.h"
+#include "support/demo.h"
 #include "support/fault.h"
 #include "support/fixture.h"
 #include "tensor/convert.h"
@@ -179,14 +180,9 @@ typedef struct bench {
 
 static void open_bench_with(bench *b, const fil_options *opt)
 {
-    fil_model_options m;
-    b->ctx   = NULL;
-    b->model = NULL;
+    b->ctx = NULL;
     assert_int_equal(fil_ctx_open(&b->ctx, opt), FIL_OK);
-    fil_model_options_init(&m);
-    m.dir = getenv("FIL_DEMO");
-    if (fil_model_open(b->ctx, &m, &b->model) != FIL_OK)
-        fail_msg("%s", fil_ctx_error(b->ctx)->message);
+    b->model = demo_open(b->ctx, NULL);
     snprintf(b->latents, sizeof b->latents, "%s", scratch_path(&dir, "l.safetensors"));
     snprintf(b->folder, sizeof b->folder, "%s", scratch_path(&dir, "captures"));
     fil_policy_options_init(&b->policy);
@@ -227,14 +223,6 @@ static int count_files(const bench *b)
     snprintf(folder.path, sizeof folder.path, "%.255s", b->folder);
     return scratch_count(&folder);
 }
-
-#define SKIP_WITHOUT_DEMO()                                                                        \
-    do {                                                                                           \
-        if (getenv("FIL_DEMO") == NULL) {                                                          \
-            skip();                                                                                \
-            return;                                                                                \
-        }                                                                                          \
-    } while (0)
 
 static void a_run_writes_the_calls_that_were_asked_for(void **state)
 {

@@ -9,6 +9,7 @@
 
 #include "filigree/video.h"
 #include "support/cmocka_all.h"
+#include "support/demo.h"
 #include "support/dit_make.h"
 #include "support/fault.h"
 #include "support/fixture.h"
@@ -38,11 +39,10 @@ static void close_gates(dit_made *m)
 
 static void start(rig *r, int has_gate, int closed)
 {
-    fil_model_options m;
-    dit_made          made;
-    fili_dit_config   c = dit_small_config();
-    *r                  = (rig){.model = NULL};
-    c.heads             = 1;
+    dit_made        made;
+    fili_dit_config c = dit_small_config();
+    *r                = (rig){.model = NULL};
+    c.heads           = 1;
     c.in_channels = c.out_channels = 16;
     c.text_dim                     = 64;
     c.text_len                     = 512;
@@ -54,11 +54,7 @@ static void start(rig *r, int has_gate, int closed)
     dit_write(&made, r->ctx, scratch_path(&r->dir, "fastwan.safetensors"),
               &(dit_file){.diffusers = 1, .dtype = FIL_BF16});
     dit_free(&made);
-    fil_model_options_init(&m);
-    m.dir = getenv("FIL_DEMO");
-    m.dit = scratch_path(&r->dir, "fastwan.safetensors");
-    if (fil_model_open(r->ctx, &m, &r->model) != FIL_OK)
-        fail_msg("%s", fil_ctx_error(r->ctx)->message);
+    r->model = demo_open(r->ctx, scratch_path(&r->dir, "fastwan.safetensors"));
     fil_policy_options_init(&r->policy);
     fil_generate_options_init(&r->o);
     r->policy.name = "vsa";
@@ -104,14 +100,6 @@ static double distance(const float *a, const float *b)
     }
     return sqrt(error / norm);
 }
-
-#define SKIP_WITHOUT_DEMO()                                                                        \
-    do {                                                                                           \
-        if (getenv("FIL_DEMO") == NULL) {                                                          \
-            skip();                                                                                \
-            return;                                                                                \
-        }                                                                                          \
-    } while (0)
 
 static void it_renders_with_its_sampler_and_the_sparsity_it_was_trained_at(void **state)
 {

@@ -10,6 +10,7 @@
 #include "engine/video_job.h"
 #include "sparse/mask_file.h"
 #include "support/cmocka_all.h"
+#include "support/demo.h"
 #include "support/fault.h"
 #include "support/fixture.h"
 
@@ -36,13 +37,9 @@ typedef struct bench {
 
 static bench open_bench_with(const fil_options *opt)
 {
-    bench             b = {.ctx = NULL};
-    fil_model_options m;
+    bench b = {.ctx = NULL};
     assert_int_equal(fil_ctx_open(&b.ctx, opt), FIL_OK);
-    fil_model_options_init(&m);
-    m.dir = getenv("FIL_DEMO");
-    if (fil_model_open(b.ctx, &m, &b.model) != FIL_OK)
-        fail_msg("%s", fil_ctx_error(b.ctx)->message);
+    b.model = demo_open(b.ctx, NULL);
     fil_generate_options_init(&b.o);
     b.o.prompt    = "A red fox in the snow.";
     b.o.negative  = "the black field";
@@ -93,14 +90,6 @@ static const char *path(const char *name)
     snprintf(paths[n_paths], sizeof paths[0], "%s/%s", dir.path, name);
     return paths[n_paths++];
 }
-
-#define SKIP_WITHOUT_DEMO()                                                                        \
-    do {                                                                                           \
-        if (getenv("FIL_DEMO") == NULL) {                                                          \
-            skip();                                                                                \
-            return;                                                                                \
-        }                                                                                          \
-    } while (0)
 
 static void run(bench *b)
 {

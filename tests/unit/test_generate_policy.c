@@ -6,6 +6,7 @@
 
 #include "filigree/video.h"
 #include "support/cmocka_all.h"
+#include "support/demo.h"
 #include "support/fault.h"
 #include "support/fixture.h"
 #include "support/sanitized.h"
@@ -26,16 +27,12 @@ typedef struct rig {
 
 static void open_rig(rig *r, int32_t threads)
 {
-    fil_options       opt;
-    fil_model_options m;
+    fil_options opt;
     memset(r, 0, sizeof *r);
     fil_options_init(&opt);
     opt.n_threads = threads;
     assert_int_equal(fil_ctx_open(&r->ctx, &opt), FIL_OK);
-    fil_model_options_init(&m);
-    m.dir = getenv("FIL_DEMO");
-    if (fil_model_open(r->ctx, &m, &r->model) != FIL_OK)
-        fail_msg("%s", fil_ctx_error(r->ctx)->message);
+    r->model = demo_open(r->ctx, NULL);
     snprintf(r->latents, sizeof r->latents, "%s/l.safetensors", dir.path);
     fil_policy_options_init(&r->policy);
     r->policy.density      = 0.5;
@@ -74,11 +71,6 @@ static int wants_a_file(const char *name)
 {
     return strcmp(name, "west") == 0 || strcmp(name, "mask") == 0;
 }
-
-#define SKIP_WITHOUT_DEMO()                                                                        \
-    do {                                                                                           \
-        if (getenv("FIL_DEMO") == NULL) skip();                                                    \
-    } while (0)
 
 static int set_up(void **state)
 {
