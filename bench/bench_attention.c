@@ -11,12 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench_input.h"
 #include "bench_open_ctx.h"
-#include "base/rng.h"
-#include "kernel/attention.h"
 #include "kernel/cpu/peak.h"
 #include "sparse/blocks.h"
-#include "tensor/convert.h"
 
 enum { HEADS = 2, D = 128, ROW = HEADS * D, MAX_REPETITIONS = 51, SINKS = 16 };
 
@@ -32,43 +30,11 @@ typedef struct problem {
     filk_attn_problem p;
     filk_attn_args    a;
     const filk_row   *row;
-    void             *memory[16];
-    int               n_memory;
+    bench_room        room;
     double            flops;
     double            seconds[MAX_REPETITIONS];
     double            share[MAX_REPETITIONS]; /* of peak */
 } problem;
-
-static void must(const fil_ctx *ctx, fil_status status)
-{
-    if (status == FIL_OK) return;
-    fprintf(stderr, "bench_attention: %s\n", fil_ctx_error(ctx)->message);
-    exit(1);
-}
-
-static void *need(problem *b, size_t bytes)
-{
-    void *p = aligned_alloc(64, (bytes + 127) / 64 * 64);
-    if (p == NULL) exit(1);
-    memset(p, 0, bytes);
-    b->memory[b->n_memory++] = p;
-    return p;
-}
-
-static filk_attn_view normal(problem *b, int64_t n, uint64_t stream)
-{
-    const int64_t total = n * HEADS * D;
-    const size_t  size  = fil_dtype_bits(b->p.dtype) / 8;
-    char         *data  = need(b, (size_t)total * size);
-    float         chunk[4096];
-    for (int64_t i = 0; i < total; i += 4096) {
-        const int64_t left = total - i < 4096 ? total - i : 4096;
-        fili_philox_normal(1, stream, (uint64_t)i, chunk, left);
-        fili_convert_row(fili_convert_select(FILI_ISA_REF), b->p.dtype, data + (size_t)i * size,
-                         FIL_F32, chunk, (size_t)left);
-    }
-    return (filk_attn_view){.data = data, .stride_n = ROW, .stride_h = D};
-}
 
 /* ---- making a problem ----------------------------------------------------------------------- */
 
@@ -80,13 +46,13 @@ static void make_blocks(fil_ctx *ctx, problem *b, const form *f)
     int32_t        m     = (int32_t)((f->n + FILK_BLOCK - 1) / FILK_BLOCK);
     if (f->cubes != NULL) {
         fili_order_spec spec;
-        must(ctx, fili_order_parse(ctx, f->cubes, &spec));
-        must(ctx, fili_order_init(&order, ctx, (fili_grid){5, 30, 52}, &spec));
-        must(ctx, fili_blocks_from_order(&cubes, &order));
+        bench_must(ctx, fili_order_parse(ctx, f->cubes, &spec));
+        bench_must(ctx, fili_order_init(&order, ctx, (fili_grid){5, 30, 52}, &spec));
+        bench_must(ctx, fili_blocks_from_order(&cubes, &order));
         m    = cubes.m;
         from = cubes.offset;
     }
-    int32_t *offset = need(b, sizeof(int32_t) * (size_t)(m + 1));
+    int32_t *offset = bench_need(&b->room, sizeof(int32_t) * (size_t)(m + 1));
     for (int32_t i = 0; i <= m; i++)
         offset[i] = from != NULL ? from[i] : INT64_C(64) * i < f->n ? i * 64 : (int32_t)f->n;
     b->p.mq = b->p.mk = m;
@@ -105,7 +71,7 @@ static void make_mask(problem *b, double density)
     const int32_t keep  = (int32_t)(density * m + 0.5);
     uint64_t      seed  = 7;
     if (density >= 1.0) return;
-    uint32_t *mask = need(b, sizeof(uint32_t) * (size_t)words * (size_t)m * HEADS);
+    uint32_t *mask = bench_need(&b->room, sizeof(uint32_t) * (size_t)words * (size_t)m * HEADS);
     for (int32_t r = 0; r < m * HEADS; r++)
         for (int32_t left = keep; left > 0;) {
             seed              = seed * 6364136223846793005u + 1442695040888963407u;
@@ -141,7 +107,7 @@ static double pairs_of(const problem *b)
 
 static void make_problem(fil_ctx *ctx, problem *b, const form *f, fil_dtype dtype)
 {
-    *b   = (problem){.n_memory = 0};
+    *b   = (problem){.row = NULL};
     b->p = (filk_attn_problem){.nq        = f->n,
                                .nk        = f->n,
                                .heads     = HEADS,
@@ -151,38 +117,32 @@ static void make_problem(fil_ctx *ctx, problem *b, const form *f, fil_dtype dtyp
                                .max_sinks = f->sinks ? SINKS : 0,
                                .has_tail  = f->tail};
     make_blocks(ctx, b, f);
-    b->a     = (filk_attn_args){.q            = normal(b, f->n, 1),
-                                .k            = normal(b, f->n, 2),
-                                .v            = normal(b, f->n, 3),
+    b->a     = (filk_attn_args){.q            = bench_normal(&b->room, dtype, f->n, HEADS, D, 1),
+                                .k            = bench_normal(&b->room, dtype, f->n, HEADS, D, 2),
+                                .v            = bench_normal(&b->room, dtype, f->n, HEADS, D, 3),
                                 .out_stride_n = ROW,
                                 .out_stride_h = D,
                                 .scale        = 0.08838834764f};
-    b->a.out = need(b, (size_t)(f->n * HEADS * D) * fil_dtype_bits(dtype) / 8);
-    b->a.lse = need(b, sizeof(float) * (size_t)(f->n * HEADS));
+    b->a.out = bench_need(&b->room, (size_t)(f->n * HEADS * D) * fil_dtype_bits(dtype) / 8);
+    b->a.lse = bench_need(&b->room, sizeof(float) * (size_t)(f->n * HEADS));
     make_mask(b, f->density);
     if (f->sinks) {
-        int32_t *sinks = need(b, sizeof(int32_t) * SINKS);
+        int32_t *sinks = bench_need(&b->room, sizeof(int32_t) * SINKS);
         for (int32_t i = 0; i < SINKS; i++)
             sinks[i] = i;
         b->a.sinks   = sinks;
         b->a.n_sinks = SINKS;
     }
     if (f->tail) {
-        int32_t *count = need(b, sizeof(int32_t) * (size_t)b->p.mk);
+        int32_t *count = bench_need(&b->room, sizeof(int32_t) * (size_t)b->p.mk);
         for (int32_t i = 0; i < b->p.mk; i++)
             count[i] = b->p.k_offset[i + 1] - b->p.k_offset[i];
         b->a.tail_count = count;
-        b->a.tail_k     = normal(b, b->p.mk, 4);
-        b->a.tail_v     = normal(b, b->p.mk, 5);
+        b->a.tail_k     = bench_normal(&b->room, dtype, b->p.mk, HEADS, D, 4);
+        b->a.tail_v     = bench_normal(&b->room, dtype, b->p.mk, HEADS, D, 5);
     }
     b->flops = 4.0 * D * pairs_of(b);
-    must(ctx, filk_select(ctx, &filk_attention, &b->p, NULL, &b->row));
-}
-
-static void drop_problem(problem *b)
-{
-    for (int i = 0; i < b->n_memory; i++)
-        free(b->memory[i]);
+    bench_must(ctx, filk_select(ctx, &filk_attention, &b->p, NULL, &b->row));
 }
 
 /* ---- measuring ------------------------------------------------------------------------------ */
@@ -191,9 +151,9 @@ static void run_once(fil_ctx *ctx, problem *b, void *workspace, int at)
 {
     double       peak;
     const double start = filk_seconds(ctx);
-    must(ctx, b->row->run(ctx, &b->p, &b->a, workspace));
+    bench_must(ctx, b->row->run(ctx, &b->p, &b->a, workspace));
     const double seconds = filk_seconds(ctx) - start;
-    must(ctx, filk_peak_measure(ctx, filk_peak_find(b->row->isa, b->p.dtype), &peak));
+    bench_must(ctx, filk_peak_measure(ctx, filk_peak_find(b->row->isa, b->p.dtype), &peak));
     if (at < 0) return;
     b->seconds[at] = seconds;
     b->share[at]   = b->flops / seconds / peak;
@@ -215,17 +175,17 @@ static double median(double *x, int n)
 static void measure(fil_ctx *ctx, const form *f, const form *base, fil_dtype dtype, int repetitions)
 {
     problem b[2];
+    void   *workspace[2];
     make_problem(ctx, &b[0], f, dtype);
     make_problem(ctx, &b[1], base, dtype);
     for (int i = 0; i < 2; i++) {
         const size_t bytes = b[i].row->workspace(&b[i].p, 1);
-        b[i].memory[15]    = NULL;
-        void *workspace    = need(&b[i], bytes);
-        run_once(ctx, &b[i], workspace, -1); /* warms up */
+        workspace[i]       = bench_need(&b[i].room, bytes);
+        run_once(ctx, &b[i], workspace[i], -1); /* warms up */
     }
     for (int r = 0; r < repetitions; r++)
         for (int i = 0; i < 2; i++)
-            run_once(ctx, &b[i], b[i].memory[b[i].n_memory - 1], r);
+            run_once(ctx, &b[i], workspace[i], r);
     const double t[2] = {median(b[0].seconds, repetitions), median(b[1].seconds, repetitions)};
     printf("{\"bench\":\"attention\",\"form\":\"%s\",\"base\":\"%s\",\"kernel\":\"%s\",\"n\":%lld,"
            "\"blocks\":%d,\"heads\":%d,\"head_dim\":%d,\"density\":%.3f,\"threads\":1,"
@@ -235,8 +195,8 @@ static void measure(fil_ctx *ctx, const form *f, const form *base, fil_dtype dty
            t[0], median(b[0].share, repetitions), median(b[1].share, repetitions),
            b[0].flops / t[0] / (b[1].flops / t[1]), t[0] / t[1]);
     fflush(stdout);
-    drop_problem(&b[0]);
-    drop_problem(&b[1]);
+    bench_drop(&b[0].room);
+    bench_drop(&b[1].room);
 }
 
 int main(int argc, char **argv)

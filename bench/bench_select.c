@@ -11,12 +11,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bench_input.h"
 #include "bench_open_ctx.h"
-#include "base/rng.h"
 #include "kernel/cpu/peak.h"
 #include "kernel/pooling.h"
 #include "kernel/select.h"
-#include "tensor/convert.h"
 
 enum { HEADS = 12, D = 128, ROWS = 2048, INTERVAL = 12, MAX_REPETITIONS = 51, PARTS = 4 };
 enum { POOL, SCORE, TOP, DENSE };
@@ -36,46 +35,15 @@ typedef struct problem {
     const filk_row      *row[3]; /* pooling, select, attention */
     float               *means[2];
     void                *workspace;
-    void                *memory[24];
-    int                  n_memory;
+    bench_room           room;
     double               seconds[PARTS][MAX_REPETITIONS];
 } problem;
-
-static void must(const fil_ctx *ctx, fil_status status)
-{
-    if (status == FIL_OK) return;
-    fprintf(stderr, "bench_select: %s\n", fil_ctx_error(ctx)->message);
-    exit(1);
-}
-
-static void *need(problem *b, size_t bytes)
-{
-    void *p = aligned_alloc(64, (bytes + 127) / 64 * 64);
-    if (p == NULL) exit(1);
-    memset(p, 0, bytes);
-    b->memory[b->n_memory++] = p;
-    return p;
-}
-
-static filk_attn_view normal(problem *b, int64_t n, uint64_t stream)
-{
-    const int64_t total = n * HEADS * D;
-    uint16_t     *data  = need(b, (size_t)total * sizeof *data);
-    float         chunk[4096];
-    for (int64_t i = 0; i < total; i += 4096) {
-        const int64_t left = total - i < 4096 ? total - i : 4096;
-        fili_philox_normal(1, stream, (uint64_t)i, chunk, left);
-        fili_convert_row(fili_convert_select(FILI_ISA_REF), FIL_BF16, data + i, FIL_F32, chunk,
-                         (size_t)left);
-    }
-    return (filk_attn_view){.data = data, .stride_n = (int64_t)HEADS * D, .stride_h = D};
-}
 
 /* Runs of `size` over n, and their offsets; returns their number. */
 static int32_t runs(problem *b, int32_t n, int32_t size, int32_t **offset)
 {
     const int32_t m = (n + size - 1) / size;
-    *offset         = need(b, sizeof(int32_t) * (size_t)(m + 1));
+    *offset         = bench_need(&b->room, sizeof(int32_t) * (size_t)(m + 1));
     for (int32_t i = 0; i <= m; i++)
         (*offset)[i] = i < m ? i * size : n;
     return m;
@@ -95,14 +63,14 @@ static void make_dense(problem *b)
     b->dense.mk       = runs(b, n, FILK_BLOCK, &offset);
     b->dense.k_offset = b->dense.q_offset = offset; /* whole blocks to ROWS and beyond */
 
-    b->dense_args = (filk_attn_args){.q            = normal(b, n, 1),
-                                     .k            = normal(b, n, 2),
-                                     .v            = normal(b, n, 3),
-                                     .out          = need(b, sizeof(uint16_t) * ROWS * D),
+    b->dense_args = (filk_attn_args){.q   = bench_normal(&b->room, FIL_BF16, n, HEADS, D, 1),
+                                     .k   = bench_normal(&b->room, FIL_BF16, n, HEADS, D, 2),
+                                     .v   = bench_normal(&b->room, FIL_BF16, n, HEADS, D, 3),
+                                     .out = bench_need(&b->room, sizeof(uint16_t) * ROWS * D),
                                      .out_stride_n = D,
                                      .out_stride_h = D,
                                      .scale        = 0.08838834764f};
-    must(b->ctx, filk_select(b->ctx, &filk_attention, &b->dense, NULL, &b->row[2]));
+    bench_must(b->ctx, filk_select(b->ctx, &filk_attention, &b->dense, NULL, &b->row[2]));
 }
 
 static void make_select(problem *b)
@@ -130,15 +98,15 @@ static void make_select(problem *b)
     const size_t each = sizeof(float) * (size_t)b->pool.m * HEADS * D;
     const size_t rows = (size_t)HEADS * (size_t)m;
     for (int i = 0; i < 2; i++)
-        b->means[i] = need(b, each);
-    b->select_args =
-        (filk_select_args){.q     = b->means[0],
-                           .k     = b->means[1],
-                           .scale = b->dense_args.scale,
-                           .mask  = need(b, rows * (size_t)(m + 31) / 32 * 4 + rows * 4),
-                           .score = need(b, rows * (size_t)m * sizeof(float))};
-    must(b->ctx, filk_select(b->ctx, &filk_pooling, &b->pool, NULL, &b->row[0]));
-    must(b->ctx, filk_select(b->ctx, &filk_selection, &b->select, NULL, &b->row[1]));
+        b->means[i] = bench_need(&b->room, each);
+    b->select_args = (filk_select_args){
+        .q     = b->means[0],
+        .k     = b->means[1],
+        .scale = b->dense_args.scale,
+        .mask  = bench_need(&b->room, rows * (size_t)(m + 31) / 32 * 4 + rows * 4),
+        .score = bench_need(&b->room, rows * (size_t)m * sizeof(float))};
+    bench_must(b->ctx, filk_select(b->ctx, &filk_pooling, &b->pool, NULL, &b->row[0]));
+    bench_must(b->ctx, filk_select(b->ctx, &filk_selection, &b->select, NULL, &b->row[1]));
 }
 
 static void make_problem(problem *b, fil_ctx *ctx, const form *f)
@@ -150,13 +118,7 @@ static void make_problem(problem *b, fil_ctx *ctx, const form *f)
     size_t more  = b->row[1]->workspace(&b->select, 1);
     most         = more > most ? more : most;
     more         = b->row[2]->workspace(&b->dense, 1);
-    b->workspace = need(b, more > most ? more : most);
-}
-
-static void drop_problem(problem *b)
-{
-    for (int i = 0; i < b->n_memory; i++)
-        free(b->memory[i]);
+    b->workspace = bench_need(&b->room, more > most ? more : most);
 }
 
 static void pool(problem *b)
@@ -164,7 +126,7 @@ static void pool(problem *b)
     for (int i = 0; i < 2; i++) {
         const filk_pooling_args a = {.x       = i == 0 ? b->dense_args.q : b->dense_args.k,
                                      .out_f32 = b->means[i]};
-        must(b->ctx, b->row[0]->run(b->ctx, &b->pool, &a, b->workspace));
+        bench_must(b->ctx, b->row[0]->run(b->ctx, &b->pool, &a, b->workspace));
     }
 }
 
@@ -182,11 +144,11 @@ static void run_part(problem *b, int part)
     if (part == POOL)
         pool(b);
     else if (part == SCORE)
-        must(b->ctx, b->row[1]->run(b->ctx, &b->select, &b->select_args, b->workspace));
+        bench_must(b->ctx, b->row[1]->run(b->ctx, &b->select, &b->select_args, b->workspace));
     else if (part == TOP)
         top(b);
     else
-        must(b->ctx, b->row[2]->run(b->ctx, &b->dense, &b->dense_args, b->workspace));
+        bench_must(b->ctx, b->row[2]->run(b->ctx, &b->dense, &b->dense_args, b->workspace));
 }
 
 static int by_value(const void *a, const void *b)
@@ -223,7 +185,7 @@ static void measure(fil_ctx *ctx, const form *f, int repetitions)
            2e-9 * D * HEADS * (double)b.pool.m * (double)b.pool.m / t[SCORE], all / dense,
            all / dense / INTERVAL);
     fflush(stdout);
-    drop_problem(&b);
+    bench_drop(&b.room);
 }
 
 int main(int argc, char **argv)
