@@ -9,11 +9,10 @@
  *
  * Steps. Published for 50: dense 0-11, a new mask at 12, 24, 36. For S steps: floor(S/4) dense
  * ones, then levels of I = max(1, round(0.24 S)) steps, the last to the end; a new mask every I
- * steps
- * (--refresh R: every R), and where the number of kept blocks changes; one that would serve less
- * than half as long as the others is left out, as step 48 is in the paper. 4 steps: 1 dense, then a
- * new mask every step, as published for distilled models. Low densities: fewer dense calls, see
- * below.
+ * steps (--refresh R: every R), and where the number of kept blocks changes; one that would serve
+ * less than half as long as the others is left out, as step 48 is in the paper. 4 steps: 1 dense,
+ * then a new mask every step, as published for distilled models. Low densities: fewer dense calls,
+ * see below.
  * Does not: text tokens inside self-attention (HunyuanVideo), which Wan lacks.
  */
 #include <stdio.h>
