@@ -59,19 +59,21 @@ static fil_status run(fili_job *job, fil_video_result *result)
     result->width      = job->o.width;
     result->height     = job->o.height;
     FIL_TRY(fili_job_capture_begin(job));
-    FIL_TRY(fili_job_text(job));
+    if (job->o.resume == NULL) FIL_TRY(fili_job_text(job));
     result->text_seconds = fili_seconds(job->ctx) - begun;
     FIL_TRY(fili_job_sample(job, result));
     if (job->latents_path != NULL)
         FIL_TRY(fili_latents_write(job->ctx, job->latents_path, "latents", job->shape, job->latents,
-                                   job->o.replace));
-    return decode(job, result);
+                                   job->replace));
+    FIL_TRY(decode(job, result));
+    fili_checkpoint_remove(job);
+    return FIL_OK;
 }
 
 fil_status fil_generate(fil_model *model, const fil_generate_options *options,
                         fil_video_result *result)
 {
-    fil_video_result mine = {.frames = 0};
+    fil_video_result mine = {.saved_step = -1};
     fili_job        *job  = NULL;
     FIL_CHECK(NULL, model != NULL, "fil_generate: model is NULL");
     fili_ctx_enter(model->ctx);
