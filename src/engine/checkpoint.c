@@ -44,7 +44,7 @@ static content content_of(const fili_job *job, const fili_solver *solver, fili_s
 {
     static const char *const prompt_name[] = {"prompt", "negative"};
     const fili_checkpoint   *k             = &job->checkpoint;
-    content                  c             = {.n = 0};
+    content                  c             = {.data = {NULL}, .n = 0};
     const int64_t            arrays[]      = {FILI_SOLVER_ARRAYS, job->n};
     const int64_t            state_bytes   = (int64_t)sizeof *state;
     const int64_t            policy_bytes  = (int64_t)k->policy_bytes;
@@ -52,7 +52,7 @@ static content content_of(const fili_job *job, const fili_solver *solver, fili_s
     add(&c, "solver", FIL_F32, solver != NULL ? solver->arrays : NULL, 2, arrays);
     add(&c, "solver_state", FIL_U8, state, 1, &state_bytes);
     add(&c, "policy", FIL_U8, k->policy, 1, &policy_bytes);
-    for (int p = 0; p < job->plan.passes; p++) {
+    for (int p = 0; p < 2 && p < job->plan.passes; p++) {
         const int64_t rows[] = {job->prompt[p].n, job->dit.text_dim};
         add(&c, prompt_name[p], FIL_F32, job->prompt[p].rows, 2, rows);
     }
@@ -246,8 +246,8 @@ static fil_status take_rows(fili_job *job)
 
 static fil_status load(fili_job *job, fili_solver *solver)
 {
-    fili_solver_state state;
-    const content     c = content_of(job, solver, &state);
+    fili_solver_state state = {.step = 0};
+    const content     c     = content_of(job, solver, &state);
     FIL_TRY(open_saved(job, &c, read_all));
     FIL_TRY(fili_solver_restore(solver, &state, solver->arrays));
     job->checkpoint.first = state.step;
@@ -280,8 +280,8 @@ static fil_status take_recipe(fili_job *job)
 
 fil_status fili_checkpoint_check(fili_job *job)
 {
-    fili_checkpoint  *k = &job->checkpoint;
-    fili_solver_state state;
+    fili_checkpoint  *k     = &job->checkpoint;
+    fili_solver_state state = {.step = 0};
     *k = (fili_checkpoint){.path = job->o.checkpoint, .resume = job->o.resume, .saved_step = -1};
     if (k->path == NULL && k->resume == NULL) return FIL_OK;
     FIL_TRY(check_rhythm(job));

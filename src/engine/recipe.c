@@ -14,9 +14,9 @@ typedef enum field_kind { TEXT, INT, LONG, SEED, REAL, REALS, PRECISION, PRESET 
 
 typedef struct field {
     const char *name;
-    field_kind  kind;
     size_t      at, count_at; /* count_at: of REALS */
-    int         is_free;      /* may differ between a run and its continuation */
+    field_kind  kind;
+    int         is_free; /* may differ between a run and its continuation */
 } field;
 
 typedef struct section {
@@ -25,9 +25,9 @@ typedef struct section {
     size_t       n;
 } section;
 
-#define FIELD(type, kind, field, free)                                                             \
+#define FIELD(type, sort, field, free)                                                             \
     {                                                                                              \
-#field, kind, offsetof(type, field), 0, free                                               \
+        .name = #field, .at = offsetof(type, field), .kind = (sort), .is_free = (free)             \
     }
 
 #define MODEL(kind, field) FIELD(fil_model_options, kind, field, 1)
@@ -38,8 +38,8 @@ static const field model_fields[] = {MODEL(TEXT, dir), MODEL(TEXT, dit),       M
 #define GOES(kind, field)  FIELD(fil_generate_options, kind, field, 1)
 #define LIST(field)                                                                                \
     {                                                                                              \
-#field, REALS, offsetof(fil_generate_options, field),                                      \
-            offsetof(fil_generate_options, n_##field), 0                                           \
+        .name = #field, .at = offsetof(fil_generate_options, field),                               \
+        .count_at = offsetof(fil_generate_options, n_##field), .kind = REALS                       \
     }
 static const field generate_fields[] = {
     MAKES(TEXT, prompt),
@@ -59,7 +59,7 @@ static const field generate_fields[] = {
     MAKES(TEXT, noise),
     MAKES(PRECISION, precision),
     MAKES(TEXT, mask),
-    {"output", TEXT, offsetof(fil_generate_options, video), 0, 1},
+    {.name = "output", .at = offsetof(fil_generate_options, video), .kind = TEXT, .is_free = 1},
     GOES(INT, fps),
     GOES(INT, crf),
     GOES(TEXT, save_noise),
@@ -347,12 +347,11 @@ static const field *find_field(const section *s, const char *name)
 }
 
 /* A key that this version does not know would be a choice that is lost. */
-static fil_status read_section(fil_recipe *r, const section *s, const json_t *object, void *options)
+static fil_status read_section(fil_recipe *r, const section *s, json_t *object, void *options)
 {
     if (!json_is_object(object))
         return FIL_FAIL(r->ctx, FIL_E_FORMAT, "the recipe has no object '%s'", s->name);
-    for (void *i = json_object_iter((json_t *)(uintptr_t)object); i != NULL;
-         i       = json_object_iter_next((json_t *)(uintptr_t)object, i)) {
+    for (void *i = json_object_iter(object); i != NULL; i = json_object_iter_next(object, i)) {
         const char  *key = json_object_iter_key(i);
         const field *f   = find_field(s, key);
         if (f == NULL)
@@ -366,7 +365,7 @@ static fil_status read_section(fil_recipe *r, const section *s, const json_t *ob
 
 static fil_status read_root(fil_recipe *r, const json_t *root)
 {
-    const json_t *policy = json_object_get(root, sections[SECTION_POLICY].name);
+    json_t *policy = json_object_get(root, sections[SECTION_POLICY].name);
     for (int i = 0; i < SECTION_POLICY; i++)
         FIL_TRY(read_section(r, &sections[i], json_object_get(root, sections[i].name),
                              i == SECTION_MODEL ? (void *)&r->model : (void *)&r->generate));
