@@ -17,7 +17,7 @@ typedef struct generate_values {
     int64_t     fps, crf;
     const char *noise, *save_noise, *save_latents, *save_frames;
     const char *capture, *capture_to;
-    const char *checkpoint_every, *resume;
+    const char *checkpoint_every, *resume, *recipe;
     int         plan, force, json;
     cli_attn    attn;
     int         measure_recall;
@@ -42,8 +42,6 @@ static void fill_rest(const generate_values *v, fil_generate_options *o)
 
 /* ---- saving and going on -------------------------------------------------------------------- */
 
-#define ENDING ".resume.safetensors"
-
 /* "5": steps; "60s": seconds; "never". */
 static int take_rhythm(const char *text, fil_generate_options *o, int *never)
 {
@@ -63,38 +61,63 @@ static int take_rhythm(const char *text, fil_generate_options *o, int *never)
     return CLI_EXIT_DONE;
 }
 
-/* The file lies beside what the run is for. */
-static int take_checkpoint(const generate_values *v, fil_generate_options *o, char *path,
-                           size_t room)
+/* Names of files beside the output. */
+typedef struct places {
+    char checkpoint[4096], recipe[4096];
+} places;
+
+static int name_beside(char place[4096], const char *output, const char *ending)
+{
+    const int n = snprintf(place, 4096, "%s%s", output, ending);
+    if (n >= 0 && n < 4096) return CLI_EXIT_DONE;
+    return cli_usage("generate: the name of the output is too long");
+}
+
+/* A video has its recipe beside it. */
+static int take_sidecar(fil_generate_options *o, places *at)
+{
+    if (o->video == NULL) return CLI_EXIT_DONE;
+    const int code = name_beside(at->recipe, o->video, ".json");
+    o->save_recipe = at->recipe;
+    return code;
+}
+
+/* The checkpoint lies beside what the run is for. */
+static int take_checkpoint(const generate_values *v, fil_generate_options *o, places *at)
 {
     const char *beside = o->video != NULL         ? o->video
                          : o->save_frames != NULL ? o->save_frames
                                                   : o->save_latents;
     int         never  = 0;
-    const int   code   = take_rhythm(v->checkpoint_every, o, &never);
+    int         code   = take_rhythm(v->checkpoint_every, o, &never);
+    if (code == CLI_EXIT_DONE) code = take_sidecar(o, at);
     if (code != CLI_EXIT_DONE || never || beside == NULL) return code;
-    const int n = snprintf(path, room, "%s" ENDING, beside);
-    if (n < 0 || (size_t)n >= room)
-        return cli_usage("generate: the name of the output is too long");
-    o->checkpoint = path;
-    return CLI_EXIT_DONE;
+    o->checkpoint = at->checkpoint;
+    return name_beside(at->checkpoint, beside, ".resume.safetensors");
 }
 
-/* What is left open by a saved run: where the model lies, and how this call is told of. */
-static int refuse_beside_resume(const generate_values *v)
+/* What is left open by a recipe: where the model lies, where outputs go, and how this call is told
+ * of. A saved run has its outputs. */
+static int refuse_beside_recipe(const generate_values *v)
 {
     generate_values other;
     unsigned char   bytes[sizeof other];
     memcpy(&other, v, sizeof other);
     memset(&other.model, 0, sizeof other.model);
-    other.resume = other.checkpoint_every = NULL;
+    other.resume = other.recipe = other.checkpoint_every = NULL;
     other.json = other.force = other.plan = 0;
+    if (v->resume == NULL) {
+        other.output = other.save_noise = other.save_latents = other.save_frames = NULL;
+        other.capture = other.capture_to = NULL;
+    }
     memcpy(bytes, &other, sizeof other);
     for (size_t i = 0; i < sizeof bytes; i++)
         if (bytes[i] != 0)
-            return cli_usage("generate: expected none but the model's options, "
-                             "--checkpoint-every, --force, --plan and --json beside --resume: the "
-                             "saved run has its own");
+            return cli_usage("generate: expected none but the model's options,%s "
+                             "--checkpoint-every, --force, --plan and --json beside --%s, which "
+                             "has the others",
+                             v->resume != NULL ? "" : " outputs, captures,",
+                             v->resume != NULL ? "resume" : "recipe");
     return CLI_EXIT_DONE;
 }
 
@@ -203,26 +226,52 @@ static int plan_or_run(const cli_call *call, fil_ctx *ctx, fil_model *model,
     return CLI_EXIT_DONE;
 }
 
-/* A run that goes on: everything comes from the file. */
+/* Outputs that this call names are its own, instead of those of the recipe. */
+static void take_outputs(const generate_values *v, fil_generate_options *o)
+{
+    const bool named = v->output != NULL || v->save_latents != NULL || v->save_frames != NULL;
+    if (named || v->save_noise != NULL) {
+        o->video        = v->output;
+        o->save_noise   = v->save_noise;
+        o->save_latents = v->save_latents;
+        o->save_frames  = v->save_frames;
+    }
+    if (v->capture == NULL && v->capture_to == NULL) return;
+    o->capture    = v->capture;
+    o->capture_to = v->capture_to;
+}
+
+/* A run that is repeated, or goes on: everything else comes from the file. */
+static int take_saved(const generate_values *v, fil_generate_options *o, places *at)
+{
+    int       never = 0;
+    const int code =
+        v->resume != NULL ? take_rhythm(v->checkpoint_every, o, &never) : CLI_EXIT_DONE;
+    o->replace |= v->force != 0;
+    if (v->resume != NULL) {
+        o->resume     = v->resume;
+        o->checkpoint = never ? NULL : v->resume;
+        return code != CLI_EXIT_DONE ? code : take_sidecar(o, at);
+    }
+    take_outputs(v, o);
+    return take_checkpoint(v, o, at);
+}
+
 static int run_saved(const cli_call *call)
 {
     const generate_values *v      = call->values;
     fil_ctx               *ctx    = NULL;
     fil_model             *model  = NULL;
     fil_recipe            *recipe = NULL;
-    int                    never  = 0;
-    int                    code   = refuse_beside_resume(v);
+    places                 at;
+    int                    code = refuse_beside_recipe(v);
+    if (code == CLI_EXIT_DONE) code = cli_open_context_for_run(call->common, &ctx);
     if (code != CLI_EXIT_DONE) return code;
-    code = cli_open_context_for_run(call->common, &ctx);
-    if (code != CLI_EXIT_DONE) return code;
-    if (fil_recipe_open(ctx, v->resume, &recipe) != FIL_OK) {
+    if (fil_recipe_open(ctx, v->resume != NULL ? v->resume : v->recipe, &recipe) != FIL_OK) {
         code = cli_failed(ctx, NULL);
     } else {
         fil_generate_options o = *fil_recipe_generate(recipe);
-        code                   = take_rhythm(v->checkpoint_every, &o, &never);
-        o.replace |= v->force != 0;
-        o.resume     = v->resume;
-        o.checkpoint = never ? NULL : v->resume;
+        code                   = take_saved(v, &o, &at);
         if (code == CLI_EXIT_DONE)
             code = cli_open_saved_model(ctx, &v->model, fil_recipe_model(recipe), &model);
         if (code == CLI_EXIT_DONE) code = plan_or_run(call, ctx, model, &o);
@@ -242,8 +291,10 @@ static int run_generate(const cli_call *call)
     fil_policy_options     policy;
     double                 timesteps[CLI_LIST];
     double                 sigmas[CLI_LIST];
-    char                   checkpoint[4096];
-    if (v->resume != NULL) return run_saved(call);
+    places                 at;
+    if (v->resume != NULL && v->recipe != NULL)
+        return cli_usage("generate: expected --resume or --recipe, found both");
+    if (v->resume != NULL || v->recipe != NULL) return run_saved(call);
     if (v->prompt == NULL) return cli_usage("generate: expected a prompt (-p TEXT), found none");
     if (v->output == NULL && v->save_latents == NULL && v->save_frames == NULL)
         return cli_usage("generate: expected an output (-o FILE.mp4), found none");
@@ -253,7 +304,7 @@ static int run_generate(const cli_call *call)
     policy.measure_recall = v->measure_recall != 0;
     o.policy              = &policy;
     fill_rest(v, &o);
-    code = take_checkpoint(v, &o, checkpoint, sizeof checkpoint);
+    code = take_checkpoint(v, &o, &at);
     if (code != CLI_EXIT_DONE) return code;
     code = cli_open_model(call->common, &v->model, "generate", &ctx, &model);
     if (code == CLI_EXIT_DONE) code = plan_or_run(call, ctx, model, &o);
@@ -321,6 +372,9 @@ static const cli_option options[] = {
     CLI_TEXT_OPTION("resume", 0, "FILE",
                     "go on with a run that was stopped, from OUTPUT.resume.safetensors",
                     AT(resume)),
+    CLI_TEXT_OPTION("recipe", 0, "FILE",
+                    "repeat the run that OUTPUT.json tells of; outputs may be other ones",
+                    AT(recipe)),
     CLI_FLAG_OPTION("plan", "check everything, print work and memory, and end", AT(plan)),
     CLI_FLAG_OPTION("force", "replace files that exist", AT(force)),
     CLI_FLAG_OPTION("json", "print one JSON object on stdout", AT(json)),
@@ -342,6 +396,8 @@ const cli_verb cli_verb_generate = {
         "--resume "
         "FILE goes on from there, needs nothing else, and gives the bits of a run that was never "
         "stopped.\n"
+        "\n"
+        "Beside a video lies OUTPUT.json: all options, and how the run went. --recipe repeats it.\n"
         "\n"
         "examples:\n"
         "  filigree generate -m Wan2.1-T2V-1.3B -p \"A red fox in the snow.\" --cfg 6 --shift 8 "

@@ -147,11 +147,14 @@ typedef struct fil_generate_options {
     int32_t     checkpoint_steps;   /* every so many steps; FIL_AUTO = by the clock alone */
     double      checkpoint_seconds; /* at the first step after so many seconds; FIL_AUTO = 60, or
                                        where steps are given never */
-    const char *resume; /* such a file: go on from there, with the bits of a run that was never
-                           interrupted. The other options are those of the first call
-                           (fil_recipe_open has them), but for outputs and the two above. It is
-                           read by the version, and on the kind of machine, that wrote it, and is
-                           for files of your own. May be `checkpoint`. NULL = begin with noise */
+    const char *save_recipe; /* JSON that fil_recipe_open reads: all options, what auto's clock
+                                decided included, and under `result` how it went, written
+                                when everything else stands; NULL = not wanted */
+    const char *resume;      /* such a file: go on from there, with the bits of a run that was never
+                                interrupted. The other options are those of the first call
+                                (fil_recipe_open has them), but for outputs and the two above. It is
+                                read by the version, and on the kind of machine, that wrote it, and is
+                                for files of your own. May be `checkpoint`. NULL = begin with noise */
 } fil_generate_options;
 
 /* Fills in the defaults named above. Cannot fail. */

@@ -273,9 +273,7 @@ static fil_status take_recipe(fili_job *job)
 {
     fil_generate_options o = job->o;
     if (o.policy != NULL) o.policy = &job->policy_options;
-    FIL_TRY(
-        fili_recipe_text(job->ctx, &job->arena, &job->model->given, &o, &job->checkpoint.recipe));
-    return fili_dit_hash(job->dit_weights, &job->dit, job->checkpoint.dit);
+    return fili_recipe_text(job->ctx, &job->arena, &job->model->given, &o, &job->checkpoint.recipe);
 }
 
 fil_status fili_checkpoint_check(fili_job *job)
@@ -283,9 +281,11 @@ fil_status fili_checkpoint_check(fili_job *job)
     fili_checkpoint  *k     = &job->checkpoint;
     fili_solver_state state = {.step = 0};
     *k = (fili_checkpoint){.path = job->o.checkpoint, .resume = job->o.resume, .saved_step = -1};
+    if (k->path == NULL && k->resume == NULL && job->o.save_recipe == NULL) return FIL_OK;
+    FIL_TRY(take_recipe(job));
+    FIL_TRY(fili_dit_hash(job->dit_weights, &job->dit, k->dit));
     if (k->path == NULL && k->resume == NULL) return FIL_OK;
     FIL_TRY(check_rhythm(job));
-    FIL_TRY(take_recipe(job));
     k->policy_bytes = fili_policy_state_bytes(job->policy.policy);
     job->plan.policy_bytes += k->policy_bytes;
     if (k->resume == NULL) return FIL_OK;

@@ -195,7 +195,7 @@ static fil_status keep_inputs(const fili_job *job, const char *const *out, int n
     return FIL_OK;
 }
 
-enum { VIDEO, LATENTS, FRAMES, NOISE, CHECKPOINT, OUTPUTS };
+enum { VIDEO, LATENTS, FRAMES, NOISE, RECIPE, CHECKPOINT, OUTPUTS };
 
 static fil_status check_outputs(fili_job *job)
 {
@@ -214,21 +214,23 @@ static fil_status check_outputs(fili_job *job)
                   o->frame != NULL,
               "nothing would come of it: expected a video, frames or latents to write");
     FIL_TRY(choose_latents_path(job));
-    const char *const path[]  = {o->video, job->latents_path, o->save_frames, o->save_noise,
-                                 o->checkpoint};
-    const char *const what[]  = {"video", "latents", "frames", "noise",
-                                 "checkpoint (a run that was stopped; --resume goes on with it)"};
-    const bool        goes_on = o->resume != NULL; /* the run has written some of them before */
-    job->replace              = o->replace != 0 || goes_on;
+    const char *const path[] = {o->video,      job->latents_path, o->save_frames,
+                                o->save_noise, o->save_recipe,    o->checkpoint};
+    const char *const what[] = {
+        "video", "latents", "frames",
+        "noise", "recipe",  "checkpoint (a run that was stopped; --resume goes on with it)"};
+    const bool goes_on = o->resume != NULL; /* the run has written some of them before */
+    job->replace       = o->replace != 0 || goes_on;
     for (int i = 0; i < OUTPUTS; i++)
         for (int k = 0; k < i; k++)
             FIL_CHECK(ctx, !fili_same_path(path[i], path[k]),
                       "%s and %s are to go to one file, '%.160s'", what[k], what[i], path[i]);
-    FIL_TRY(keep_inputs(job, path, OUTPUTS - 1));
+    FIL_TRY(keep_inputs(job, path, CHECKPOINT));
     FIL_TRY(fili_outputs_check(ctx, &job->outputs, o->frames));
     for (int i = 0; i < OUTPUTS; i++)
         FIL_TRY(fili_output_check(ctx, what[i], path[i],
-                                  i == VIDEO || i == FRAMES ? o->replace : job->replace));
+                                  i == LATENTS || i == NOISE || i == CHECKPOINT ? job->replace
+                                                                                : o->replace));
     return FIL_OK;
 }
 

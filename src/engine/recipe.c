@@ -1,4 +1,5 @@
 /* engine/recipe.c: recipes as JSON (recipe.h), and fil_recipe_* (filigree/video.h). */
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -219,6 +220,71 @@ fil_status fili_recipe_text(fil_ctx *ctx, fili_arena *arena, const fil_model_opt
     if (root == NULL) return FIL_FAIL(ctx, FIL_E_NOMEM, "the recipe of the run: no memory");
     fil_status status = write_root(ctx, root, model, o);
     if (status == FIL_OK) status = dump(ctx, arena, root, text);
+    json_decref(root);
+    return status;
+}
+
+/* ---- a file for people ---------------------------------------------------------------------- */
+
+static fil_status add_results(fil_ctx *ctx, json_t *root, const char *dit, const fil_plan *p,
+                              const fil_video_result *r)
+{
+    const struct {
+        const char *name;
+        double      value;
+    } real[]       = {{"shift", p->shift},
+                      {"cfg", p->guidance},
+                      {"text_seconds", r->text_seconds},
+                      {"load_seconds", r->load_seconds},
+                      {"sample_seconds", r->sample_seconds},
+                      {"decode_seconds", r->decode_seconds},
+                      {"attention_seconds", r->attention_seconds},
+                      {"choose_seconds", r->choose_seconds},
+                      {"density", r->density},
+                      {"sparse_density", r->sparse_density}};
+    json_t *result = json_object();
+    int     failed = json_object_set_new(root, "dit", json_string(dit)) |
+                 json_object_set_new(root, "result", result);
+    for (size_t i = 0; failed == 0 && i < COUNT(real); i++)
+        if (isfinite(real[i].value))
+            failed = json_object_set_new(result, real[i].name, json_real(real[i].value));
+    if (failed == 0)
+        failed =
+            json_object_set_new(result, "calls", json_integer(r->calls)) |
+            json_object_set_new(result, "dense_calls", json_integer(r->dense_calls)) |
+            json_object_set_new(result, "threads", json_integer(ctx->n_threads)) |
+            json_object_set_new(result, "resumed_step", json_integer(r->resumed_step)) |
+            json_object_set_new(result, "peak_bytes", json_integer((json_int_t)ctx->memory.peak));
+    return failed == 0 ? FIL_OK : FIL_FAIL(ctx, FIL_E_NOMEM, "the recipe of the run: no memory");
+}
+
+static fil_status write_text(fil_ctx *ctx, const char *path, int replace, const json_t *root)
+{
+    fili_atomic file;
+    char *json = json_dumps(root, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(17));
+    if (json == NULL) return FIL_FAIL(ctx, FIL_E_NOMEM, "the recipe of the run: no memory");
+    fil_status status = fili_atomic_open(ctx, path, replace, &file);
+    if (status == FIL_OK) {
+        status = fili_atomic_write(ctx, &file, 0, json, strlen(json));
+        if (status == FIL_OK) status = fili_atomic_write(ctx, &file, strlen(json), "\n", 1);
+        if (status == FIL_OK)
+            status = fili_atomic_commit(ctx, &file);
+        else
+            fili_atomic_abort(ctx, &file);
+    }
+    drop(json);
+    return status;
+}
+
+fil_status fili_recipe_write(fil_ctx *ctx, const char *path, int replace,
+                             const fil_model_options *model, const fil_generate_options *o,
+                             const char *dit, const fil_plan *plan, const fil_video_result *result)
+{
+    json_t *root = json_object();
+    if (root == NULL) return FIL_FAIL(ctx, FIL_E_NOMEM, "the recipe of the run: no memory");
+    fil_status status = write_root(ctx, root, model, o);
+    if (status == FIL_OK) status = add_results(ctx, root, dit, plan, result);
+    if (status == FIL_OK) status = write_text(ctx, path, replace, root);
     json_decref(root);
     return status;
 }

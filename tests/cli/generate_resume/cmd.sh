@@ -29,12 +29,12 @@ echo "exit $?"
 filigree generate --resume v.mp4.resume.safetensors --json 2>/dev/null |
     grep -q '"resumed_step":[1-9]' || echo "nothing was resumed"
 cmp whole part && cmp whole.mp4 v.mp4 || exit 1
-rm part v.mp4
+rm part v.mp4 v.mp4.json
 
 stop KILL
 filigree generate --resume v.mp4.resume.safetensors 2>/dev/null || exit 1
 cmp whole part && cmp whole.mp4 v.mp4 || exit 1
-rm part v.mp4
+rm part v.mp4 v.mp4.json
 
 filigree generate --resume whole
 echo "exit $?"
