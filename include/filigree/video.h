@@ -150,11 +150,12 @@ typedef struct fil_generate_options {
     const char *save_recipe; /* JSON that fil_recipe_open reads: all options, what auto's clock
                                 decided included, and under `result` how it went, written
                                 when everything else stands; NULL = not wanted */
-    const char *resume;      /* such a file: go on from there, with the bits of a run that was never
-                                interrupted. The other options are those of the first call
-                                (fil_recipe_open has them), but for outputs and the two above. It is
-                                read by the version, and on the kind of machine, that wrote it, and is
-                                for files of your own. May be `checkpoint`. NULL = begin with noise */
+
+    /* Such a file, to go on from there with the bits of a run that was never interrupted. The other
+     * options are those of the first call (fil_recipe_open has them), but for outputs and
+     * checkpoint_*. It is read by the version, and on the kind of machine, that wrote it, and is
+     * for files of your own. May be `checkpoint`. NULL = begin with noise. */
+    const char *resume;
 } fil_generate_options;
 
 /* Fills in the defaults named above. Cannot fail. */
