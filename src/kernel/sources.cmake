@@ -42,6 +42,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         kernel/cpu/conv3d_wino_avx512.c
         kernel/cpu/linear_avx2.c
         kernel/cpu/linear_finish.c
+        kernel/cpu/linear_tiles.c
         kernel/cpu/mass_panels.c
         kernel/cpu/mass_avx2.c
         kernel/cpu/mass_avx512bf16.c
