@@ -57,6 +57,16 @@ EMULATE __m256i emulate_maskz_loadu_epi16(__mmask16 mask, const void *from)
 #undef _mm256_maskz_loadu_epi16
 #define _mm256_maskz_loadu_epi16(mask, from) emulate_maskz_loadu_epi16(mask, from)
 
+EMULATE __m512i emulate_maskz_loadu_epi16_512(__mmask32 mask, const void *from)
+{
+    emulate_512 v = {.f = {0}};
+    for (int i = 0; i < 32; i++)
+        if (mask >> i & 1) memcpy(&v.u16[i], (const char *)from + 2 * i, 2);
+    return v.i;
+}
+#undef _mm512_maskz_loadu_epi16
+#define _mm512_maskz_loadu_epi16(mask, from) emulate_maskz_loadu_epi16_512(mask, from)
+
 EMULATE void emulate_mask_storeu_epi16(void *to, __mmask16 mask, __m256i x)
 {
     emulate_512 v;
