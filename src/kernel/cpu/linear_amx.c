@@ -135,10 +135,14 @@ INLINE void fetch_rows(const source *s, int64_t row, int64_t k)
         _mm_prefetch((const char *)(s->at + at), _MM_HINT_T1);
 }
 
-INLINE void fetch_lines(const void *at, int lines, const int hint)
+/* 16 lines into L1 or L2. */
+INLINE void fetch_tile(const void *at, const int near)
 {
-    for (int i = 0; i < lines; i++)
-        _mm_prefetch((const char *)at + i * ROW, hint);
+    for (int i = 0; i < HALF; i++)
+        if (near)
+            _mm_prefetch((const char *)at + i * ROW, _MM_HINT_T0);
+        else
+            _mm_prefetch((const char *)at + i * ROW, _MM_HINT_T1);
 }
 
 static void pack(const filk_linear_tiles *l, const char *weight, int64_t first, char *to)
@@ -212,6 +216,7 @@ INLINE int due(const chore *c)
 INLINE void x_ahead(const job *t, int64_t k, char *to, int32_t u)
 {
     const int32_t steps = steps_at(t->l, k);
+    if (steps == 0) return; /* behind the last block nothing is due */
     const int64_t strip = u / steps / 2;
     const int64_t high  = u / steps % 2;
     const int64_t step  = u % steps;
@@ -229,7 +234,7 @@ INLINE void weights_ahead(const job *t, place next, char *to, int32_t u)
     const int64_t column = u % 2 * HALF;
     const int64_t k      = u / 2 * EDGE;
     if (t->packed != NULL) {
-        fetch_lines(packed_at(t, next) + u * TILE, HALF, _MM_HINT_T1);
+        fetch_tile(packed_at(t, next) + u * TILE, 0);
         return;
     }
     const place then = after(t, next);
@@ -264,7 +269,8 @@ INLINE void multiply(const block *b, const int high, const int wide)
         if (wide == 2) AMX_LOAD(1, SUMS_AT(0, 1), EDGE * 4);
         if (high == 2) AMX_LOAD(2, SUMS_AT(1, 0), EDGE * 4);
         if (high == 2 && wide == 2) AMX_LOAD(3, SUMS_AT(1, 1), EDGE * 4);
-        fetch_lines(b->next_sums, SUMS * 4 / ROW, _MM_HINT_T0);
+        for (int i = 0; i < 4; i++)
+            fetch_tile((const char *)b->next_sums + i * TILE, 1);
     }
     for (int32_t s = 0; s < b->steps; s++, x += PAIR, w += PAIR) {
         AMX_LOAD(4, x, ROW);
