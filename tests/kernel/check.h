@@ -28,7 +28,8 @@ typedef struct check_options {
 extern check_options check_opt;
 
 /* Reads --seed, --problems, --row, --test and the environment, and prints what holds. `problems` is
- * the default; a build with sanitizers takes a tenth of it. 0, or 2 on wrong usage. */
+ * the default; a build with sanitizers takes a tenth of it, one with FIL_EMULATE a fifth. 0, or 2
+ * on wrong usage. */
 int check_options_read(int argc, char **argv, const char *program, int64_t problems);
 
 /* 1 in a build with the address, thread or memory sanitizer, where everything is slower. */
@@ -51,7 +52,9 @@ typedef struct check_test {
 } check_test;
 
 /* Runs every test on every row of the family that this CPU has, as one cmocka group; a row that it
- * lacks is one skipped test with its name. Returns the number of failures. */
+ * lacks is one skipped test with its name. A build with FIL_EMULATE runs them on the rows that it
+ * emulates alone, unless --row names another. Returns the number of failures, or 77, ctest's code
+ * for a skipped program, where such a build emulates none of the family. */
 int check_run(const filk_family *family, const check_test *tests, size_t n_tests);
 
 /* ---- random numbers ------------------------------------------------------------------------- */
