@@ -20,6 +20,9 @@ const int32_t            filk_n_families = sizeof filk_families / sizeof filk_fa
 _Static_assert(sizeof filk_families / sizeof filk_families[0] <= FILI_MAX_FAMILIES,
                "a context has a word for each family");
 
+#define REASONS 200 /* characters for them in a message */
+#define MORE    "; and %d more"
+
 static int32_t family_index(const filk_family *family)
 {
     for (int32_t i = 0; i < filk_n_families; i++)
@@ -73,23 +76,40 @@ int filk_explain(const fil_ctx *ctx, const filk_family *family, const filk_row *
     return 0;
 }
 
+/* Rows, each with its reason, as many as fit: those of this CPU or device first, since they were in
+ * question; then how many more there are. Device rows are no news where no device is open. */
+static void list_reasons(const fil_ctx *ctx, const filk_family *family, const void *problem,
+                         const char *name, char text[REASONS])
+{
+    size_t  at   = 0;
+    int32_t more = 0;
+    for (int32_t i = 0; i < 2 * family->n_rows; i++) {
+        char            reason[FILK_REASON];
+        char            piece[2 * FILK_REASON];
+        const filk_row *row   = &family->rows[i % family->n_rows];
+        const int       lacks = lacks_level(ctx, row, reason);
+        if (lacks != (i >= family->n_rows)) continue;
+        if (name != NULL && strcmp(name, row->name) != 0) continue;
+        if (name == NULL && ctx->device == NULL && fili_isa_is_device(row->isa)) continue;
+        filk_explain(ctx, family, row, problem, reason);
+        snprintf(piece, sizeof piece, "; %s %s", row->name, reason);
+        const size_t n = strlen(piece);
+        if (more > 0 || at + n + sizeof MORE > REASONS) {
+            more++;
+            continue;
+        }
+        memcpy(text + at, piece, n);
+        at += n;
+    }
+    text[at] = '\0';
+    if (more > 0) snprintf(text + at, REASONS - at, MORE, more);
+}
+
 static fil_status none_taken(fil_ctx *ctx, const filk_family *family, const void *problem,
                              const char *name)
 {
-    char   text[200];
-    size_t at = 0;
-    text[0]   = '\0';
-    for (int32_t i = 0; i < family->n_rows && at < sizeof text; i++) {
-        char reason[FILK_REASON];
-        if (name != NULL && strcmp(name, family->rows[i].name) != 0) continue;
-        /* The message has room for the rows that were in question. */
-        if (name == NULL && ctx->device == NULL && fili_isa_is_device(family->rows[i].isa))
-            continue;
-        filk_explain(ctx, family, &family->rows[i], problem, reason);
-        const int n =
-            snprintf(text + at, sizeof text - at, "; %s %s", family->rows[i].name, reason);
-        at += n > 0 ? (size_t)n : 0;
-    }
+    char text[REASONS];
+    list_reasons(ctx, family, problem, name, text);
     if (text[0] == '\0')
         return FIL_FAIL(ctx, FIL_E_UNSUP, "%s has no kernel '%.80s'", family->name, name);
     return FIL_FAIL(ctx, FIL_E_UNSUP, "no %s kernel takes this%s", family->name, text);

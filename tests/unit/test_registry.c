@@ -2,6 +2,7 @@
  * name, by instruction set, disabled rows, and a refusal that names every reason.
  */
 #define _GNU_SOURCE
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -252,6 +253,29 @@ static void a_disabled_row_is_passed_over_in_its_context_alone(void **state)
     fil_ctx_close(&other);
 }
 
+/* By name as far as there is room, those of this CPU before all others; the rest by number. */
+static void assert_every_row_is_told(const fil_ctx *c)
+{
+    const char *text      = fil_ctx_error(c)->message;
+    const char *rest      = strstr(text, "; and ");
+    int         named[2]  = {0, 0}; /* [of this CPU] */
+    int         hidden[2] = {0, 0};
+    for (int32_t i = 0; i < filk_attention.n_rows; i++) {
+        char            piece[FILK_REASON];
+        const filk_row *row = &filk_attention.rows[i];
+        const int       own = fili_isa_has(c->isa, row->isa);
+        if (fili_isa_is_device(row->isa)) continue;
+        snprintf(piece, sizeof piece, "; %s ", row->name);
+        if (strstr(text, piece) != NULL)
+            named[own]++;
+        else
+            hidden[own]++;
+    }
+    assert_true(named[1] > 0);
+    assert_true(hidden[1] == 0 || named[0] == 0);
+    assert_int_equal(rest != NULL ? atoi(rest + strlen("; and ")) : 0, hidden[0] + hidden[1]);
+}
+
 static void with_every_row_disabled_nothing_is_selected(void **state)
 {
     (void)state;
@@ -263,9 +287,7 @@ static void with_every_row_disabled_nothing_is_selected(void **state)
         filk_disable(other, &filk_attention, &filk_attention.rows[i]);
     assert_int_equal(filk_select(other, &filk_attention, &p, NULL, &row), FIL_E_UNSUP);
     assert_null(row);
-    for (int32_t i = 0; i < filk_attention.n_rows; i++)
-        if (!fili_isa_is_device(filk_attention.rows[i].isa))
-            assert_non_null(strstr(fil_ctx_error(other)->message, filk_attention.rows[i].name));
+    assert_every_row_is_told(other);
     fil_ctx_close(&other);
 }
 

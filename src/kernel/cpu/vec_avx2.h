@@ -12,6 +12,7 @@
 #define INLINE static inline __attribute__((always_inline))
 
 typedef __m256 vf;
+typedef __m256 vm;
 
 enum { VF_LANES = 8 };
 
@@ -19,6 +20,31 @@ INLINE __m256i vf_mask(int64_t n)
 {
     const __m256i lane = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int32_t)n), lane);
+}
+
+INLINE vm vm_first(int64_t n)
+{
+    return _mm256_castsi256_ps(vf_mask(n));
+}
+
+INLINE vm vm_above(vf a, vf b)
+{
+    return _mm256_cmp_ps(a, b, _CMP_GT_OQ);
+}
+
+INLINE vm vm_or(vm a, vm b)
+{
+    return _mm256_or_ps(a, b);
+}
+
+INLINE int vm_any(vm m)
+{
+    return _mm256_movemask_ps(m) != 0;
+}
+
+INLINE vf vf_pick(vm m, vf a, vf b)
+{
+    return _mm256_blendv_ps(b, a, m);
 }
 
 INLINE vf vf_set1(float x)

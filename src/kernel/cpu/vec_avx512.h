@@ -13,13 +13,42 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-typedef __m512 vf;
+typedef __m512    vf;
+typedef __mmask16 vm; /* chosen lanes */
 
 enum { VF_LANES = 16 };
 
 INLINE __mmask16 vf_mask(int64_t n)
 {
     return (__mmask16)((1u << n) - 1u);
+}
+
+/* The first n lanes; none for n <= 0, all for n >= VF_LANES. */
+INLINE vm vm_first(int64_t n)
+{
+    return n <= 0 ? (vm)0 : n >= VF_LANES ? (vm)0xffff : vf_mask(n);
+}
+
+/* Where a > b; not where one of them is NaN. */
+INLINE vm vm_above(vf a, vf b)
+{
+    return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ);
+}
+
+INLINE vm vm_or(vm a, vm b)
+{
+    return (vm)(a | b);
+}
+
+INLINE int vm_any(vm m)
+{
+    return m != 0;
+}
+
+/* a in the chosen lanes, b in the others. */
+INLINE vf vf_pick(vm m, vf a, vf b)
+{
+    return _mm512_mask_blend_ps(m, b, a);
 }
 
 INLINE vf vf_set1(float x)
