@@ -27,9 +27,9 @@ typedef struct info_run {
 /* From the bytes, because the product of a shape with a zero in it may have wrapped on the way. */
 uint64_t info_elements(const fil_tensor_info *tensor)
 {
-    const uint32_t bits = fil_dtype_bits(tensor->dtype);
-    if (bits == 0) return 0;
-    return tensor->bytes / bits * 8 + tensor->bytes % bits * 8 / bits;
+    uint32_t       run;
+    const uint32_t bytes = fil_dtype_block(tensor->dtype, &run);
+    return bytes != 0 ? tensor->bytes / bytes * run : 0;
 }
 
 /* Entries of a checkpoint may share bytes, so sums are not bounded by the size of a file. */

@@ -1,8 +1,8 @@
 /* filigree/file.h: files of named tensors, read and written.
  *
- * One handle for a safetensors file, a PyTorch checkpoint (.pth, .pt, .bin), or a sharded
- * safetensors model through its index (NAME.safetensors.index.json). The format is told from the
- * content. Opening reads and validates headers only, never weights: a 30 GB model opens in
+ * One handle for a safetensors file, a PyTorch checkpoint (.pth, .pt, .bin), a GGUF file, or a
+ * sharded safetensors model through its index (NAME.safetensors.index.json). The format is told
+ * from the content. Opening reads and validates headers only, never weights: a 30 GB model opens in
  * milliseconds and a few megabytes. Nothing in a file is executed.
  *
  *     fil_file *file = NULL;
@@ -17,7 +17,10 @@
  * Formats: safetensors (github.com/huggingface/safetensors, README "Format"), with its rules
  * checked in full: no holes, no overlap, no tail, no duplicate names. PyTorch zip checkpoints:
  * entries stored, pickle protocol 2 to 5 with a short list of opcodes and globals; everything else
- * refused.
+ * refused. GGUF (github.com/ggml-org/ggml, docs/gguf.md): versions 2 and 3, little-endian, up to
+ * FIL_MAX_RANK dimensions, with the same rules for ranges and names; dimensions are turned round to
+ * row-major, and where a key comfy.gguf.orig_shape.NAME gives a tensor another shape of as many
+ * elements, that is its shape.
  */
 #ifndef FILIGREE_FILE_H
 #define FILIGREE_FILE_H
@@ -56,17 +59,38 @@ extern "C" {
     X(F6_E3M2, 41, 6, "F6_E3M2")                                                                   \
     X(F4, 42, 4, "F4") /* two in a byte */
 
+/* Block types of GGUF files. X(name, value, elements of a block, bytes of a block). The elements of
+ * a block, neighbours in row-major order, share scales, so that none has an address or a number of
+ * bits of its own. They are listed, copied, and turned into numbers when a model is loaded; no
+ * safetensors file has them. Values are permanent. */
+#define FIL_BLOCK_DTYPE_LIST(X)                                                                    \
+    X(Q4_0, 48, 32, 18)  /* 4 bits and a scale */                                                  \
+    X(Q4_1, 49, 32, 20)  /* and a smallest value */                                                \
+    X(Q5_0, 50, 32, 22)  /* 5 bits and a scale */                                                  \
+    X(Q5_1, 51, 32, 24)  /* and a smallest value */                                                \
+    X(Q8_0, 52, 32, 34)  /* 8 bits and a scale */                                                  \
+    X(Q2_K, 53, 256, 84) /* 2 bits; from here on with scales of parts of the block */              \
+    X(Q3_K, 54, 256, 110)                                                                          \
+    X(Q4_K, 55, 256, 144)                                                                          \
+    X(Q5_K, 56, 256, 176)                                                                          \
+    X(Q6_K, 57, 256, 210)
+
 typedef enum fil_dtype {
     FIL_DTYPE_NONE = 0,
-#define FIL_DTYPE_ENUM(name, value, bits, text) FIL_##name = (value),
-    FIL_DTYPE_LIST(FIL_DTYPE_ENUM)
+#define FIL_DTYPE_ENUM(name, value, ...) FIL_##name = (value),
+    FIL_DTYPE_LIST(FIL_DTYPE_ENUM) FIL_BLOCK_DTYPE_LIST(FIL_DTYPE_ENUM)
 #undef FIL_DTYPE_ENUM
 } fil_dtype;
 
-/* Name as in a safetensors file ("BF16"), or "?" for a value that is no dtype. Static storage. */
+/* Name as in a safetensors file ("BF16") or of a block type ("Q4_K"), or "?" for a value that is no
+ * dtype. Static storage. */
 FIL_API const char *fil_dtype_name(fil_dtype dtype);
-/* Bits of one element; 0 for a value that is no dtype. */
+/* Bits of one element; 0 for a block type, and for a value that is no dtype. */
 FIL_API uint32_t fil_dtype_bits(fil_dtype dtype);
+/* Bytes of the shortest run of elements that fills whole bytes, and how many elements that is: 4
+ * and 1 for F32, 1 and 2 for F4, 144 and 256 for Q4_K. A tensor has elements / *elements times as
+ * many bytes. 0 and 0 for a value that is no dtype. elements is not NULL. */
+FIL_API uint32_t fil_dtype_block(fil_dtype dtype, uint32_t *elements);
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
@@ -90,7 +114,7 @@ typedef struct fil_tensor_info {
     fil_dtype   dtype;
     uint32_t    rank;                /* 0 (one element) to FIL_MAX_RANK */
     int64_t     shape[FIL_MAX_RANK]; /* row-major, last index fastest */
-    uint64_t    bytes;               /* elements times bits of the dtype, over 8 */
+    uint64_t    bytes;               /* of all elements; see fil_dtype_block */
     uint64_t    offset;              /* of the first byte in its file; not aligned to anything */
     const char *file; /* base name of the file that holds it; borrowed from the file */
 } fil_tensor_info;
@@ -107,7 +131,7 @@ FIL_API void fil_file_close(fil_file **file);
 
 /* The functions below take an open file, never NULL, and cannot fail unless they say so. */
 
-/* "safetensors", "safetensors-index" or "pytorch". Static storage. */
+/* "safetensors", "safetensors-index", "pytorch" or "gguf". Static storage. */
 FIL_API const char *fil_file_format(const fil_file *file);
 
 /* Number of tensors; of files they lie in (1 unless it is an index); and the sum of those files'
@@ -124,8 +148,10 @@ FIL_API void fil_file_tensor(const fil_file *file, size_t i, fil_tensor_info *in
  * none. Takes O(log n) comparisons. */
 FIL_API int64_t fil_file_find(const fil_file *file, const char *name);
 
-/* Metadata: string pairs of a safetensors file, in the file's order. Empty for other formats and
- * for an index. i < fil_file_metadata_pairs(file), or both are NULL. Borrowed from the file. */
+/* Metadata of a safetensors or GGUF file, in the file's order, as text: strings as they are, a
+ * GGUF's numbers in decimal, its short lists of numbers in brackets, and of other lists only how
+ * long they are. Empty for PyTorch checkpoints and for an index.
+ * i < fil_file_metadata_pairs(file), or both are NULL. Borrowed from the file. */
 FIL_API size_t fil_file_metadata_pairs(const fil_file *file);
 FIL_API void   fil_file_metadata(const fil_file *file, size_t i, const char **key,
                                  const char **value);
@@ -143,11 +169,11 @@ FIL_API FIL_MUSTCHECK fil_status fil_file_read(fil_file *file, size_t i, uint64_
 typedef struct fil_folder fil_folder;
 
 /* Lists the tensor files of a model folder and of its direct subfolders: every
- * NAME.safetensors.index.json, every .safetensors that no index of its folder names, every .pth.
- * config.json and model_index.json beside them tell the layout. No file is read but the indexes.
- * Hidden entries are ignored. Symbolic links are skipped with a warning in the log, unless
- * FIL_OPEN_TRUSTED is given. Statuses as fil_file_open; E_LIMIT beyond 65,536 entries; E_MISMATCH
- * if there is no tensor file at all. */
+ * NAME.safetensors.index.json, every .safetensors that no index of its folder names, every .pth and
+ * every .gguf. config.json and model_index.json beside them tell the layout. No file is read but
+ * the indexes. Hidden entries are ignored. Symbolic links are skipped with a warning in the log,
+ * unless FIL_OPEN_TRUSTED is given. Statuses as fil_file_open; E_LIMIT beyond 65,536 entries;
+ * E_MISMATCH if there is no tensor file at all. */
 FIL_API FIL_MUSTCHECK fil_status fil_folder_open(fil_ctx *ctx, const char *path, uint32_t flags,
                                                  fil_folder **out);
 
@@ -185,8 +211,8 @@ typedef struct fil_writer fil_writer;
 
 /* What the caller wants written. Zero-initialise it, then fill. */
 typedef struct fil_tensor_desc {
-    const char *name; /* UTF-8, 1 to 512 bytes, no control characters, unique */
-    fil_dtype   dtype;
+    const char *name;  /* UTF-8, 1 to 512 bytes, no control characters, unique */
+    fil_dtype   dtype; /* no block type */
     uint32_t    rank;
     int64_t     shape[FIL_MAX_RANK]; /* each >= 0 */
 } fil_tensor_desc;

@@ -50,8 +50,8 @@ static fil_status check_tensor(fil_ctx *ctx, size_t i, const fil_tensor_desc *t,
 {
     FIL_TRY(check_tensor_name(ctx, i, t->name));
     const fili_quoted q = fili_quote(t->name, strlen(t->name));
-    FIL_CHECK(ctx, fil_dtype_bits(t->dtype) != 0, "tensor '%s': %d is no dtype", q.text,
-              (int)t->dtype);
+    FIL_CHECK(ctx, fil_dtype_bits(t->dtype) != 0,
+              "tensor '%s': %d is no dtype of a safetensors file", q.text, (int)t->dtype);
     FIL_CHECK(ctx, t->rank <= FIL_MAX_RANK, "tensor '%s' has %u dimensions; the limit is %d",
               q.text, t->rank, FIL_MAX_RANK);
     for (uint32_t d = 0; d < t->rank; d++)

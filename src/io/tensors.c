@@ -102,7 +102,9 @@ static fil_status check_extent(const fili_tensors *set, const fili_entry *e, con
     fil_ctx *ctx = set->ctx;
     uint64_t bytes;
     uint64_t end;
-    if (e->source < 0 || (size_t)e->source >= set->n_sources || fil_dtype_bits(e->dtype) == 0)
+    uint32_t block;
+    if (e->source < 0 || (size_t)e->source >= set->n_sources ||
+        fil_dtype_block(e->dtype, &block) == 0)
         return FIL_FAIL(ctx, FIL_E_INTERNAL, "tensor '%s' has no source or no dtype", name);
     if (e->rank > FIL_MAX_RANK)
         return FIL_FAIL(ctx, FIL_E_LIMIT, "tensor '%s' has %u dimensions; the limit is %d", name,

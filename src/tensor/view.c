@@ -10,10 +10,11 @@
 /* Checks what the other checks build on: rank, dtype and the sign of every dimension. */
 static fil_status check_form(fil_ctx *ctx, fil_dtype dtype, uint32_t rank, const int64_t *shape)
 {
-    const uint32_t bits = fil_dtype_bits(dtype);
+    uint32_t       run;
+    const uint32_t bytes = fil_dtype_block(dtype, &run);
     FIL_CHECK(ctx, rank <= FIL_MAX_RANK, "view: rank is %u; expected 0 to %d", rank, FIL_MAX_RANK);
-    FIL_CHECK(ctx, bits != 0, "view: %d is no dtype", (int)dtype);
-    if (bits % 8 != 0)
+    FIL_CHECK(ctx, bytes != 0, "view: %d is no dtype", (int)dtype);
+    if (run != 1)
         return FIL_FAIL(ctx, FIL_E_UNSUP, "view: %s elements are not whole bytes",
                         fil_dtype_name(dtype));
     for (uint32_t i = 0; i < rank; i++)

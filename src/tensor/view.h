@@ -1,7 +1,7 @@
 /* tensor/view.h: where the elements of a tensor lie: address, type, shape and strides.
  *
  * A view owns nothing and is copied freely. Strides count elements, not bytes, and may be 0 (an
- * element repeated) or negative. Element types of less than a byte (F4, F6) have no views.
+ * element repeated) or negative. Block types and those of less than a byte (F4, F6) have no views.
  * Functions that make a view check it with arithmetic that cannot wrap; the result then has a byte
  * extent that fits int64_t. On failure *out is untouched.
  */
@@ -20,7 +20,7 @@ typedef struct fili_view {
 } fili_view;
 
 /* A dense row-major tensor at `data`. E_ARG: rank or a dimension out of range, or no such dtype;
- * E_UNSUP: elements of less than a byte; E_SHAPE: more bytes than int64_t counts. The constant
+ * E_UNSUP: elements that are not whole bytes; E_SHAPE: more bytes than int64_t counts. The constant
  * form is for sources: what takes a view says whether it writes through it. */
 FIL_MUSTCHECK fil_status fili_view_dense(fil_ctx *ctx, void *data, fil_dtype dtype, uint32_t rank,
                                          const int64_t *shape, fili_view *out);

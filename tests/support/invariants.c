@@ -16,14 +16,15 @@ static const char *name_broken(const fili_tensors *set, const char *name)
     return NULL;
 }
 
-/* By division, so that nothing can wrap: bytes, over the element, over each dimension, leaves 1. */
+/* By division, so that nothing can wrap: the elements that the bytes hold, over each dimension,
+ * leave 1. */
 static const char *extent_broken(const fili_tensors *set, const fili_entry *e)
 {
-    const uint32_t bits    = fil_dtype_bits(e->dtype);
+    uint32_t       run;
+    const uint32_t block   = fil_dtype_block(e->dtype, &run);
     double         product = 1; /* of elements */
-    uint64_t       rest    = e->bytes * 8;
     bool           empty   = false;
-    if (bits == 0) return "an entry has no dtype";
+    if (block == 0) return "an entry has no dtype";
     if (e->rank > FIL_MAX_RANK) return "a rank is too high";
     if (e->bytes > UINT64_MAX / 8) return "a tensor is too large";
     for (uint32_t i = 0; i < e->rank; i++) {
@@ -32,13 +33,13 @@ static const char *extent_broken(const fili_tensors *set, const fili_entry *e)
         if (e->shape[i] != 0) product *= (double)e->shape[i];
     }
     if (!(product < 1.845e19)) return "a product wraps";
-    if (empty ? e->bytes != 0 : rest % bits != 0) return "shape and bytes disagree";
+    if (empty ? e->bytes != 0 : e->bytes % block != 0) return "shape and bytes disagree";
+    uint64_t rest = e->bytes / block * run; /* elements */
     for (uint32_t i = 0; i < e->rank && !empty; i++) {
-        rest = i == 0 ? rest / bits : rest;
         if (rest % (uint64_t)e->shape[i] != 0) return "shape and bytes disagree";
         rest /= (uint64_t)e->shape[i];
     }
-    if (!empty && rest != (e->rank == 0 ? bits : 1)) return "shape and bytes disagree";
+    if (!empty && rest != 1) return "shape and bytes disagree";
     if (e->source < 0 || (size_t)e->source >= set->n_sources) return "an entry has no source";
     const uint64_t size = set->sources[e->source].file.size;
     if (e->offset > size || e->bytes > size - e->offset) return "a tensor ends beyond its file";

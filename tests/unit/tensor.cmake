@@ -1,2 +1,3 @@
 fil_add_test(test_convert)
+fil_add_test(test_dtype)
 fil_add_test(test_view)

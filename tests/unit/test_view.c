@@ -91,6 +91,7 @@ static void bad_forms_are_refused_and_leave_the_output(void **state)
     STATUS(fili_view_dense(ctx, cells, FIL_DTYPE_NONE, 1, shape, &v), FIL_E_ARG);
     STATUS(fili_view_dense(ctx, cells, FIL_F4, 1, shape, &v), FIL_E_UNSUP);
     STATUS(fili_view_dense(ctx, cells, FIL_F6_E2M3, 1, shape, &v), FIL_E_UNSUP);
+    STATUS(fili_view_dense(ctx, cells, FIL_Q8_0, 1, shape, &v), FIL_E_UNSUP);
     assert_int_equal(v.rank, 77);
     STATUS(fili_view_dense(ctx, cells, FIL_I16, 8, shape, &v), FIL_OK);
 }

@@ -518,6 +518,7 @@ static const refusal refusals[] = {
     {{{"a", FIL_U8, 0, {0}}, {"a", FIL_F64, 1, {0}}}, 2, {{0}}, 0, FIL_E_ARG, "there twice"},
     {{{"a", FIL_DTYPE_NONE, 0, {0}}}, 1, {{0}}, 0, FIL_E_ARG, "0 is no dtype"},
     {{{"a", (fil_dtype)12, 0, {0}}}, 1, {{0}}, 0, FIL_E_ARG, "12 is no dtype"},
+    {{{"a", FIL_Q8_0, 1, {32}}}, 1, {{0}}, 0, FIL_E_ARG, "52 is no dtype of a safetensors file"},
     {{{"a", FIL_U8, 9, {0}}}, 1, {{0}}, 0, FIL_E_ARG, "9 dimensions; the limit is 8"},
     {{{"a", FIL_U8, UINT32_MAX, {0}}}, 1, {{0}}, 0, FIL_E_ARG, "the limit is 8"},
     {{{"a", FIL_U8, 2, {1, -1}}}, 1, {{0}}, 0, FIL_E_ARG, "dimension 1 is -1"},
