@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "io/foreign.h"
+#include "io/le.h"
 
 static bool begins(const unsigned char *head, size_t bytes, const char *with)
 {
@@ -16,6 +17,13 @@ bool fili_is_zip(const unsigned char *head, size_t bytes)
     /* Byte 8 is part of a number; '{' there means a safetensors header of that length. */
     return (begins(head, bytes, "PK\3\4") || begins(head, bytes, "PK\5\6")) &&
            !(bytes > 8 && head[8] == '{');
+}
+
+bool fili_is_gguf(const unsigned char *head, size_t bytes)
+{
+    /* Read as the length of a safetensors header, magic and version are far above any limit; were
+     * the version 0, they might not be. */
+    return begins(head, bytes, "GGUF") && (bytes < 8 || fili_le32(head + 4) != 0);
 }
 
 /* A pickle without a zip around it: PROTO opcode, protocol 2 to 5. */
@@ -53,7 +61,7 @@ fil_status fili_explain_foreign(fil_ctx *ctx, const unsigned char *head, size_t 
                         "this is a Git LFS pointer, not the file itself; fetch the real file (git "
                         "lfs pull)");
     if (begins(head, bytes, "GGUF"))
-        return FIL_FAIL(ctx, FIL_E_UNSUP, "this is a GGUF file; filigree does not read it yet");
+        return FIL_FAIL(ctx, FIL_E_UNSUP, "this is a GGUF file; expected a safetensors file");
     if (is_pickle(head, bytes))
         return FIL_FAIL(ctx, FIL_E_UNSUP,
                         "this is a checkpoint of PyTorch before version 1.6; load it and save it "

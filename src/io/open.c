@@ -22,6 +22,7 @@ static fil_status read_one(fili_tensors *set, const char *path)
     const size_t     bytes = file->size < FILI_SNIFF ? (size_t)file->size : FILI_SNIFF;
     FIL_TRY(fili_file_read(set->ctx, file, 0, head, bytes));
     if (fili_is_zip(head, bytes)) return fili_pth_read_header(set, source);
+    if (fili_is_gguf(head, bytes)) return fili_gguf_read_header(set, source);
     return fili_safetensors_read_header(set, source);
 }
 

@@ -1,6 +1,9 @@
 list(APPEND FIL_SOURCES
     io/model_folder.c
     io/foreign.c
+    io/gguf.c
+    io/gguf_bytes.c
+    io/gguf_pairs.c
     io/index.c
     io/json.c
     io/open.c

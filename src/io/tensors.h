@@ -1,6 +1,6 @@
 /* io/tensors.h: the directory of named tensors that every reader fills and every user asks.
  *
- * A reader (safetensors.c, pth.c, later gguf.c) opens its file, validates everything that is not
+ * A reader (safetensors.c, pth.c, gguf.c) opens its file, validates everything that is not
  * weights, and adds entries. fili_tensors_seal sorts them by name and refuses duplicates. After
  * that the set is read-only. Bytes are reached in two ways: fili_tensors_read copies (always), and
  * fili_tensors_map gives a view into a mapping (trusted mode only).
@@ -81,6 +81,7 @@ FIL_MUSTCHECK fil_status fili_tensors_open(fili_tensors *set, const char *path);
 /* One reader each: `set` has been init'ed; the caller seals. `source` is open already. */
 FIL_MUSTCHECK fil_status fili_safetensors_read_header(fili_tensors *set, int32_t source);
 FIL_MUSTCHECK fil_status fili_pth_read_header(fili_tensors *set, int32_t source);
+FIL_MUSTCHECK fil_status fili_gguf_read_header(fili_tensors *set, int32_t source);
 FIL_MUSTCHECK fil_status fili_index_read(fili_tensors *set, const char *path);
 
 #endif

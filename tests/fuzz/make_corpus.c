@@ -1,10 +1,11 @@
-/* tests/fuzz/make_corpus.c: writes the seeds of corpus/json and corpus/safetensors: a few valid
- * inputs, and those of the malformed table that are small.
+/* tests/fuzz/make_corpus.c: writes the seeds of corpus/json, corpus/safetensors and corpus/gguf: a
+ * few valid inputs, and those of the malformed tables that are small.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "fuzz/fuzz.h"
+#include "support/gguf_make.h"
 #include "support/malformed.h"
 
 enum { MAX_SEED = 2048 };
@@ -42,9 +43,69 @@ static const char *const good_json[] = {
     "1{\"dim\":5120,\"eps\":1e-06,\"qk_norm\":true,\"patch\":[1,2,2]}",
 };
 
+/* ---- GGUF ----------------------------------------------------------------------------------- */
+
+static const gguf_pair pairs[] = {
+    {"general.architecture", GGUF_STRING, GGUF_VALUE("\3\0\0\0\0\0\0\0wan"), 0},
+    {"general.alignment", GGUF_U32, GGUF_VALUE("\x20\0\0\0"), 0},
+    {"general.flag", GGUF_BOOL, GGUF_VALUE("\1"), 0},
+    {"comfy.gguf.orig_shape.a", GGUF_ARRAY,
+     GGUF_VALUE("\5\0\0\0\2\0\0\0\0\0\0\0\x08\0\0\0\x20\0\0\0"), 0},
+    {"tokenizer.ggml.tokens", GGUF_ARRAY,
+     GGUF_VALUE("\x08\0\0\0\2\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0a\0\0\0\0\0\0\0\0"), 0},
+    {"float", GGUF_F32, GGUF_VALUE("\0\0\x80\x3f"), 0},
+    {"double", GGUF_F64, GGUF_VALUE("\0\0\0\0\0\0\xf0\x3f"), 0},
+    {"list", GGUF_ARRAY, GGUF_VALUE("\6\0\0\0\1\0\0\0\0\0\0\0\0\0\x80\x3f"), 0},
+};
+
+static const uint32_t types[][2] = {/* ggml type, bytes of 256 elements */
+                                    {0, 1024}, {1, 512},  {2, 144},  {3, 160},   {6, 176},
+                                    {7, 192},  {8, 272},  {10, 84},  {11, 110},  {12, 144},
+                                    {13, 176}, {14, 210}, {24, 256}, {28, 2048}, {30, 512}};
+
+static void write_gguf(const char *folder, const char *name, const gguf_file *f)
+{
+    buffer b = {0};
+    gguf_make(&b, f);
+    write_seed(folder, "gguf", name, b.data, b.bytes);
+    buffer_free(&b);
+}
+
+static void write_ggufs(const char *folder)
+{
+    char      name[32];
+    gguf_info some[] = {{.name = "a", .type = 12, .rank = 1, .dims = {256}, .bytes = 144},
+                        {.name = "b", .type = 1, .rank = 5, .dims = {2, 2, 1, 2, 2}, .bytes = 32},
+                        {.name = "c", .rank = 2, .dims = {0, 9}},
+                        {.name = "d", .rank = 0, .bytes = 4}};
+    gguf_file whole  = {.pair    = pairs,
+                        .n_pairs = sizeof pairs / sizeof pairs[0],
+                        .info    = some,
+                        .n_infos = 4,
+                        .data    = gguf_lay_out(some, 4)};
+    write_gguf(folder, "good", &whole);
+    whole.version = 2;
+    write_gguf(folder, "good-2", &whole);
+    write_gguf(folder, "good-nothing", &(gguf_file){.data = 0});
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        const gguf_info one = {.name = "a", .type = types[i][0], .rank = 1, .dims = {256}};
+        snprintf(name, sizeof name, "good-type-%u", types[i][0]);
+        write_gguf(folder, name, &(gguf_file){.info = &one, .n_infos = 1, .data = types[i][1]});
+    }
+    for (size_t i = 0; i < n_malformed_ggufs; i++) {
+        blob        b;
+        fil_status  status;
+        const char *message;
+        const char *bad = malformed_gguf(i, &b, &status, &message);
+        if (b.bytes <= MAX_SEED) write_seed(folder, "gguf", bad, b.data, b.bytes);
+        blob_free(&b);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) return 1;
+    write_ggufs(argv[1]);
     char name[32];
     for (size_t i = 0; i < sizeof good_headers / sizeof good_headers[0]; i++) {
         blob b = blob_safetensors(good_headers[i], strlen(good_headers[i]), good_data[i]);

@@ -514,7 +514,7 @@ const malformed malformed_files[] = {
         "\xc3\x9c"
         "berschrift, und mehr\n"),
     RAW("other-json", E_FORMAT, "JSON text", "{\"error\":\"Repository not found\"}"),
-    RAW("other-gguf", E_UNSUP, "GGUF", "GGUF\3\0\0\0\1\0\0\0\0\0\0\0"),
+    RAW("other-gguf", E_UNSUP, "a GGUF file; expected", "GGUF\0\0\0\0\1\0\0\0\0\0\0\0"),
     RAW("other-old-torch", E_UNSUP, "version 1.6",
         "\x80\2\x8a\x0al\xfc\x9c"
         "F\xf9 j\xa8P\x19.\x80\2M\xe9\3.\x80\2}q\0"),

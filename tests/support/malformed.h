@@ -39,6 +39,10 @@ extern const size_t    n_malformed_files;
 
 blob malformed_blob(const malformed *c);
 
+/* GGUF files: the i-th of n_malformed_ggufs; gives its name. The caller frees the blob. */
+extern const size_t n_malformed_ggufs;
+const char         *malformed_gguf(size_t i, blob *out, fil_status *status, const char **message);
+
 /* A folder with a sharded model: a.safetensors holds tensor "a", b.safetensors tensor "b"; written
  * first, then `arrange` spoils it. */
 typedef struct malformed_model {

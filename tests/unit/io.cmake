@@ -1,3 +1,5 @@
+fil_add_test(test_gguf)
+fil_add_test(test_gguf_faults)
 fil_add_test(test_index)
 fil_add_test(test_io_faults)
 fil_add_test(test_json)
@@ -10,6 +12,7 @@ fil_add_test(test_safetensors)
 fil_add_test(test_tensors)
 fil_add_test(test_writer)
 fil_add_test(test_zip)
+target_link_libraries(test_gguf PRIVATE fil_fuzz_support)
 target_link_libraries(test_pth PRIVATE fil_fuzz_support)
 target_link_libraries(test_zip PRIVATE fil_fuzz_support)
 # libpng and libav are not instrumented: what they write would look unwritten.

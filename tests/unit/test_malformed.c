@@ -113,6 +113,26 @@ static void every_malformed_file_is_refused_with_its_reason(void **state)
     assert_int_equal(bad, 0);
 }
 
+static void every_malformed_gguf_is_refused_with_its_reason(void **state)
+{
+    (void)state;
+    bench b;
+    int   bad = 0;
+    set_up(&b);
+    for (size_t i = 0; i < n_malformed_ggufs; i++) {
+        blob        file;
+        fil_status  status;
+        const char *message;
+        const char *name = malformed_gguf(i, &file, &status, &message);
+        scratch_write(&b.dir, "case.gguf", file.data, file.bytes);
+        bad += check(&b, name, "case.gguf", status, message);
+        blob_free(&file);
+    }
+    printf("%zu GGUF files\n", n_malformed_ggufs);
+    tear_down(&b);
+    assert_int_equal(bad, 0);
+}
+
 static void every_malformed_model_is_refused_with_its_reason(void **state)
 {
     (void)state;
@@ -288,6 +308,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_has_at_least_120_entries),
         cmocka_unit_test(every_malformed_file_is_refused_with_its_reason),
+        cmocka_unit_test(every_malformed_gguf_is_refused_with_its_reason),
         cmocka_unit_test(every_malformed_model_is_refused_with_its_reason),
         cmocka_unit_test(every_truncation_of_a_4_kib_file_is_refused),
         cmocka_unit_test(every_flipped_bit_of_a_header_is_refused_or_gives_a_valid_file),
