@@ -106,8 +106,10 @@ uint64_t fili_weights_taken(const fili_weights *w, fil_dtype want)
     for (size_t i = 0; i < fili_weights_count(w); i++) {
         const char       *name;
         const fili_entry *e = fili_weights_at(w, i, &name);
-        if (fili_weights_in_place(w, name, want) != NULL || fil_dtype_bits(e->dtype) == 0) continue;
-        sum += e->bytes * 8 / fil_dtype_bits(e->dtype) * (fil_dtype_bits(want) / 8);
+        uint32_t          run;
+        const uint32_t    bytes = fil_dtype_block(e->dtype, &run);
+        if (fili_weights_in_place(w, name, want) != NULL || bytes == 0) continue;
+        sum += e->bytes / bytes * run * (fil_dtype_bits(want) / 8);
     }
     return sum;
 }

@@ -1,5 +1,6 @@
 /* wan/names_t5.c: tensor names of the text encoder: those of Hugging Face, which diffusers' folders
- * and ComfyUI's single files have, to the original ones. Specification "wan", section 11.
+ * and ComfyUI's single files have, and those of llama.cpp, which GGUF files have, to the original
+ * ones. Specification "wan", section 11.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,8 @@ static const pair tops[] = {
     {"shared.weight", "token_embedding.weight"},
     {"encoder.embed_tokens.weight", "token_embedding.weight"},
     {"encoder.final_layer_norm.weight", "norm.weight"},
+    {"token_embd.weight", "token_embedding.weight"},
+    {"enc.output_norm.weight", "norm.weight"},
 };
 
 /* Behind "encoder.block.N.layer." and "blocks.N." */
@@ -30,7 +33,20 @@ static const pair inner[] = {
     {"1.DenseReluDense.wo.weight", "ffn.fc2.weight"},
 };
 
-enum { TOPS = sizeof tops / sizeof tops[0], INNER = sizeof inner / sizeof inner[0] };
+/* Behind "enc.blk.N." and "blocks.N." */
+static const pair llama[] = {
+    {"attn_norm.weight", "norm1.weight"}, {"attn_q.weight", "attn.q.weight"},
+    {"attn_k.weight", "attn.k.weight"},   {"attn_v.weight", "attn.v.weight"},
+    {"attn_o.weight", "attn.o.weight"},   {"attn_rel_b.weight", "pos_embedding.embedding.weight"},
+    {"ffn_norm.weight", "norm2.weight"},  {"ffn_gate.weight", "ffn.gate.0.weight"},
+    {"ffn_up.weight", "ffn.fc1.weight"},  {"ffn_down.weight", "ffn.fc2.weight"},
+};
+
+enum {
+    TOPS  = sizeof tops / sizeof tops[0],
+    INNER = sizeof inner / sizeof inner[0],
+    LLAMA = sizeof llama / sizeof llama[0]
+};
 
 /* Digits of a block number at text, without leading zeros; 0 if there are none. */
 static int number_length(const char *text)
@@ -65,10 +81,23 @@ static int is_original(const char *name)
     return 0;
 }
 
-int fili_names_t5(const char *file_name, char *out, size_t size)
+/* A name inside a block: what stands in front of and behind its number, and the words behind. */
+static int rename_inner(const char *name, const char *prefix, const char *infix, const pair *pairs,
+                        int n, char *out, size_t size)
 {
     const char *number;
     int         digits;
+    const char *rest = behind(name, prefix, infix, &number, &digits);
+    for (int i = 0; rest != NULL && i < n; i++) {
+        if (strcmp(rest, pairs[i].theirs) != 0) continue;
+        snprintf(out, size, "blocks.%.*s.%s", digits, number, pairs[i].ours);
+        return 1;
+    }
+    return 0;
+}
+
+int fili_names_t5(const char *file_name, char *out, size_t size)
+{
     if (is_original(file_name)) {
         snprintf(out, size, "%s", file_name);
         return 1;
@@ -78,12 +107,9 @@ int fili_names_t5(const char *file_name, char *out, size_t size)
         snprintf(out, size, "%s", tops[i].ours);
         return 1;
     }
-    const char *rest = behind(file_name, "encoder.block.", ".layer.", &number, &digits);
-    for (int i = 0; rest != NULL && i < INNER; i++) {
-        if (strcmp(rest, inner[i].theirs) != 0) continue;
-        snprintf(out, size, "blocks.%.*s.%s", digits, number, inner[i].ours);
+    if (rename_inner(file_name, "encoder.block.", ".layer.", inner, INNER, out, size) != 0 ||
+        rename_inner(file_name, "enc.blk.", ".", llama, LLAMA, out, size) != 0)
         return 1;
-    }
     /* ComfyUI's files carry the tokenizer, and a marker of their quantisation. */
     return strcmp(file_name, "spiece_model") == 0 || strcmp(file_name, "scaled_fp8") == 0 ? 2 : 0;
 }

@@ -20,4 +20,5 @@ list(APPEND FIL_SOURCES
     wan/vae_run.c
     wan/weights.c
     wan/weights_config.c
+    wan/weights_gguf.c
     wan/weights_take.c)

@@ -24,21 +24,14 @@ static name_map map_of(fili_part part)
                                   : fili_names_vae;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text);
-    const size_t m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 /* Scales and marks of fp8 files (wan.md 15.2): no tensors of the model. */
 static bool is_auxiliary(const char *name)
 {
     static const char *const ends[] = {".scale_weight", ".weight_scale", ".scale_input",
                                        ".input_scale", ".comfy_quant"};
-    if (ends_with(name, "scaled_fp8")) return true;
+    if (fili_ends_with(name, "scaled_fp8")) return true;
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
-        if (ends_with(name, ends[i])) return true;
+        if (fili_ends_with(name, ends[i])) return true;
     return false;
 }
 
@@ -65,7 +58,7 @@ static const fili_entry *companion(const fili_tensors *set, const char *name, co
 {
     char         other[600]; /* longer names than the limit's default have no companions */
     const size_t base = strlen(name) - strlen(".weight");
-    if (!ends_with(name, ".weight") || base + strlen(end) >= sizeof other) return NULL;
+    if (!fili_ends_with(name, ".weight") || base + strlen(end) >= sizeof other) return NULL;
     memcpy(other, name, base);
     memcpy(other + base, end, strlen(end) + 1);
     return fili_tensors_find(set, other);
@@ -134,6 +127,8 @@ static fil_status open_path(fili_weights *w, const char *path)
         FIL_TRY(fili_model_part_path(w->ctx, &w->arena, path, w->part, w->set.flags, &file));
     FIL_TRY(fili_tensors_open(&w->set, file));
     FIL_TRY(take_names(w));
+    if (w->part == FILI_PART_DIT && strcmp(w->set.format, "gguf") == 0)
+        FIL_TRY(fili_weights_restore_shapes(w));
     return fili_weights_read_config(w, file);
 }
 

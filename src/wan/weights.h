@@ -3,8 +3,9 @@
  * A part (DiT, text encoder, VAE) is opened from whatever holds it: one file, the index of a
  * sharded model, a .pth, or a folder. Canonical names are those of the original repository; the
  * name map of each part (names_*.c) turns diffusers' names into them and strips the prefixes of
- * single files. fp8_scaled files are read with their scales. Nothing is read but headers until a
- * tensor is asked for. It knows no model: which tensors there must be is said by who asks.
+ * single files. fp8_scaled files are read with their scales, and blocks of GGUF files are turned
+ * into numbers as they are read. Nothing is read but headers until a tensor is asked for. It knows
+ * no model: which tensors there must be is said by who asks.
  */
 #ifndef FILI_WAN_WEIGHTS_H
 #define FILI_WAN_WEIGHTS_H

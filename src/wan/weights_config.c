@@ -45,7 +45,8 @@ const char *fili_weights_likely(const fili_weights *w)
     if (dim < 0) dim = dimension(w, "scale_shift_table", 2);
     if (dim >= 0) return likely_dit(w, dim);
     if (has(w, "token_embedding.weight", "shared.weight") ||
-        has(w, "encoder.embed_tokens.weight", "encoder.final_layer_norm.weight"))
+        has(w, "encoder.embed_tokens.weight", "encoder.final_layer_norm.weight") ||
+        has(w, "enc.output_norm.weight", NULL))
         return "a UMT5 text encoder";
     if (has(w, "decoder.conv1.weight", "decoder.conv_in.weight")) return "a Wan VAE";
     if (has(w, "visual.patch_embedding.weight", "vision_model.embeddings.class_embedding"))

@@ -4,6 +4,8 @@
 #ifndef FILI_WAN_WEIGHTS_INSIDE_H
 #define FILI_WAN_WEIGHTS_INSIDE_H
 
+#include <string.h>
+
 #include "base/arena.h"
 #include "tensor/dtype.h"
 #include "wan/weights.h"
@@ -42,6 +44,16 @@ fili_weight             *fili_weights_tensor(const fili_weights *w, const char *
 
 /* Takes the config.json beside `file` if it is this part's. E_FORMAT: it is no JSON; E_IO. */
 FIL_MUSTCHECK fil_status fili_weights_read_config(fili_weights *w, const char *file);
+
+/* For a DiT in a GGUF file: gives tensors the shapes back that some writers change. */
+FIL_MUSTCHECK fil_status fili_weights_restore_shapes(fili_weights *w);
+
+static inline bool fili_ends_with(const char *text, const char *end)
+{
+    const size_t n = strlen(text);
+    const size_t m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
 
 /* "[1536, 16, 1, 2, 2]"; -1 becomes "any". */
 typedef struct fili_shape_string {

@@ -2,16 +2,18 @@
  *
  * A tensor of the wanted type is read as it is; any other goes through small pieces on the stack,
  * widened to f32, scaled where the file says so, and rounded once. F8_E5M2 is the upper byte of
- * F16. Only floating-point types are read.
+ * F16. Of GGUF's block types whole blocks are read, also for a part that begins inside one. Only
+ * floating-point and block types are read.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "tensor/convert.h"
+#include "tensor/dequant.h"
 #include "wan/weights_inside.h"
 
-enum { PIECE = 2048 }; /* elements */
+enum { PIECE = 2048 }; /* elements: whole blocks of every type */
 
 /* ---- checks --------------------------------------------------------------------------------- */
 
@@ -32,9 +34,9 @@ fili_shape_string fili_shape_text(uint32_t rank, const int64_t *shape)
     return s;
 }
 
-static bool is_float(fil_dtype dtype)
+static bool is_number(fil_dtype dtype)
 {
-    return fili_convert_has(dtype) || dtype == FIL_F8_E5M2;
+    return fili_convert_has(dtype) || dtype == FIL_F8_E5M2 || fili_dequant_has(dtype);
 }
 
 static bool fits(const fili_entry *e, uint32_t rank, const int64_t *shape)
@@ -48,14 +50,14 @@ static bool fits(const fili_entry *e, uint32_t rank, const int64_t *shape)
 static fil_status check_type(const fili_weights *w, const fili_weight *t)
 {
     const fili_quoted name = fili_quote(t->entry->name, strlen(t->entry->name));
-    if (!is_float(t->entry->dtype) && t->quantised)
+    if (!is_number(t->entry->dtype) && t->quantised)
         return FIL_FAIL(w->ctx, FIL_E_UNSUP,
                         "tensor '%s' is quantised as %s (comfy_quant); filigree reads fp8 alone",
                         name.text, fil_dtype_name(t->entry->dtype));
-    if (!is_float(t->entry->dtype))
+    if (!is_number(t->entry->dtype))
         return FIL_FAIL(w->ctx, FIL_E_MISMATCH,
-                        "tensor '%s' has type %s; expected BF16, F16, F32, F64 or an F8; the "
-                        "tensors look like %s",
+                        "tensor '%s' has type %s; expected BF16, F16, F32, F64, an F8 or a block "
+                        "type of GGUF; the tensors look like %s",
                         name.text, fil_dtype_name(t->entry->dtype), fili_weights_likely(w));
     if (t->scale != NULL && (t->scale->bytes != 4 || t->scale->dtype != FIL_F32))
         return FIL_FAIL(w->ctx, FIL_E_UNSUP,
@@ -113,22 +115,32 @@ static void widen_e5m2(uint16_t *dst, const uint8_t *src, size_t n)
         dst[i] = (uint16_t)((uint16_t)src[i] << 8);
 }
 
-static void convert_piece(const fili_convert_set *set, fil_dtype from, const void *src, float scale,
+/* The n elements from `skip` on of what lies at src; skip + n <= PIECE. skip is not 0 only for
+ * block types, where src is the beginning of a block. */
+static void convert_piece(fili_isa isa, fil_dtype from, const void *src, size_t skip, float scale,
                           fil_dtype want, void *dst, size_t n)
 {
-    float    wide[PIECE];
-    uint16_t half[PIECE];
+    float                   room[PIECE];
+    uint16_t                half[PIECE];
+    float                  *wide = room;
+    const fili_convert_set *set  = fili_convert_select(isa);
     if (from == FIL_F8_E5M2) {
         widen_e5m2(half, src, n);
         src  = half;
         from = FIL_F16;
     }
-    if (scale == 1.0f) {
+    if (fili_dequant_has(from)) {
+        uint32_t block;
+        (void)fil_dtype_block(from, &block);
+        fili_dequant_select(isa, from)(room, src, (skip + n + block - 1) / block);
+        wide = room + skip;
+    } else if (scale == 1.0f) {
         fili_convert_row(set, want, dst, from, src, n);
         return;
+    } else {
+        fili_convert_row(set, FIL_F32, wide, from, src, n);
     }
-    fili_convert_row(set, FIL_F32, wide, from, src, n);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; scale != 1.0f && i < n; i++)
         wide[i] *= scale;
     fili_convert_row(set, want, dst, FIL_F32, wide, n);
 }
@@ -140,29 +152,57 @@ static fil_status read_scale(const fili_weights *w, const fili_weight *t, float 
                             : FIL_OK;
 }
 
+/* What is read at once: up to `count` elements from `at`, the beginning of a block. */
+typedef struct stretch {
+    uint64_t at, count;
+} stretch;
+
+/* The elements of `raw`, which holds `s`, that lie in first .. first + n - 1. */
+static void convert_stretch(const fili_weights *w, const fili_weight *t, const stretch *s,
+                            const unsigned char *raw, float scale, fil_dtype want, uint64_t first,
+                            uint64_t n, char *dst)
+{
+    const fil_dtype from = t->entry->dtype;
+    const uint64_t  to   = fil_dtype_bits(want) / 8;
+    const uint64_t  end  = s->at + s->count < first + n ? s->at + s->count : first + n;
+    uint32_t        block;
+    const uint64_t  size = fil_dtype_block(from, &block);
+    for (uint64_t at = s->at; at < end; at += PIECE) {
+        const uint64_t begin = at > first ? at : first;
+        const uint64_t stop  = end - at < PIECE ? end : at + PIECE;
+        if (begin >= stop) continue;
+        convert_piece(w->ctx->isa, from, raw + (at - s->at) / block * size, (size_t)(begin - at),
+                      scale, want, dst + (begin - first) * to, (size_t)(stop - begin));
+    }
+}
+
 /* Elements first .. first + n - 1, which are there. */
 static fil_status read_values(const fili_weights *w, const fili_weight *t, fil_dtype want,
                               uint64_t first, uint64_t n, void *dst)
 {
-    double                  raw[PIECE]; /* room for the widest type */
-    const fili_convert_set *set  = fili_convert_select(w->ctx->isa);
-    const fili_entry       *e    = t->entry;
-    const uint64_t          from = fil_dtype_bits(e->dtype) / 8;
-    const uint64_t          to   = fil_dtype_bits(want) / 8;
-    float                   scale;
+    unsigned char     raw[PIECE * sizeof(double)]; /* a piece of the widest type, more of others */
+    const fili_entry *e = t->entry;
+    uint32_t          block;
+    const uint64_t    size = fil_dtype_block(e->dtype, &block);
+    const uint64_t    most = sizeof raw / size * block;
+    const uint64_t    end  = first + n;
+    float             scale;
     FIL_TRY(read_scale(w, t, &scale));
-    if (e->dtype == want && scale == 1.0f) return read_bytes(w, t, first * from, dst, n * from);
-    for (uint64_t at = 0; at < n; at += PIECE) {
-        const uint64_t count = n - at < PIECE ? n - at : PIECE;
-        FIL_TRY(read_bytes(w, t, (first + at) * from, raw, count * from));
-        convert_piece(set, e->dtype, raw, scale, want, (char *)dst + at * to, (size_t)count);
+    if (e->dtype == want && scale == 1.0f) return read_bytes(w, t, first * size, dst, n * size);
+    for (stretch s = {.at = first - first % block}; s.at < end; s.at += s.count) {
+        const uint64_t blocks = (end - s.at + block - 1) / block;
+        s.count               = blocks * block < most ? blocks * block : most;
+        FIL_TRY(read_bytes(w, t, s.at / block * size, raw, s.count / block * size));
+        convert_stretch(w, t, &s, raw, scale, want, first, n, dst);
     }
     return FIL_OK;
 }
 
 static uint64_t elements(const fili_weight *t)
 {
-    return t->entry->bytes / (fil_dtype_bits(t->entry->dtype) / 8);
+    uint32_t       block;
+    const uint64_t size = fil_dtype_block(t->entry->dtype, &block);
+    return t->entry->bytes / size * block;
 }
 
 static fil_status framed(const fili_weights *w, const fili_weight *t, fil_status status)
@@ -188,7 +228,7 @@ fil_status fili_weights_read_part(fili_weights *w, const char *name, fil_dtype w
                                   uint64_t n, void *dst)
 {
     const fili_weight *t = fili_weights_tensor(w, name);
-    FIL_CHECK(w->ctx, t != NULL && is_float(t->entry->dtype), "tensor '%s' was not checked", name);
+    FIL_CHECK(w->ctx, t != NULL && is_number(t->entry->dtype), "tensor '%s' was not checked", name);
     FIL_CHECK(w->ctx, first <= elements(t) && n <= elements(t) - first,
               "%llu elements from %llu on lie outside of tensor '%s'", (unsigned long long)n,
               (unsigned long long)first, name);

@@ -1,5 +1,5 @@
 /* tests/unit/test_dit.c: the DiT equals the official code and diffusers: velocities and values on
- * the way, two grids, every layout of the same weights (fixtures dit/, pipeline/).
+ * the way, two grids, every layout of the same weights (fixtures dit/, pipeline/, gguf/).
  * Tolerances: those of the fixtures' README.
  */
 #include <math.h>
@@ -163,6 +163,22 @@ static void a_comfy_file_with_prefix_and_without_config_equals_the_reference(voi
     check_model("dit/comfy/wan_tiny_fp16.safetensors", SMALL, FIL_F32, 0, "comfy.exact", f32_line);
 }
 
+/* Quantised blocks: the reference has the same dequantised weights. */
+static void a_gguf_file_equals_the_reference(void **state)
+{
+    static const fil_dtype precisions[] = {FIL_F32, FIL_BF16};
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        dit_case c;
+        open_case(&c, "gguf/wan_tiny_q4_0_mix.gguf", SMALL, i % 2 ? FIL_OPEN_TRUSTED : 0, 2);
+        snprintf(c.file, sizeof c.file, "%s", fixture_path("gguf/case.safetensors"));
+        c.o.precision = precisions[i / 2];
+        start(&c);
+        expect(&c, 999, "t999.exact", i < 2 ? f32_line : bf16_line);
+        close_case(&c);
+    }
+}
+
 static void bf16_stays_within_its_line_from_f32_bf16_and_f16_files(void **state)
 {
     (void)state;
@@ -275,6 +291,7 @@ int main(void)
         cmocka_unit_test(original_layout_in_shards_equals_the_references),
         cmocka_unit_test(a_whole_pipeline_folder_holds_the_dit_too),
         cmocka_unit_test(a_comfy_file_with_prefix_and_without_config_equals_the_reference),
+        cmocka_unit_test(a_gguf_file_equals_the_reference),
         cmocka_unit_test(bf16_stays_within_its_line_from_f32_bf16_and_f16_files),
         cmocka_unit_test(bf16_used_in_place_stays_within_its_line),
         cmocka_unit_test(every_value_on_the_way_equals_the_trace),

@@ -544,6 +544,23 @@ static void names_of_hugging_face_become_the_original_ones(void **state)
     name_is("norm.weight", 1, "norm.weight");
 }
 
+static void names_of_llama_become_the_original_ones(void **state)
+{
+    (void)state;
+    name_is("token_embd.weight", 1, "token_embedding.weight");
+    name_is("enc.output_norm.weight", 1, "norm.weight");
+    name_is("enc.blk.0.attn_q.weight", 1, "blocks.0.attn.q.weight");
+    name_is("enc.blk.1.attn_k.weight", 1, "blocks.1.attn.k.weight");
+    name_is("enc.blk.2.attn_v.weight", 1, "blocks.2.attn.v.weight");
+    name_is("enc.blk.3.attn_o.weight", 1, "blocks.3.attn.o.weight");
+    name_is("enc.blk.23.attn_rel_b.weight", 1, "blocks.23.pos_embedding.embedding.weight");
+    name_is("enc.blk.7.attn_norm.weight", 1, "blocks.7.norm1.weight");
+    name_is("enc.blk.7.ffn_norm.weight", 1, "blocks.7.norm2.weight");
+    name_is("enc.blk.7.ffn_gate.weight", 1, "blocks.7.ffn.gate.0.weight");
+    name_is("enc.blk.7.ffn_up.weight", 1, "blocks.7.ffn.fc1.weight");
+    name_is("enc.blk.7.ffn_down.weight", 1, "blocks.7.ffn.fc2.weight");
+}
+
 static void names_of_nobody_are_refused(void **state)
 {
     (void)state;
@@ -555,6 +572,9 @@ static void names_of_nobody_are_refused(void **state)
     name_is("encoder.block.7.layer.2.layer_norm.weight", 0, "");
     name_is("encoder.block.x.layer.0.layer_norm.weight", 0, "");
     name_is("decoder.block.0.layer.0.layer_norm.weight", 0, "");
+    name_is("enc.blk.7.attn_output.weight", 0, "");
+    name_is("enc.blk.07.attn_q.weight", 0, "");
+    name_is("dec.blk.7.attn_q.weight", 0, "");
     name_is("", 0, "");
 }
 
@@ -576,6 +596,7 @@ int main(void)
         cmocka_unit_test(it_can_be_cancelled),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(names_of_hugging_face_become_the_original_ones),
+        cmocka_unit_test(names_of_llama_become_the_original_ones),
         cmocka_unit_test(names_of_nobody_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
