@@ -17,7 +17,7 @@ typedef enum entry_role {
     ROLE_OTHER, /* nothing we read, unless it is a folder */
     ROLE_INDEX,
     ROLE_SAFETENSORS,
-    ROLE_PTH,
+    ROLE_SINGLE, /* .pth, .gguf: files that no index names */
     ROLE_CONFIG,
     ROLE_MODEL_INDEX
 } entry_role;
@@ -74,7 +74,7 @@ static entry_role role_of(const char *name)
     if (strcmp(name, "model_index.json") == 0) return ROLE_MODEL_INDEX;
     if (ends_with(name, ".safetensors.index.json")) return ROLE_INDEX;
     if (ends_with(name, ".safetensors")) return ROLE_SAFETENSORS;
-    if (ends_with(name, ".pth")) return ROLE_PTH;
+    if (ends_with(name, ".pth") || ends_with(name, ".gguf")) return ROLE_SINGLE;
     return ROLE_OTHER;
 }
 
@@ -264,7 +264,7 @@ done:
 static bool is_wanted(const entry *e)
 {
     if (e->kind != FILI_KIND_REGULAR) return false;
-    return e->role == ROLE_INDEX || e->role == ROLE_PTH ||
+    return e->role == ROLE_INDEX || e->role == ROLE_SINGLE ||
            (e->role == ROLE_SAFETENSORS && !e->claimed);
 }
 
@@ -365,8 +365,8 @@ static fil_status gather(search *s, const char *path)
                         q.text, s->n_links, s->first_link.text);
     if (folder->n_files == 0)
         return FIL_FAIL(folder->ctx, FIL_E_MISMATCH,
-                        "'%s' has no tensor file (.safetensors, .safetensors.index.json or .pth), "
-                        "nor have its subfolders",
+                        "'%s' has no tensor file (.safetensors, .safetensors.index.json, .pth or "
+                        ".gguf), nor have its subfolders",
                         q.text);
     FIL_TRY(fili_arena_calloc(&folder->arena, folder->n_files, sizeof *folder->files, &block));
     folder->files = block;

@@ -18,9 +18,11 @@ typedef struct part_words {
 } part_words;
 
 static const part_words words[3] = {
-    [FILI_PART_DIT] = {"DiT", "--dit",
-                       "transformer/, diffusion_pytorch_model*.safetensors, diffusion_models/"},
-    [FILI_PART_T5] = {"text encoder", "--t5", "text_encoder/, models_t5_*.pth, text_encoders/*t5*"},
+    [FILI_PART_DIT] =
+        {"DiT", "--dit",
+         "transformer/, diffusion_pytorch_model*.safetensors, diffusion_models/, *.gguf"},
+    [FILI_PART_T5]  = {"text encoder", "--t5",
+                       "text_encoder/, models_t5_*.pth, text_encoders/*t5*, *t5*.gguf"},
     [FILI_PART_VAE] = {"VAE", "--vae", "vae/, *VAE*.pth, *vae*.safetensors"},
 };
 

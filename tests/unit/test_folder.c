@@ -159,9 +159,13 @@ static void folder_of_single_files_is_recognised(void **state)
     touch(b, "text_encoders/umt5_xxl_fp16.safetensors");
     folder(b, "vae");
     touch(b, "vae/wan_2.1_vae.safetensors");
+    touch(b, "vae/notes.gguf.txt");
+    folder(b, "unet");
+    touch(b, "unet/wan2.1-t2v-14b-Q4_K_M.gguf");
     expect(b, 0,
            "files diffusion_models/wan2.1_t2v_1.3B_fp16.safetensors "
-           "text_encoders/umt5_xxl_fp16.safetensors vae/wan_2.1_vae.safetensors");
+           "text_encoders/umt5_xxl_fp16.safetensors unet/wan2.1-t2v-14b-Q4_K_M.gguf "
+           "vae/wan_2.1_vae.safetensors");
 }
 
 static void config_without_tensors_beside_it_is_not_the_original_layout(void **state)

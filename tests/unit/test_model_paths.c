@@ -129,6 +129,45 @@ static void single_files_are_told_apart_by_their_names(void **state)
     tear_down(&b);
 }
 
+static void gguf_files_are_parts_where_others_would_be(void **state)
+{
+    bench b;
+    (void)state;
+    SET_UP(&b, "Wan2.1-T2V-14B-Q4_K_M.gguf", "umt5-xxl-encoder-Q8_0.gguf",
+           "wan_2.1_vae.safetensors", "spiece.model");
+    assert_int_equal(find(&b, (fili_model_choice){0}), FIL_OK);
+    expect(&b, b.paths.part[FILI_PART_DIT], "Wan2.1-T2V-14B-Q4_K_M.gguf");
+    expect(&b, b.paths.part[FILI_PART_T5], "umt5-xxl-encoder-Q8_0.gguf");
+    expect(&b, b.paths.part[FILI_PART_VAE], "wan_2.1_vae.safetensors");
+    tear_down(&b);
+    SET_UP(&b, "model_index.json", "transformer/", "transformer/wan-q8_0.gguf", "vae/",
+           "vae/diffusion_pytorch_model.safetensors");
+    assert_int_equal(find(&b, (fili_model_choice){0}), FIL_OK);
+    expect(&b, b.paths.part[FILI_PART_DIT], "transformer/wan-q8_0.gguf");
+    tear_down(&b);
+    SET_UP(&b, "unet/", "unet/wan-q4_0.gguf", "clip/", "clip/umt5-q8_0.gguf", "vae/",
+           "vae/wan_2.1_vae.safetensors");
+    assert_int_equal(find(&b, (fili_model_choice){0}), FIL_OK);
+    expect(&b, b.paths.part[FILI_PART_DIT], "unet/wan-q4_0.gguf");
+    expect(&b, b.paths.part[FILI_PART_T5], "clip/umt5-q8_0.gguf");
+    tear_down(&b);
+}
+
+static void the_publishers_own_dit_goes_before_a_gguf_and_two_ggufs_are_a_question(void **state)
+{
+    bench b;
+    (void)state;
+    SET_UP(&b, "config.json", "diffusion_pytorch_model.safetensors", "wan-q8_0.gguf");
+    assert_int_equal(find(&b, (fili_model_choice){0}), FIL_OK);
+    expect(&b, b.paths.part[FILI_PART_DIT], "diffusion_pytorch_model.safetensors");
+    tear_down(&b);
+    SET_UP(&b, "wan-q4_0.gguf", "wan-q8_0.gguf");
+    assert_int_equal(find(&b, (fili_model_choice){0}), FIL_E_MISMATCH);
+    assert_non_null(strstr(fil_ctx_error(b.ctx)->message, "'wan-q4_0.gguf' and 'wan-q8_0.gguf'"));
+    assert_non_null(strstr(fil_ctx_error(b.ctx)->message, "--dit"));
+    tear_down(&b);
+}
+
 static void a_part_that_is_named_is_taken_and_the_rest_is_found(void **state)
 {
     bench b;
@@ -217,6 +256,8 @@ int main(void)
         cmocka_unit_test(the_diffusers_layout_has_all_parts),
         cmocka_unit_test(the_comfy_layout_has_all_parts),
         cmocka_unit_test(single_files_are_told_apart_by_their_names),
+        cmocka_unit_test(gguf_files_are_parts_where_others_would_be),
+        cmocka_unit_test(the_publishers_own_dit_goes_before_a_gguf_and_two_ggufs_are_a_question),
         cmocka_unit_test(a_part_that_is_named_is_taken_and_the_rest_is_found),
         cmocka_unit_test(with_all_parts_named_no_folder_is_asked),
         cmocka_unit_test(a_missing_part_is_named_with_its_option),
