@@ -222,9 +222,9 @@ const cli_verb cli_verb_info = {
     .options   = options,
     .n_options = sizeof options / sizeof options[0],
     .notes =
-        "PATH is a .safetensors file, a PyTorch checkpoint (.pth), the index of a sharded model "
-        "(NAME.safetensors.index.json) or a model folder. Files are told by their content. Only "
-        "headers are read and nothing in a file is executed.\n"
+        "PATH is a .safetensors file, a PyTorch checkpoint (.pth), a GGUF file, the index of a "
+        "sharded model (NAME.safetensors.index.json) or a model folder. Files are told by their "
+        "content. Only headers are read and nothing in a file is executed.\n"
         "\n"
         "A file: a header, one line per tensor ordered by name, and sums per dtype. A folder: "
         "one line per model file; -v lists the tensors of each file too. A file of a folder "

@@ -184,7 +184,7 @@ typedef void (*fil_preview_fn)(void *user, const fil_preview *preview);
  * files that you trust: memory and time grow with it. fil_ctx_open refuses values beyond all reason
  * (E_ARG). */
 typedef struct fil_limits {
-    uint64_t header_bytes;   /* JSON header, index, config, or pickle: 64 MiB */
+    uint64_t header_bytes;   /* JSON or GGUF header, index, config, pickle: 64 MiB */
     uint64_t tensors;        /* per model: 65,536 */
     uint64_t name_bytes;     /* per tensor name: 512 */
     uint64_t metadata_bytes; /* keys and values of a file's metadata together: 1 MiB */

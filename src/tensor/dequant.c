@@ -2,10 +2,9 @@
 #include "tensor/dequant_sets.h"
 
 const fili_dequant_variant fili_dequant_variants[] = {
-#if defined(__x86_64__)
-    {FILI_ISA_AVX2, &fili_dequant_avx2},
-#endif
-    {FILI_ISA_REF, &fili_dequant_base},
+#define FILI_DEQUANT(isa, set) {(isa), &(set)},
+#include "tensor/dequant.inc"
+#undef FILI_DEQUANT
 };
 
 const size_t fili_n_dequant_variants =
