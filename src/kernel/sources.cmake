@@ -36,6 +36,7 @@ list(APPEND FIL_SOURCES
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     list(APPEND FIL_SOURCES
         kernel/cpu/attn_panels.c
+        kernel/cpu/attn_fwd_amx.c
         kernel/cpu/attn_fwd_avx2.c
         kernel/cpu/attn_fwd_avx512bf16.c
         kernel/cpu/conv3d_wino_avx2.c
@@ -72,8 +73,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         kernel/cpu/sampled_avx512.c kernel/cpu/select_avx512.c kernel/cpu/tile_avx512.c
         PROPERTIES COMPILE_OPTIONS "${FIL_AVX512};$<$<CONFIG:Debug>:-O2>")
     set_source_files_properties(
-        kernel/cpu/attn_fwd_avx512bf16.c kernel/cpu/mass_avx512bf16.c
-        kernel/cpu/peak_avx512bf16.c
+        kernel/cpu/attn_fwd_amx.c kernel/cpu/attn_fwd_avx512bf16.c
+        kernel/cpu/mass_avx512bf16.c kernel/cpu/peak_avx512bf16.c
         PROPERTIES COMPILE_OPTIONS "${FIL_AVX512BF16};$<$<CONFIG:Debug>:-O2>")
 endif()
 
