@@ -28,7 +28,8 @@ static void list_text(cli_out *out, const fil_ctx *ctx)
 {
     static const cli_column columns[] = {
         {"family", false}, {"kernel", false}, {"needs", false}, {"available", false}};
-    cli_putf(out, "instruction set in use: %s, threads: %d\n\n", fil_ctx_isa(ctx),
+    const char *emulated = strstr(fil_version(), "+emulated") != NULL ? " (emulated)" : "";
+    cli_putf(out, "instruction set in use: %s%s, threads: %d\n\n", fil_ctx_isa(ctx), emulated,
              (int)fil_ctx_threads(ctx));
     cli_table(out, columns, 4, (size_t)fil_kernels(ctx), kernel_row, ctx);
 }

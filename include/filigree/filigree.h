@@ -55,8 +55,8 @@ extern "C" {
 #define FIL_VERSION_PATCH  0
 #define FIL_VERSION_STRING "0.1.0"
 
-/* Version of the library in use, "major.minor.patch": may differ from the headers'. Static storage.
- */
+/* Version of the library in use, "major.minor.patch": may differ from the headers'. A build for
+ * tests, in which instruction sets of the CPU are models, adds "+emulated". Static storage. */
 FIL_API const char *fil_version(void);
 
 /* ---- status --------------------------------------------------------------------------------- */

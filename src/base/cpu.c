@@ -37,6 +37,16 @@ int fili_isa_has(fili_isa have, fili_isa need)
     return have >= need;
 }
 
+int fili_cpu_emulates(fili_isa isa)
+{
+#if defined(FIL_EMULATE)
+    return isa > FILI_ISA_AVX2 && isa <= FILI_ISA_AMX;
+#else
+    (void)isa;
+    return 0;
+#endif
+}
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 
@@ -68,6 +78,7 @@ fili_isa fili_cpu_isa(const fili_os *os)
     const unsigned state = xcr0();
     if ((state & XCR0_AVX) != XCR0_AVX) return FILI_ISA_REF;
     if (!__get_cpuid_count(7, 0, &a, &b7, &c7, &d7) || !(b7 & 1u << 5)) return FILI_ISA_REF;
+    if (fili_cpu_emulates(FILI_ISA_AMX)) return FILI_ISA_AMX;
 
     const unsigned f_dq_cd_bw_vl = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;
     if ((b7 & f_dq_cd_bw_vl) != f_dq_cd_bw_vl) return FILI_ISA_AVX2;

@@ -31,6 +31,10 @@ int fili_isa_from_name(const char *name);
 /* The highest level of this CPU and operating system. */
 fili_isa fili_cpu_isa(const fili_os *os);
 
+/* 1 if this build has a model of the level instead of its instructions: above AVX2 with FIL_EMULATE
+ * (cmake/isa.cmake). Such a build is for tests: nothing that it measures is true of any CPU. */
+int fili_cpu_emulates(fili_isa isa);
+
 /* 1 if the level is one of a device: fil_ctx.device has it, not fil_ctx.isa. */
 int fili_isa_is_device(fili_isa isa);
 

@@ -1,9 +1,11 @@
 /* base/status.c: version, and names and texts of the status codes (filigree.h). */
 #include "filigree/filigree.h"
 
+#include "base/cpu.h"
+
 const char *fil_version(void)
 {
-    return FIL_VERSION_STRING;
+    return fili_cpu_emulates(FILI_ISA_AMX) ? FIL_VERSION_STRING "+emulated" : FIL_VERSION_STRING;
 }
 
 const char *fil_status_name(fil_status status)

@@ -59,9 +59,6 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         kernel/cpu/select_avx512.c
         kernel/cpu/tile_avx2.c
         kernel/cpu/tile_avx512.c)
-    set(FIL_AVX2 -mavx2 -mfma -mf16c)
-    set(FIL_AVX512 ${FIL_AVX2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd)
-    set(FIL_AVX512BF16 ${FIL_AVX512} -mavx512bf16)
     set_source_files_properties(
         kernel/cpu/attn_fwd_avx2.c kernel/cpu/conv3d_wino_avx2.c kernel/cpu/linear_avx2.c
         kernel/cpu/mass_avx2.c kernel/cpu/norm_avx2.c kernel/cpu/peak_avx2.c
@@ -76,6 +73,11 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         kernel/cpu/attn_fwd_amx.c kernel/cpu/attn_fwd_avx512bf16.c
         kernel/cpu/mass_avx512bf16.c kernel/cpu/peak_avx512bf16.c
         PROPERTIES COMPILE_OPTIONS "${FIL_AVX512BF16};$<$<CONFIG:Debug>:-O2>")
+    if(FIL_EMULATE)
+        list(APPEND FIL_SOURCES ${FIL_EMULATE_FOLDER}/amx_model.c)
+        set_source_files_properties(${FIL_EMULATE_FOLDER}/amx_model.c
+            PROPERTIES COMPILE_OPTIONS "${FIL_AVX2}")
+    endif()
 endif()
 
 if(FIL_ONEDNN)

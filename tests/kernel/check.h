@@ -51,7 +51,9 @@ typedef struct check_test {
 } check_test;
 
 /* Runs every test on every row of the family that this CPU has, as one cmocka group; a row that it
- * lacks is one skipped test with its name. Returns the number of failures. */
+ * lacks is one skipped test with its name. A build with FIL_EMULATE runs them on the rows that it
+ * emulates alone, unless --row names another. Returns the number of failures, or 77, ctest's code
+ * for a skipped program, where such a build emulates none of the family. */
 int check_run(const filk_family *family, const check_test *tests, size_t n_tests);
 
 /* ---- random numbers ------------------------------------------------------------------------- */
