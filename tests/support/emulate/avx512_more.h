@@ -140,6 +140,38 @@ EMULATE __m512 emulate_scalef_ps(__m512 a, __m512 b)
 #undef _mm512_scalef_ps
 #define _mm512_scalef_ps(a, b) emulate_scalef_ps(a, b)
 
+EMULATE __m512 emulate_maskz_scalef_ps(__mmask16 mask, __m512 a, __m512 b)
+{
+    emulate_512 v = {.f = emulate_scalef_ps(a, b)};
+    for (int i = 0; i < 16; i++)
+        if (!(mask >> i & 1)) v.f32[i] = 0.0f;
+    return v.f;
+}
+#undef _mm512_maskz_scalef_ps
+#define _mm512_maskz_scalef_ps(mask, a, b) emulate_maskz_scalef_ps(mask, a, b)
+
+/* x - floor(x), which is all of vreduceps that is used: another step or rounding does not compile.
+ */
+EMULATE float emulate_fraction(float x)
+{
+    if (__builtin_isinf(x)) return -0.0f;
+    return x - __builtin_floorf(x); /* NaN stays */
+}
+
+EMULATE __m512 emulate_reduce_ps(__m512 x)
+{
+    emulate_512 v = {.f = x};
+    for (int i = 0; i < 16; i++)
+        v.f32[i] = emulate_fraction(v.f32[i]);
+    return v.f;
+}
+#undef _mm512_reduce_ps
+#define _mm512_reduce_ps(x, how)                                                                   \
+    __extension__({                                                                                \
+        _Static_assert((how) == (_MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC), "floor alone");       \
+        emulate_reduce_ps(x);                                                                      \
+    })
+
 /* Halves, quarters, pairs, singles, as compilers do it. */
 #define EMULATE_REDUCE(name, op)                                                                   \
     EMULATE float name(__m512 x)                                                                   \
