@@ -264,31 +264,39 @@ INLINE softmax softmax_of(const filk_attn_block *b, scratch *t, const int D, uni
     const int32_t first = u.group * FILK_GROUP;
     const int32_t next  = first + FILK_GROUP < b->n_list ? first + FILK_GROUP : first;
     const int32_t part  = u.tile % FILK_GROUP;
-    const int     done  = u.group % TRIP * PAIRS;
-    return (softmax){
-        .t      = &t->tile[u.tile],
-        .s      = t->s[slot][0][0],
-        .bias   = first < b->n_plain ? NULL : b->bias + (size_t)(first - b->n_plain) * FILK_PANEL,
-        .p      = t->tile[u.tile].p[done][0],
-        .scale  = _mm512_set1_ps(b->args->scale * 1.4426950408889634f),
-        .done   = done,
-        .strips = t->has_o ? D / TILE : 0,
-        .ahead  = {b->v_panels + (size_t)b->list[first + part] * panel_bytes(D),
-                   b->k_panels + (size_t)b->list[next + part] * panel_bytes(D)}};
+    softmax       x     = {.t      = &t->tile[u.tile],
+                           .s      = t->s[slot][0][0],
+                           .ahead  = {b->v_panels + (size_t)b->list[first + part] * panel_bytes(D),
+                                      b->k_panels + (size_t)b->list[next + part] * panel_bytes(D)},
+                           .scale  = _mm512_set1_ps(b->args->scale * 1.4426950408889634f),
+                           .done   = u.group % TRIP * PAIRS,
+                           .strips = t->has_o ? D / TILE : 0};
+    x.p                 = x.t->p[x.done][0];
+    if (first < b->n_plain) return x;
+    x.bias = b->bias + (size_t)(first - b->n_plain) * FILK_PANEL;
+    for (int j = 0; j < FILK_GROUP; j++)
+        x.live[j] = _mm512_cmp_ps_mask(_mm512_loadu_ps(x.bias + j * TILE),
+                                       _mm512_set1_ps(-INFINITY), _CMP_NEQ_UQ);
+    return x;
 }
 
+/* x, y: NULL = nothing to do. */
 INLINE void one_turn(const int D, const products *x, const softmax *y)
 {
-    if (y == NULL)
+    if (y == NULL) {
         turn(x, y, (form){.D = D, .scores = 1});
-    else if (x != NULL && y->bias == NULL)
-        turn(x, y, (form){.D = D, .scores = 1, .probabilities = 1});
+        return;
+    }
+    softmax z = *y;
+    z.self    = y;
+    if (x != NULL && y->bias == NULL)
+        turn(x, &z, (form){.D = D, .scores = 1, .probabilities = 1});
     else if (x != NULL)
-        turn(x, y, (form){.D = D, .scores = 1, .probabilities = 1, .biased = 1});
+        turn(x, &z, (form){.D = D, .scores = 1, .probabilities = 1, .biased = 1});
     else if (y->bias == NULL)
-        turn(x, y, (form){.D = D, .probabilities = 1});
+        turn(x, &z, (form){.D = D, .probabilities = 1});
     else
-        turn(x, y, (form){.D = D, .probabilities = 1, .biased = 1});
+        turn(x, &z, (form){.D = D, .probabilities = 1, .biased = 1});
 }
 
 /* Scores run one unit ahead of probabilities, and into the next trip before the values of this. */

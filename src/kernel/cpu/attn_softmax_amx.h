@@ -32,20 +32,17 @@ typedef struct query_tile {
 /* Scores on their way to P. */
 typedef struct softmax {
     query_tile  *t;
-    const float *s;      /* [4 panels][16 queries][16 keys] */
-    const float *bias;   /* [4 panels][16 keys], log2 units, -inf = no key; NULL = none */
-    uint16_t    *p;      /* [2][16 queries][32 keys] of t->p */
-    __m512       scale;  /* to log2 units */
-    int          done;   /* tiles of t->p before p */
-    int          strips; /* of 16 d in O; 0 = nothing is in O yet */
+    const float *s;    /* [4 panels][16 queries][16 keys] */
+    const float *bias; /* [4 panels][16 keys], log2 units, -inf = no key; NULL = none */
+    uint16_t    *p;    /* [2][16 queries][32 keys] of t->p */
     const char  *ahead[AHEAD];
+    __m512       scale;            /* to log2 units */
+    __mmask16    live[FILK_GROUP]; /* lanes with a key, where there is a bias */
+    int          done;             /* tiles of t->p before p */
+    int          strips;           /* of 16 d in O; 0 = nothing is in O yet */
+    /* The same in memory: what is only here can be kept in registers. */
+    const struct softmax *self;
 } softmax;
-
-INLINE __mmask16 live_lanes(const softmax *x, int panel)
-{
-    const __m512 bias = _mm512_loadu_ps(x->bias + panel * TILE);
-    return _mm512_cmp_ps_mask(bias, _mm512_set1_ps(-INFINITY), _CMP_NEQ_UQ);
-}
 
 /* Row r in log2 units, rounded once: the maximum is one of these values, so that equal scores give
  * the same power whatever their size. */
@@ -60,7 +57,7 @@ INLINE void probabilities(const softmax *x, int r, const int biased, __m512 p[FI
     const __m512 max = _mm512_set1_ps(x->t->max[r]);
     for (int j = 0; j < FILK_GROUP; j++) {
         const __m512 below = _mm512_sub_ps(score(x, r, j, biased), max);
-        p[j]               = biased ? exp2_16_of(live_lanes(x, j), below) : exp2_16(below);
+        p[j]               = biased ? exp2_16_of(x->live[j], below) : exp2_16(below);
     }
 }
 
@@ -86,7 +83,7 @@ static float top_of(const softmax *x, int r)
     __m512       top     = nothing;
     for (int j = 0; j < FILK_GROUP; j++) {
         __m512 s = score(x, r, j, x->bias != NULL);
-        if (x->bias != NULL) s = _mm512_mask_mov_ps(nothing, live_lanes(x, j), s);
+        if (x->bias != NULL) s = _mm512_mask_mov_ps(nothing, x->live[j], s);
         top = _mm512_max_ps(s, top);
     }
     return _mm512_reduce_max_ps(top);
@@ -140,7 +137,7 @@ INLINE void softmax_row(const softmax *x, int r, const int biased)
     probabilities(x, r, biased, p);
     const __m512 sum = sum_of(p);
     if (__builtin_expect(_mm512_cmp_ps_mask(sum, _mm512_set1_ps(LIMIT), _CMP_GT_OQ) != 0, 0))
-        raise_row(x, r);
+        raise_row(x->self, r);
     else
         keep_row(x, r, p, sum);
 }
