@@ -15,7 +15,7 @@ typedef struct bench_values {
     double      density;
     const char *mask, *mask_file, *epilogue, *kernel;
     const char *model_config, *grid, *attn, *precision, *topology;
-    int         tail, json;
+    int         tail, in_place, json;
 } bench_values;
 
 static const char *const what_names[] = {"attention", "mass", "linear", "dit", "t5", "vae", NULL};
@@ -66,6 +66,7 @@ static int refuse_strangers(const bench_values *v, bench_what what)
               {"m", v->m != 0, TO(LINEAR)},
               {"k", v->k != 0, TO(LINEAR)},
               {"epilogue", v->epilogue != NULL, TO(LINEAR)},
+              {"in-place", v->in_place != 0, TO(LINEAR)},
     };
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
         if (list[i].is_given && (list[i].belongs & TO(what)) == 0)
@@ -130,6 +131,7 @@ static fil_status measure_linear(fil_ctx *ctx, const bench_values *v, fil_bench_
     if (v->k != 0) d.k = v->k;
     if (v->n != 0) d.n = v->n;
     if (v->epilogue != NULL) d.epilogue = (fil_bench_epilogue)index_of(epilogue_names, v->epilogue);
+    d.in_place    = v->in_place != 0;
     d.kernel      = v->kernel;
     d.repetitions = (int32_t)v->repetitions;
     return fil_bench_linear(ctx, &d, r);
@@ -314,6 +316,7 @@ static void json_shape(cli_out *out, const bench_values *v, bench_what what,
         cli_json_number(out, "k", (uint64_t)(v->k != 0 ? v->k : d.k));
         cli_json_number(out, "n", (uint64_t)r->n);
         cli_json_text(out, "epilogue", v->epilogue != NULL ? v->epilogue : "none");
+        cli_json_bool(out, "in_place", v->in_place != 0);
         return;
     }
     cli_json_number(out, "n", (uint64_t)r->n);
@@ -536,6 +539,10 @@ static const cli_option options[] = {
              "residual); default none",
      .at   = offsetof(bench_values, epilogue),
      .choices = epilogue_names},
+    {.name = "in-place",
+     .kind = CLI_FLAG,
+     .help = "weights of linear as a file has them, as where it is mapped; default: packed once",
+     .at   = offsetof(bench_values, in_place)},
     {.name = "kernel",
      .kind = CLI_TEXT,
      .arg  = "NAME",

@@ -2,6 +2,8 @@
  * fil_generate; --plan stops where the work would begin and prints what it would be.
  */
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "attn_options.h"
@@ -15,6 +17,7 @@ typedef struct generate_values {
     int64_t     fps, crf;
     const char *noise, *save_noise, *save_latents, *save_frames;
     const char *capture, *capture_to;
+    const char *checkpoint_every, *resume, *recipe;
     int         plan, force, json;
     cli_attn    attn;
     int         measure_recall;
@@ -35,6 +38,102 @@ static void fill_rest(const generate_values *v, fil_generate_options *o)
     o->capture      = v->capture;
     o->capture_to   = v->capture_to;
     o->replace      = v->force != 0;
+}
+
+/* ---- saving and going on -------------------------------------------------------------------- */
+
+/* "5": steps; "60s": seconds; "never". */
+static int take_rhythm(const char *text, fil_generate_options *o, int *never)
+{
+    char        *end  = NULL;
+    const double n    = text != NULL && *text >= '0' && *text <= '9' ? strtod(text, &end) : -1.0;
+    const int    unit = end != NULL && strcmp(end, "s") == 0;
+    *never            = text != NULL && strcmp(text, "never") == 0;
+    if (text == NULL || *never) return CLI_EXIT_DONE;
+    if (unit && n <= 1e9)
+        o->checkpoint_seconds = n;
+    else if (end != NULL && *end == '\0' && n >= 1.0 && n <= 1000.0 && floor(n) == n)
+        o->checkpoint_steps = (int32_t)n;
+    else
+        return cli_usage("option --checkpoint-every: expected steps (5), seconds (60s) or never, "
+                         "found '%.40s'",
+                         text);
+    return CLI_EXIT_DONE;
+}
+
+/* Names of files beside the output. */
+typedef struct places {
+    char checkpoint[4096], recipe[4096];
+} places;
+
+static int name_beside(char place[4096], const char *output, const char *ending)
+{
+    const int n = snprintf(place, 4096, "%s%s", output, ending);
+    if (n >= 0 && n < 4096) return CLI_EXIT_DONE;
+    return cli_usage("generate: the name of the output is too long");
+}
+
+/* A video has its recipe beside it. */
+static int take_sidecar(fil_generate_options *o, places *at)
+{
+    if (o->video == NULL) return CLI_EXIT_DONE;
+    const int code = name_beside(at->recipe, o->video, ".json");
+    o->save_recipe = at->recipe;
+    return code;
+}
+
+/* The checkpoint lies beside what the run is for. */
+static int take_checkpoint(const generate_values *v, fil_generate_options *o, places *at)
+{
+    const char *beside = o->video != NULL         ? o->video
+                         : o->save_frames != NULL ? o->save_frames
+                                                  : o->save_latents;
+    int         never  = 0;
+    int         code   = take_rhythm(v->checkpoint_every, o, &never);
+    if (code == CLI_EXIT_DONE) code = take_sidecar(o, at);
+    if (code != CLI_EXIT_DONE || never || beside == NULL) return code;
+    o->checkpoint = at->checkpoint;
+    return name_beside(at->checkpoint, beside, ".resume.safetensors");
+}
+
+/* What is left open by a recipe: where the model lies, where outputs go, and how this call is told
+ * of. A saved run has its outputs. */
+static int refuse_beside_recipe(const generate_values *v)
+{
+    generate_values other;
+    unsigned char   bytes[sizeof other];
+    memcpy(&other, v, sizeof other);
+    memset(&other.model, 0, sizeof other.model);
+    other.resume = other.recipe = other.checkpoint_every = NULL;
+    other.json = other.force = other.plan = 0;
+    if (v->resume == NULL) {
+        other.output = other.save_noise = other.save_latents = other.save_frames = NULL;
+        other.capture = other.capture_to = NULL;
+    }
+    memcpy(bytes, &other, sizeof other);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        if (bytes[i] != 0)
+            return cli_usage("generate: expected none but the model's options,%s "
+                             "--checkpoint-every, --force, --plan and --json beside --%s, which "
+                             "has the others",
+                             v->resume != NULL ? "" : " outputs, captures,",
+                             v->resume != NULL ? "resume" : "recipe");
+    return CLI_EXIT_DONE;
+}
+
+static void tell_saved(const fil_video_result *r)
+{
+    if (r->save_failures > 0)
+        cli_error("note: the run could not be saved %d time%s; it was %d time%s",
+                  (int)r->save_failures, r->save_failures == 1 ? "" : "s", (int)r->saves,
+                  r->saves == 1 ? "" : "s");
+}
+
+static void tell_stopped(const fil_generate_options *o, const fil_video_result *r)
+{
+    if (o->checkpoint == NULL || r->saved_step < 0) return;
+    cli_error("note: saved after %d step%s; go on with: filigree generate --resume %s",
+              (int)r->saved_step, r->saved_step == 1 ? "" : "s", o->checkpoint);
 }
 
 /* ---- the plan ------------------------------------------------------------------------------- */
@@ -116,9 +215,71 @@ static int plan_or_run(const cli_call *call, fil_ctx *ctx, fil_model *model,
             plan_text(call->out, &p);
         return CLI_EXIT_DONE;
     }
-    if (fil_generate(model, o, &r) != FIL_OK) return cli_failed(ctx, NULL);
+    const fil_status status = fil_generate(model, o, &r);
+    if (status != FIL_OK) {
+        const int code = cli_failed(ctx, NULL);
+        tell_stopped(o, &r);
+        return code;
+    }
+    tell_saved(&r);
     cli_tell_run(call, v->json, o->video, &r);
     return CLI_EXIT_DONE;
+}
+
+/* Outputs that this call names are its own, instead of those of the recipe. */
+static void take_outputs(const generate_values *v, fil_generate_options *o)
+{
+    const bool named = v->output != NULL || v->save_latents != NULL || v->save_frames != NULL;
+    if (named || v->save_noise != NULL) {
+        o->video        = v->output;
+        o->save_noise   = v->save_noise;
+        o->save_latents = v->save_latents;
+        o->save_frames  = v->save_frames;
+    }
+    if (v->capture == NULL && v->capture_to == NULL) return;
+    o->capture    = v->capture;
+    o->capture_to = v->capture_to;
+}
+
+/* A run that is repeated, or goes on: everything else comes from the file. */
+static int take_saved(const generate_values *v, fil_generate_options *o, places *at)
+{
+    int       never = 0;
+    const int code =
+        v->resume != NULL ? take_rhythm(v->checkpoint_every, o, &never) : CLI_EXIT_DONE;
+    o->replace |= v->force != 0;
+    if (v->resume != NULL) {
+        o->resume     = v->resume;
+        o->checkpoint = never ? NULL : v->resume;
+        return code != CLI_EXIT_DONE ? code : take_sidecar(o, at);
+    }
+    take_outputs(v, o);
+    return take_checkpoint(v, o, at);
+}
+
+static int run_saved(const cli_call *call)
+{
+    const generate_values *v      = call->values;
+    fil_ctx               *ctx    = NULL;
+    fil_model             *model  = NULL;
+    fil_recipe            *recipe = NULL;
+    places                 at;
+    int                    code = refuse_beside_recipe(v);
+    if (code == CLI_EXIT_DONE) code = cli_open_context_for_run(call->common, &ctx);
+    if (code != CLI_EXIT_DONE) return code;
+    if (fil_recipe_open(ctx, v->resume != NULL ? v->resume : v->recipe, &recipe) != FIL_OK) {
+        code = cli_failed(ctx, NULL);
+    } else {
+        fil_generate_options o = *fil_recipe_generate(recipe);
+        code                   = take_saved(v, &o, &at);
+        if (code == CLI_EXIT_DONE)
+            code = cli_open_saved_model(ctx, &v->model, fil_recipe_model(recipe), &model);
+        if (code == CLI_EXIT_DONE) code = plan_or_run(call, ctx, model, &o);
+    }
+    fil_model_close(&model);
+    fil_recipe_close(&recipe);
+    fil_ctx_close(&ctx);
+    return code;
 }
 
 static int run_generate(const cli_call *call)
@@ -130,6 +291,10 @@ static int run_generate(const cli_call *call)
     fil_policy_options     policy;
     double                 timesteps[CLI_LIST];
     double                 sigmas[CLI_LIST];
+    places                 at;
+    if (v->resume != NULL && v->recipe != NULL)
+        return cli_usage("generate: expected --resume or --recipe, found both");
+    if (v->resume != NULL || v->recipe != NULL) return run_saved(call);
     if (v->prompt == NULL) return cli_usage("generate: expected a prompt (-p TEXT), found none");
     if (v->output == NULL && v->save_latents == NULL && v->save_frames == NULL)
         return cli_usage("generate: expected an output (-o FILE.mp4), found none");
@@ -139,6 +304,8 @@ static int run_generate(const cli_call *call)
     policy.measure_recall = v->measure_recall != 0;
     o.policy              = &policy;
     fill_rest(v, &o);
+    code = take_checkpoint(v, &o, &at);
+    if (code != CLI_EXIT_DONE) return code;
     code = cli_open_model(call->common, &v->model, "generate", &ctx, &model);
     if (code == CLI_EXIT_DONE) code = plan_or_run(call, ctx, model, &o);
     fil_model_close(&model);
@@ -199,6 +366,15 @@ static const cli_option options[] = {
     CLI_FLAG_OPTION("measure-recall",
                     "measure exactly how much of the attention each choice keeps; slow",
                     AT(measure_recall)),
+    CLI_TEXT_OPTION("checkpoint-every", 0, "WHEN",
+                    "save the run every 5 steps (5), after 60 seconds (60s), or never; default 60s",
+                    AT(checkpoint_every)),
+    CLI_TEXT_OPTION("resume", 0, "FILE",
+                    "go on with a run that was stopped, from OUTPUT.resume.safetensors",
+                    AT(resume)),
+    CLI_TEXT_OPTION("recipe", 0, "FILE",
+                    "repeat the run that OUTPUT.json tells of; outputs may be other ones",
+                    AT(recipe)),
     CLI_FLAG_OPTION("plan", "check everything, print work and memory, and end", AT(plan)),
     CLI_FLAG_OPTION("force", "replace files that exist", AT(force)),
     CLI_FLAG_OPTION("json", "print one JSON object on stdout", AT(json)),
@@ -214,6 +390,14 @@ const cli_verb cli_verb_generate = {
         "Everything is checked before any work starts. Latents are on disk before the first frame "
         "is decoded: without --save-latents as OUTPUT.latents.safetensors, removed when the video "
         "stands. Same seed, same bits, for any number of threads.\n"
+        "\n"
+        "The run is saved as OUTPUT.resume.safetensors every minute, when it is told to stop "
+        "(Ctrl-C, SIGTERM, SIGHUP; a second one ends at once), and before frames are decoded. "
+        "--resume "
+        "FILE goes on from there, needs nothing else, and gives the bits of a run that was never "
+        "stopped.\n"
+        "\n"
+        "Beside a video lies OUTPUT.json: all options, and how the run went. --recipe repeats it.\n"
         "\n"
         "examples:\n"
         "  filigree generate -m Wan2.1-T2V-1.3B -p \"A red fox in the snow.\" --cfg 6 --shift 8 "

@@ -232,5 +232,6 @@ int cli_open_context_for_run(cli_common *common, fil_ctx **out)
 {
     catch_signal(SIGINT);
     catch_signal(SIGTERM);
+    catch_signal(SIGHUP);
     return open_context(common, show_run, asked_to_stop, out);
 }

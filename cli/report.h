@@ -42,7 +42,7 @@ int cli_open_context(cli_common *common, fil_ctx **out);
 /* The same; how far a call is goes to stderr where that is a terminal. */
 int cli_open_context_with_progress(cli_common *common, fil_ctx **out);
 /* The same for runs of hours: lines of progress also where stderr is a file, with the time that is
- * left; SIGINT and SIGTERM end the run in order. */
+ * left; SIGINT, SIGTERM and SIGHUP end the run in order. */
 int cli_open_context_for_run(cli_common *common, fil_ctx **out);
 
 #endif

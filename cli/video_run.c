@@ -37,6 +37,24 @@ int cli_open_model(cli_common *common, const cli_model *where, const char *verb,
     return fil_model_open(*ctx, &o, model) == FIL_OK ? CLI_EXIT_DONE : cli_failed(*ctx, NULL);
 }
 
+static const char *either(const char *given, const char *saved)
+{
+    return given != NULL ? given : saved;
+}
+
+int cli_open_saved_model(fil_ctx *ctx, const cli_model *where, const fil_model_options *saved,
+                         fil_model **model)
+{
+    fil_model_options o = *saved;
+    if (where->trusted != 0) o.flags |= FIL_OPEN_TRUSTED;
+    o.dir       = either(where->dir, o.dir);
+    o.dit       = either(where->dit, o.dit);
+    o.t5        = either(where->t5, o.t5);
+    o.vae       = either(where->vae, o.vae);
+    o.tokenizer = either(where->tokenizer, o.tokenizer);
+    return fil_model_open(ctx, &o, model) == FIL_OK ? CLI_EXIT_DONE : cli_failed(ctx, NULL);
+}
+
 /* What attention computed, and what that took. */
 static void attention_json(cli_out *out, const fil_video_result *r)
 {
@@ -76,7 +94,12 @@ static void tell_json(cli_out *out, const char *verb, const char *path, const fi
     cli_json_real(out, "load_seconds", r->load_seconds);
     cli_json_real(out, "sample_seconds", r->sample_seconds);
     cli_json_real(out, "decode_seconds", r->decode_seconds);
-    if (strcmp(verb, "generate") == 0) attention_json(out, r);
+    if (strcmp(verb, "generate") == 0) {
+        attention_json(out, r);
+        cli_json_number(out, "resumed_step", (uint64_t)r->resumed_step);
+        cli_json_number(out, "saves", (uint64_t)r->saves);
+        cli_json_number(out, "save_failures", (uint64_t)r->save_failures);
+    }
     cli_json_number(out, "peak_bytes", r->peak_bytes);
     cli_json_close(out);
 }

@@ -130,6 +130,7 @@ typedef struct fil_bench_linear_desc {
     const char        *kernel;      /* NULL: the best */
     int32_t            repetitions; /* as above */
     uint64_t           seed;        /* 0 */
+    int32_t            in_place;    /* 1: weights as a file has them; 0 (default): packed once */
 } fil_bench_linear_desc;
 
 /* Both as for attention. The time of packing is not in the result. */

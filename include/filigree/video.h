@@ -139,6 +139,23 @@ typedef struct fil_generate_options {
     const char *capture;    /* NULL = nothing */
     const char *capture_to; /* a folder, made if it is not there: layer003_step010_pass0.safetensors
                                in it; NULL = beside the output: OUTPUT.layer003_... */
+
+    /* A run of hours is not lost: its state goes to one file, written in one step, from time to
+     * time, when it is cancelled (then as it was when the running step began), and before frames
+     * are decoded. The file is removed when everything stands. */
+    const char *checkpoint;         /* that file; NULL = none */
+    int32_t     checkpoint_steps;   /* every so many steps; FIL_AUTO = by the clock alone */
+    double      checkpoint_seconds; /* at the first step after so many seconds; FIL_AUTO = 60, or
+                                       where steps are given never */
+    const char *save_recipe; /* JSON that fil_recipe_open reads: all options, what auto's clock
+                                decided included, and under `result` how it went, written
+                                when everything else stands; NULL = not wanted */
+
+    /* Such a file, to go on from there with the bits of a run that was never interrupted. The other
+     * options are those of the first call (fil_recipe_open has them), but for outputs and
+     * checkpoint_*. It is read by the version, and on the kind of machine, that wrote it, and is
+     * for files of your own. May be `checkpoint`. NULL = begin with noise. */
+    const char *resume;
 } fil_generate_options;
 
 /* Fills in the defaults named above. Cannot fail. */
@@ -194,13 +211,37 @@ typedef struct fil_video_result {
     double  recall, recall_min; /* where they were to be measured, else NAN */
     double  recall_bound;       /* least lower bound of a head's recall; 1 where none is known */
     int64_t dense_from;         /* to repeat what the clock decided (filigree/policy.h) */
+
+    /* Of fil_generate, also where it failed. */
+    int32_t resumed_step;         /* steps that were done when it began */
+    int32_t saved_step;           /* steps done in the checkpoint; -1: there is none */
+    int32_t saves, save_failures; /* of the checkpoint; each failure is in the log */
 } fil_video_result;
 
 /* Renders the video. result: may be NULL. Without save_latents the latents lie beside the video, as
  * VIDEO.latents.safetensors, until it is finished. Status as fil_generate_check; and E_NONFINITE: a
- * NaN or infinity in the latents; E_CANCELLED; E_IO. On failure no file is left half written. */
+ * NaN or infinity in the latents; E_CANCELLED; E_IO. On failure no file is left half written. A
+ * checkpoint that cannot be written is told in the log and in *result, and is no failure. */
 FIL_API FIL_MUSTCHECK fil_status fil_generate(fil_model *model, const fil_generate_options *options,
                                               fil_video_result *result);
+
+/* ---- recipes -------------------------------------------------------------------------------- */
+
+/* The options of a run, from a JSON recipe or from the file that a run has saved to be resumed.
+ * Opaque. */
+typedef struct fil_recipe fil_recipe;
+
+/* E_IO; E_MISMATCH: the file carries none; E_FORMAT: damaged, or a value of another kind; E_UNSUP:
+ * an option that this version does not know; E_NOMEM. The recipe borrows ctx. */
+FIL_API FIL_MUSTCHECK fil_status fil_recipe_open(fil_ctx *ctx, const char *path, fil_recipe **out);
+
+/* Closes and sets *recipe to NULL. NULL and a NULL handle are accepted. */
+FIL_API void fil_recipe_close(fil_recipe **recipe);
+
+/* Borrowed from the recipe; copy the struct to change something. checkpoint, resume, frame and
+ * frame_user are NULL. NULL for NULL. */
+FIL_API const fil_model_options    *fil_recipe_model(const fil_recipe *recipe);
+FIL_API const fil_generate_options *fil_recipe_generate(const fil_recipe *recipe);
 
 /* ---- decode --------------------------------------------------------------------------------- */
 

@@ -9,11 +9,19 @@
 
 #define MAX_THREADS 1024
 
+/* Weights, activations and workspaces are read from end to end again and again: with pages of 4 KiB
+ * each row of a head costs a look-up of its page. From four large pages on. */
+#define LARGE_PAGE  ((size_t)2 << 20)
+#define LARGE_BLOCK (4 * LARGE_PAGE)
+
 static void *default_alloc(void *user, size_t bytes, size_t align)
 {
-    (void)user;
+    const fili_os *os = user;
+    if (bytes >= LARGE_BLOCK) align = LARGE_PAGE;
     const size_t whole = (bytes + align - 1) & ~(align - 1); /* aligned_alloc wants a multiple */
-    return whole < bytes ? NULL : aligned_alloc(align, whole);
+    void        *p     = whole < bytes ? NULL : aligned_alloc(align, whole);
+    if (p != NULL && bytes >= LARGE_BLOCK) os->prefer_large_pages(os->self, p, bytes);
+    return p;
 }
 
 static void default_free(void *user, void *block, size_t bytes)
@@ -118,6 +126,7 @@ fil_status fili_ctx_open_on(const fili_os *os, fil_ctx **out, const fil_options 
     if (options.host.alloc == NULL) {
         options.host.alloc = default_alloc;
         options.host.free  = default_free;
+        options.host.user  = (void *)(uintptr_t)os; /* read only */
     }
     fil_ctx *ctx = options.host.alloc(options.host.user, sizeof *ctx, _Alignof(fil_ctx));
     if (ctx == NULL)

@@ -55,6 +55,8 @@ typedef struct fili_os {
     /* Read-only and private. *out is page-aligned. bytes > 0. */
     int (*mmap)(void *self, int fd, size_t bytes, void **out);
     int (*munmap)(void *self, void *base, size_t bytes);
+    /* A hint: memory of ours that will be used whole and for long. Changes no content. */
+    void (*prefer_large_pages)(void *self, void *base, size_t bytes);
 
     /* Renames within `dir`. replace == 0: -EEXIST if `to` exists, decided by the system in one
      * step. */

@@ -109,6 +109,14 @@ static int posix_munmap(void *self, void *base, size_t bytes)
     return result(munmap(base, bytes));
 }
 
+/* Linux gives a mapping large pages where it is asked to (transparent_hugepage/enabled: madvise);
+ * where it never does, nothing is lost. */
+static void posix_prefer_large_pages(void *self, void *base, size_t bytes)
+{
+    (void)self;
+    (void)madvise(base, bytes, MADV_HUGEPAGE);
+}
+
 static int posix_renameat(void *self, int dir, const char *from, const char *to, int replace)
 {
     (void)self;
@@ -268,28 +276,29 @@ static void *posix_library_symbol(void *self, void *library, const char *name)
 }
 
 const fili_os fili_os_posix = {
-    .self           = NULL,
-    .openat         = posix_openat,
-    .close          = posix_close,
-    .pread          = posix_pread,
-    .pwrite         = posix_pwrite,
-    .fstat          = posix_fstat,
-    .ftruncate      = posix_ftruncate,
-    .fsync          = posix_fsync,
-    .mmap           = posix_mmap,
-    .munmap         = posix_munmap,
-    .renameat       = posix_renameat,
-    .unlinkat       = posix_unlinkat,
-    .mkdirat        = posix_mkdirat,
-    .list           = posix_list,
-    .clock_ns       = posix_clock_ns,
-    .thread_ns      = posix_thread_ns,
-    .random         = posix_random,
-    .cpu_count      = posix_cpu_count,
-    .getenv         = posix_getenv,
-    .permit_amx     = posix_permit_amx,
-    .library_open   = posix_library_open,
-    .library_symbol = posix_library_symbol,
-    .thread_create  = posix_thread_create,
-    .thread_join    = posix_thread_join,
+    .self               = NULL,
+    .openat             = posix_openat,
+    .close              = posix_close,
+    .pread              = posix_pread,
+    .pwrite             = posix_pwrite,
+    .fstat              = posix_fstat,
+    .ftruncate          = posix_ftruncate,
+    .fsync              = posix_fsync,
+    .mmap               = posix_mmap,
+    .munmap             = posix_munmap,
+    .prefer_large_pages = posix_prefer_large_pages,
+    .renameat           = posix_renameat,
+    .unlinkat           = posix_unlinkat,
+    .mkdirat            = posix_mkdirat,
+    .list               = posix_list,
+    .clock_ns           = posix_clock_ns,
+    .thread_ns          = posix_thread_ns,
+    .random             = posix_random,
+    .cpu_count          = posix_cpu_count,
+    .getenv             = posix_getenv,
+    .permit_amx         = posix_permit_amx,
+    .library_open       = posix_library_open,
+    .library_symbol     = posix_library_symbol,
+    .thread_create      = posix_thread_create,
+    .thread_join        = posix_thread_join,
 };

@@ -89,6 +89,6 @@ fil_status fili_solver_restore(fili_solver *s, const fili_solver_state *state, c
         return FIL_FAIL(s->ctx, FIL_E_MISMATCH, "saved sampler: step %d, order %d, stream at %d",
                         (int)state->step, (int)state->last_order, (int)state->rng.next);
     s->state = *state;
-    memcpy(s->arrays, arrays, (size_t)fili_solver_bytes(state->n));
+    if (arrays != s->arrays) memcpy(s->arrays, arrays, (size_t)fili_solver_bytes(state->n));
     return FIL_OK;
 }

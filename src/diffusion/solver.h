@@ -67,7 +67,7 @@ FIL_MUSTCHECK fil_status fili_solver_init(fili_solver *s, fil_ctx *ctx, fili_sam
 FIL_MUSTCHECK fil_status fili_solver_step(fili_solver *s, const float *v, float *x);
 
 /* Continues where another solver of the same sampler, steps and size was: `state` and `arrays` are
- * copies of its own. E_MISMATCH if they do not fit. */
+ * copies of its own, or arrays is s->arrays and holds them. E_MISMATCH if they do not fit. */
 FIL_MUSTCHECK fil_status fili_solver_restore(fili_solver *s, const fili_solver_state *state,
                                              const float *arrays);
 

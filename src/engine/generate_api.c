@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "engine/recipe.h"
 #include "engine/video_job.h"
 
 static fil_status job_open(fil_model *model, const fil_generate_options *options, fili_job **out)
@@ -52,6 +53,23 @@ static fil_status decode(fili_job *job, fil_video_result *result)
     return status;
 }
 
+/* What the clock decided for auto is part of it: the same happens when it is repeated. */
+static fil_status write_recipe(const fili_job *job, const fil_video_result *result)
+{
+    fil_generate_options o = job->o;
+    fil_policy_options   p = job->policy_options;
+    if (o.save_recipe == NULL) return FIL_OK;
+    if (o.policy != NULL) o.policy = &p;
+    if (strcmp(job->policy.policy->ops->name, "auto") == 0) p.dense_from = result->dense_from;
+    const fil_status status =
+        fili_recipe_write(job->ctx, o.save_recipe, o.replace, &job->model->given, &o,
+                          job->checkpoint.dit, &job->plan, result);
+    if (status != FIL_OK)
+        fili_error_frame(job->ctx, "writing the recipe %s",
+                         fili_quote(o.save_recipe, strlen(o.save_recipe)).text);
+    return status;
+}
+
 static fil_status run(fili_job *job, fil_video_result *result)
 {
     const double begun = fili_seconds(job->ctx);
@@ -59,19 +77,22 @@ static fil_status run(fili_job *job, fil_video_result *result)
     result->width      = job->o.width;
     result->height     = job->o.height;
     FIL_TRY(fili_job_capture_begin(job));
-    FIL_TRY(fili_job_text(job));
+    if (job->o.resume == NULL) FIL_TRY(fili_job_text(job));
     result->text_seconds = fili_seconds(job->ctx) - begun;
     FIL_TRY(fili_job_sample(job, result));
     if (job->latents_path != NULL)
         FIL_TRY(fili_latents_write(job->ctx, job->latents_path, "latents", job->shape, job->latents,
-                                   job->o.replace));
-    return decode(job, result);
+                                   job->replace));
+    FIL_TRY(decode(job, result));
+    FIL_TRY(write_recipe(job, result));
+    fili_checkpoint_remove(job);
+    return FIL_OK;
 }
 
 fil_status fil_generate(fil_model *model, const fil_generate_options *options,
                         fil_video_result *result)
 {
-    fil_video_result mine = {.frames = 0};
+    fil_video_result mine = {.saved_step = -1};
     fili_job        *job  = NULL;
     FIL_CHECK(NULL, model != NULL, "fil_generate: model is NULL");
     fili_ctx_enter(model->ctx);

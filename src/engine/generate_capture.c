@@ -73,7 +73,7 @@ static fil_status check_path(const fili_job *job, const char *path)
     for (int i = 0; i < 4; i++)
         FIL_CHECK(job->ctx, !fili_same_path(path, other[i]),
                   "a capture and an output are to go to one file, '%.160s'", path);
-    return fili_output_check(job->ctx, "a capture", path, o->replace);
+    return fili_output_check(job->ctx, "a capture", path, job->replace);
 }
 
 static fil_status check_paths(fili_job *job)
@@ -201,7 +201,7 @@ static fil_status write_call(fili_job *job, const fili_policy_call *call)
         {"attention", p->attention},
         {"prompt", c->prompt[0]},
         {"negative", c->prompt[1]}};
-    return fili_capture_write(c, path, call, pairs, sizeof pairs / sizeof pairs[0], job->o.replace);
+    return fili_capture_write(c, path, call, pairs, sizeof pairs / sizeof pairs[0], job->replace);
 }
 
 fil_status fili_job_choose(void *user, fili_policy_call *call, fili_policy_choice *choice)

@@ -220,6 +220,7 @@ static fil_status take_policy(fili_job *job, fil_policy_options *o)
     fil_policy_options_init(o);
     if (job->o.policy != NULL)
         FIL_TRY(fili_take_options(job->ctx, "fil_policy_options", o, sizeof *o, job->o.policy));
+    job->policy_options = *o;
     if (job->o.mask == NULL) return FIL_OK;
     FIL_CHECK(job->ctx, o->name == NULL && o->preset == NULL && o->mask == NULL,
               "expected a mask file or a policy, found both");
@@ -296,6 +297,7 @@ fil_status fili_job_check(fili_job *job, const fil_generate_options *options)
     choose_dit_options(job);
     FIL_TRY(check_policy(job));
     FIL_TRY(fili_job_capture(job));
+    FIL_TRY(fili_checkpoint_check(job));
     job->plan.flops = count_flops(job);
     return count_memory(job);
 }

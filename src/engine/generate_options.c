@@ -16,17 +16,19 @@ static const char official_negative[] =
 
 void fil_generate_options_init(fil_generate_options *options)
 {
-    *options = (fil_generate_options){.struct_size = (uint32_t)sizeof *options,
-                                      .width       = 832,
-                                      .height      = 480,
-                                      .frames      = 81,
-                                      .steps       = FIL_AUTO,
-                                      .shift       = FIL_AUTO,
-                                      .guidance    = FIL_AUTO,
-                                      .preset      = FIL_PRESET_OFFICIAL,
-                                      .precision   = FIL_BF16,
-                                      .fps         = 16,
-                                      .crf         = 10};
+    *options = (fil_generate_options){.struct_size        = (uint32_t)sizeof *options,
+                                      .width              = 832,
+                                      .height             = 480,
+                                      .frames             = 81,
+                                      .steps              = FIL_AUTO,
+                                      .shift              = FIL_AUTO,
+                                      .guidance           = FIL_AUTO,
+                                      .preset             = FIL_PRESET_OFFICIAL,
+                                      .precision          = FIL_BF16,
+                                      .fps                = 16,
+                                      .crf                = 10,
+                                      .checkpoint_steps   = FIL_AUTO,
+                                      .checkpoint_seconds = FIL_AUTO};
 }
 
 /* ---- sizes ---------------------------------------------------------------------------------- */
@@ -185,13 +187,15 @@ static fil_status keep_inputs(const fili_job *job, const char *const *out, int n
     const fil_policy_options *p    = job->o.policy;
     const bool                full = p != NULL && p->struct_size == sizeof *p; /* else none yet */
     const char *const         in[] = {job->o.noise, job->o.mask, full ? p->mask : NULL,
-                              full ? p->topology : NULL};
-    for (int i = 0; i < 4; i++)
+                              full ? p->topology : NULL, job->o.resume};
+    for (int i = 0; i < 5; i++)
         for (int k = 0; k < n; k++)
             FIL_CHECK(job->ctx, !fili_same_path(in[i], out[k]),
                       "'%.160s' is read and was to be written; expected another file", out[k]);
     return FIL_OK;
 }
+
+enum { VIDEO, LATENTS, FRAMES, NOISE, RECIPE, CHECKPOINT, OUTPUTS };
 
 static fil_status check_outputs(fili_job *job)
 {
@@ -210,16 +214,23 @@ static fil_status check_outputs(fili_job *job)
                   o->frame != NULL,
               "nothing would come of it: expected a video, frames or latents to write");
     FIL_TRY(choose_latents_path(job));
-    const char *const path[] = {o->video, job->latents_path, o->save_frames, o->save_noise};
-    const char *const what[] = {"video", "latents", "frames", "noise"};
-    for (int i = 0; i < 4; i++)
+    const char *const path[] = {o->video,      job->latents_path, o->save_frames,
+                                o->save_noise, o->save_recipe,    o->checkpoint};
+    const char *const what[] = {
+        "video", "latents", "frames",
+        "noise", "recipe",  "checkpoint (a run that was stopped; --resume goes on with it)"};
+    const bool goes_on = o->resume != NULL; /* the run has written some of them before */
+    job->replace       = o->replace != 0 || goes_on;
+    for (int i = 0; i < OUTPUTS; i++)
         for (int k = 0; k < i; k++)
             FIL_CHECK(ctx, !fili_same_path(path[i], path[k]),
                       "%s and %s are to go to one file, '%.160s'", what[k], what[i], path[i]);
-    FIL_TRY(keep_inputs(job, path, 4));
+    FIL_TRY(keep_inputs(job, path, CHECKPOINT));
     FIL_TRY(fili_outputs_check(ctx, &job->outputs, o->frames));
-    for (int i = 0; i < 4; i++)
-        FIL_TRY(fili_output_check(ctx, what[i], path[i], o->replace));
+    for (int i = 0; i < OUTPUTS; i++)
+        FIL_TRY(fili_output_check(ctx, what[i], path[i],
+                                  i == LATENTS || i == NOISE || i == CHECKPOINT ? job->replace
+                                                                                : o->replace));
     return FIL_OK;
 }
 

@@ -32,6 +32,7 @@ static fil_status draw_noise(sampling *s)
     void                       *block;
     FIL_TRY(fili_alloc(job->ctx, latent_bytes(job), "the latents", &block));
     job->latents = block;
+    if (o->resume != NULL) return FIL_OK;
     FIL_TRY(fili_noise_begin(job->ctx, o->seed, o->noise == NULL ? job->latents : NULL, job->n,
                              &s->rng));
     if (o->noise != NULL)
@@ -61,6 +62,7 @@ static fil_status begin(sampling *s)
         s->v[i] = block;
     }
     FIL_TRY(fili_solver_init(&s->solver, job->ctx, job->sampler, &job->sigmas, job->n, &s->rng));
+    FIL_TRY(fili_checkpoint_begin(job, &s->solver));
     return open_dit(s);
 }
 
@@ -81,10 +83,12 @@ static fil_status run(sampling *s)
 {
     fil_ctx       *ctx = s->job->ctx;
     const uint64_t n   = (uint64_t)s->job->plan.steps;
-    for (uint64_t i = 0; i < n; i++) {
+    for (uint64_t i = (uint64_t)s->solver.state.step; i < n; i++) {
         fili_progress(ctx, "sample", i, n);
-        FIL_TRY(fili_check_cancel(ctx));
-        const fil_status status = step(s);
+        fili_checkpoint_step(s->job, &s->solver);
+        fil_status status = fili_check_cancel(ctx);
+        if (status == FIL_OK) status = step(s);
+        if (status == FIL_E_CANCELLED) fili_checkpoint_stop(s->job, &s->solver);
         if (status != FIL_OK) {
             fili_error_frame(ctx, "step %llu of %llu", (unsigned long long)i + 1,
                              (unsigned long long)n);
@@ -105,7 +109,8 @@ static void tell_difference(const fili_job *job, const fili_policy_figures *f)
              f->density, f->dense_calls == f->calls ? ": every call ran dense" : "");
 }
 
-static void tell_attention(const fili_job *job, const fili_dit *dit, fil_video_result *result)
+static void tell_attention(const fili_job *job, const fili_dit *dit, int whole,
+                           fil_video_result *result)
 {
     const fili_policy_run *run = &job->policy;
     fili_dit_times         t;
@@ -123,7 +128,15 @@ static void tell_attention(const fili_job *job, const fili_dit *dit, fil_video_r
     result->recall_min     = f.recall_min;
     result->recall_bound   = f.bound_min;
     result->dense_from     = fili_policy_run_dense_from(run);
-    tell_difference(job, &f);
+    if (whole) tell_difference(job, &f);
+}
+
+static void tell_saves(const fili_checkpoint *k, fil_video_result *result)
+{
+    result->resumed_step  = k->first;
+    result->saved_step    = k->saved_step;
+    result->saves         = k->saves;
+    result->save_failures = k->failures;
 }
 
 fil_status fili_job_sample(fili_job *job, fil_video_result *result)
@@ -133,9 +146,11 @@ fil_status fili_job_sample(fili_job *job, fil_video_result *result)
     fil_status   status = begin(&s);
     const double loaded = fili_seconds(job->ctx);
     if (status == FIL_OK) status = run(&s);
+    if (status == FIL_OK) fili_checkpoint_stop(job, &s.solver);
+    tell_saves(&job->checkpoint, result);
     result->load_seconds += loaded - begun;
     result->sample_seconds += fili_seconds(job->ctx) - loaded;
-    if (s.dit != NULL) tell_attention(job, s.dit, result);
+    if (s.dit != NULL) tell_attention(job, s.dit, status == FIL_OK, result);
     job->policy.dit = NULL;
     fili_dit_close(&s.dit);
     fili_solver_fini(&s.solver);

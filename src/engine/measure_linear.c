@@ -38,6 +38,7 @@ static fil_status take(bench *b, const fil_bench_linear_desc *desc)
     FIL_TRY(fili_bench_range(ctx, "k", d->k, 1, INT32_MAX));
     FIL_TRY(fili_bench_range(ctx, "n", d->n, 1, INT32_MAX));
     FIL_TRY(fili_bench_range(ctx, "epilogue", d->epilogue, FIL_BENCH_NONE, FIL_BENCH_GATE));
+    FIL_TRY(fili_bench_range(ctx, "in_place", d->in_place, 0, 1));
     FIL_TRY(fili_bench_range(ctx, "repetitions", d->repetitions, 0, FILI_BENCH_REPETITIONS));
     FIL_CHECK(ctx, d->dtype == FIL_BF16 || d->dtype == FIL_F32, "dtype is %s; expected BF16 or F32",
               fil_dtype_name(d->dtype));
@@ -56,7 +57,7 @@ static void set_problems(bench *b)
                                                                .out_dtype  = FIL_F32,
                                                                .bias_dtype = FIL_DTYPE_NONE,
                                                                .x_stride   = d->k,
-                                                               .packed     = 1};
+                                                               .packed     = d->in_place == 0};
     b->problem[0]                      = b->problem[1];
     b->problem[0].bias_dtype           = d->dtype;
     b->problem[0].act                  = act[d->epilogue];

@@ -11,6 +11,21 @@ void fil_model_options_init(fil_model_options *options)
     *options = (fil_model_options){.struct_size = (uint32_t)sizeof *options};
 }
 
+/* What the user said, for the recipe of a run. */
+static fil_status keep_given(fil_model *model, const fil_model_options *o)
+{
+    const char **const text[] = {&model->given.dir, &model->given.dit, &model->given.t5,
+                                 &model->given.vae, &model->given.tokenizer};
+    model->given              = *o;
+    for (size_t i = 0; i < sizeof text / sizeof text[0]; i++) {
+        char *copy;
+        if (*text[i] == NULL) continue;
+        FIL_TRY(fili_arena_text(&model->paths.arena, *text[i], strlen(*text[i]), &copy));
+        *text[i] = copy;
+    }
+    return FIL_OK;
+}
+
 static fil_status model_open(fil_ctx *ctx, const fil_model_options *options, fil_model **out)
 {
     fil_model_options o;
@@ -24,16 +39,18 @@ static fil_status model_open(fil_ctx *ctx, const fil_model_options *options, fil
     FIL_CHECK(ctx, o.dir != NULL || o.dit != NULL || o.t5 != NULL || o.vae != NULL,
               "fil_model_open: expected a model folder or its parts by name");
     FIL_TRY(fili_calloc(ctx, 1, sizeof(fil_model), "model handle", &block));
-    fil_model *model        = block;
-    model->ctx              = ctx;
-    model->flags            = o.flags;
-    const fil_status status = fili_model_paths_open(&model->paths, ctx, &choice, o.flags);
+    fil_model *model  = block;
+    model->ctx        = ctx;
+    model->flags      = o.flags;
+    fil_status status = fili_model_paths_open(&model->paths, ctx, &choice, o.flags);
     if (status != FIL_OK) {
         fili_free(ctx, model, sizeof *model);
         return status;
     }
+    status = keep_given(model, &o);
+    if (status != FIL_OK) fil_model_close(&model);
     *out = model;
-    return FIL_OK;
+    return status;
 }
 
 fil_status fil_model_open(fil_ctx *ctx, const fil_model_options *options, fil_model **out)

@@ -21,6 +21,7 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/calibrate_run.c
     engine/calibrate_state.c
     engine/capture.c
+    engine/checkpoint.c
     engine/compare_api.c
     engine/compare_frames.c
     engine/compare_latents.c
@@ -45,4 +46,5 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/probe_api.c
     engine/probe_file.c
     engine/probe_measure.c
-    engine/ranges.c)
+    engine/ranges.c
+    engine/recipe.c)

@@ -3,13 +3,15 @@
  * A job is filled by the checks, which touch no weights, and then worked off phase by phase; each
  * phase takes its memory at its beginning and gives all of it back at its end. What the sampler
  * must remember between steps is fili_solver's plain state and the latents: nothing else in a job
- * changes while it samples.
+ * changes while it samples, but the policy's state.
  *
  *     generate_options.c options -> job: sizes, names, outputs
  *     generate_check.c   parts of the model, tokens, memory
  *     generate_capture.c what is captured on the way
  *     generate_text.c    prompts -> rows            (text encoder opened and closed)
  *     generate_run.c     rows, noise -> latents     (transformer opened and closed)
+ *     checkpoint.c       state -> file -> state
+ *     recipe.c           options -> JSON -> options
  *     frames_out.c       frames -> bytes -> video, picture, tensor, callback
  *     frames_in.c        video, picture, tensor -> frames
  *     latents_file.c     noise, latents, frames as tensors in files
@@ -20,6 +22,7 @@
 #include "base/arena.h"
 #include "diffusion/solver.h"
 #include "engine/capture.h"
+#include "engine/checkpoint.h"
 #include "engine/policy_run.h"
 #include "filigree/video.h"
 #include "io/png_image.h"
@@ -31,10 +34,13 @@
 #include "wan/umt5.h"
 #include "wan/vae.h"
 
+typedef struct fili_job fili_job;
+
 struct fil_model {
-    fil_ctx         *ctx;
-    fili_model_paths paths;
-    uint32_t         flags;
+    fil_ctx          *ctx;
+    fili_model_paths  paths;
+    uint32_t          flags;
+    fil_model_options given; /* strings: in paths.arena */
 };
 
 /* ---- outputs -------------------------------------------------------------------------------- */
@@ -147,7 +153,7 @@ typedef struct fili_prompt {
     float  *rows; /* [n, text_dim] */
 } fili_prompt;
 
-typedef struct fili_job {
+struct fili_job {
     fil_ctx             *ctx;
     const fil_model     *model;
     bool                 bare; /* nobody takes what comes of it: no output is asked for */
@@ -159,18 +165,21 @@ typedef struct fili_job {
     fili_outputs         outputs;
     const char          *latents_path; /* NULL: not written (nothing is decoded from them) */
     int                  keeps_latents;
+    int                  replace; /* what this run writes on its way may be there already */
     int64_t              shape[FILI_LATENT_RANK], n; /* of the latents, and their product */
     fili_prompt          prompt[2];                  /* the prompt, the negative one */
 
-    fili_weights    *dit_weights, *vae_weights;
-    fili_dit_config  dit;
-    fili_dit_options dit_options;
-    fili_vae_config  vae;
-    fili_policy_run  policy;
-    fili_capture     capture;
+    fili_weights      *dit_weights, *vae_weights;
+    fili_dit_config    dit;
+    fili_dit_options   dit_options;
+    fili_vae_config    vae;
+    fili_policy_run    policy;
+    fil_policy_options policy_options; /* as given, whole; strings are the caller's */
+    fili_capture       capture;
+    fili_checkpoint    checkpoint;
 
     float *latents; /* [n] */
-} fili_job;
+};
 
 /* job is zeroed but for ctx and model. Fills it; on any result fili_job_fini is to be called. */
 FIL_MUSTCHECK fil_status fili_job_check(fili_job *job, const fil_generate_options *options);

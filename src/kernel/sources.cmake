@@ -41,8 +41,10 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         kernel/cpu/attn_fwd_avx512bf16.c
         kernel/cpu/conv3d_wino_avx2.c
         kernel/cpu/conv3d_wino_avx512.c
+        kernel/cpu/linear_amx.c
         kernel/cpu/linear_avx2.c
         kernel/cpu/linear_finish.c
+        kernel/cpu/linear_tiles.c
         kernel/cpu/mass_panels.c
         kernel/cpu/mass_amx.c
         kernel/cpu/mass_avx2.c
@@ -67,8 +69,9 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         kernel/cpu/tile_avx2.c
         PROPERTIES COMPILE_OPTIONS "${FIL_AVX2};$<$<CONFIG:Debug>:-O2>")
     set_source_files_properties(
-        kernel/cpu/conv3d_wino_avx512.c kernel/cpu/norm_avx512.c kernel/cpu/peak_avx512.c
-        kernel/cpu/sampled_avx512.c kernel/cpu/select_avx512.c kernel/cpu/tile_avx512.c
+        kernel/cpu/conv3d_wino_avx512.c kernel/cpu/linear_amx.c kernel/cpu/norm_avx512.c
+        kernel/cpu/peak_avx512.c kernel/cpu/sampled_avx512.c kernel/cpu/select_avx512.c
+        kernel/cpu/tile_avx512.c
         PROPERTIES COMPILE_OPTIONS "${FIL_AVX512};$<$<CONFIG:Debug>:-O2>")
     set_source_files_properties(
         kernel/cpu/attn_fwd_amx.c kernel/cpu/attn_fwd_avx512bf16.c

@@ -1,5 +1,6 @@
 /* nn/elementwise.c: moving and adding numbers on the CPU (elementwise.h). */
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/pool.h"
@@ -242,4 +243,29 @@ fil_status fili_gated_add(fil_ctx *ctx, const fili_gated *g)
 {
     gated_state s = {.g = g, .set = fili_convert_select(ctx->isa)};
     return fili_pool_run(ctx, "gate", g->m, gated_task, &s);
+}
+
+/* ---- checks --------------------------------------------------------------------------------- */
+
+/* All bits of the exponent are set. */
+static int is_nonfinite(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return (bits & 0x7f800000u) == 0x7f800000u;
+}
+
+/* A part at a time without a branch, so that it runs in vectors. */
+int64_t fili_first_nonfinite(const float *x, int64_t n)
+{
+    enum { PART = 4096 };
+    for (int64_t at = 0; at < n; at += PART) {
+        const int64_t end = at + PART < n ? at + PART : n;
+        int           any = 0;
+        for (int64_t i = at; i < end; i++)
+            any |= is_nonfinite(x[i]);
+        for (int64_t i = at; any && i < end; i++)
+            if (is_nonfinite(x[i])) return i;
+    }
+    return n;
 }

@@ -292,6 +292,19 @@ static fil_status mlp(fili_dit *d, const fili_dit_layer *layer)
     return FIL_OK;
 }
 
+/* A run that cannot come to anything ends here, and says where it went wrong. */
+static fil_status check_stream(fili_dit *d, int32_t layer)
+{
+    const int64_t n  = d->tokens * (int64_t)d->c.dim;
+    const int64_t at = fili_first_nonfinite(d->x, n);
+    fili_dit_spent(d, &d->times.rest);
+    if (at == n) return FIL_OK;
+    return FIL_FAIL(d->ctx, FIL_E_NONFINITE, "layer %d of 0 to %d gives %s in token %lld of %lld",
+                    (int)layer, (int)d->c.layers - 1,
+                    isnan(d->x[at]) ? "what is not a number" : "an infinite value",
+                    (long long)(at / d->c.dim), (long long)d->tokens);
+}
+
 static fil_status run_layer(fili_dit *d, const int32_t key[3])
 {
     const fili_dit_layer *layer = &d->layer[key[0]];
@@ -302,7 +315,7 @@ static fil_status run_layer(fili_dit *d, const int32_t key[3])
     FIL_TRY(cross_attention(d, layer, key));
     FIL_TRY(mlp(d, layer));
     fili_dit_trace(d, "block", key[0], FIL_F32, d->x, d->tokens, d->c.dim);
-    return FIL_OK;
+    return check_stream(d, key[0]);
 }
 
 /* ---- after the layers ----------------------------------------------------------------------- */

@@ -60,6 +60,7 @@ int check_options_read(int argc, char **argv, const char *program, int64_t probl
     uint64_t n;
     check_opt = (check_options){.program = program, .seed = 1, .problems = problems};
     if (check_is_sanitized()) check_opt.problems = (problems + 9) / 10;
+    if (fili_cpu_emulates(FILI_ISA_AMX)) check_opt.problems = (problems + 4) / 5;
     if (read_number(getenv("FIL_CHECK_SEED"), &n)) check_opt.seed = n;
     if (read_number(getenv("FIL_CHECK_PROBLEMS"), &n)) check_opt.problems = (int64_t)n;
     for (int i = 1; i < argc; i += 2) {

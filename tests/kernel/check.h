@@ -28,7 +28,8 @@ typedef struct check_options {
 extern check_options check_opt;
 
 /* Reads --seed, --problems, --row, --test and the environment, and prints what holds. `problems` is
- * the default; a build with sanitizers takes a tenth of it. 0, or 2 on wrong usage. */
+ * the default; a build with sanitizers takes a tenth of it, one with FIL_EMULATE a fifth. 0, or 2
+ * on wrong usage. */
 int check_options_read(int argc, char **argv, const char *program, int64_t problems);
 
 /* 1 in a build with the address, thread or memory sanitizer, where everything is slower. */

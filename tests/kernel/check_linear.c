@@ -62,10 +62,11 @@ static void random_problem(linear_case *c, const filk_row *row)
     p->n     = is_slow(row) ? check_between(&c->rng, 1, 9) : one_of(&c->rng, ns, 9);
     p->k     = one_of(&c->rng, ks, 10);
     p->dtype = check_chance(&c->rng, 50) ? FIL_BF16 : FIL_F32;
-    if (row->refuse(p) != NULL) p->dtype = p->dtype == FIL_BF16 ? FIL_F32 : FIL_BF16;
     p->out_dtype  = check_chance(&c->rng, 50) ? FIL_BF16 : FIL_F32;
     p->bias_dtype = check_chance(&c->rng, 50) ? FIL_BF16 : FIL_F32;
     if (check_chance(&c->rng, 20)) p->bias_dtype = FIL_DTYPE_NONE;
+    if (row->refuse(p) != NULL) p->dtype = p->dtype == FIL_BF16 ? FIL_F32 : FIL_BF16;
+    if (row->refuse(p) != NULL) check_fail("the row %s", row->refuse(p));
     p->act      = (filk_activation)check_between(&c->rng, 0, 2);
     p->packed   = check_chance(&c->rng, 50);
     p->x_stride = p->k + check_chance(&c->rng, 40) * check_between(&c->rng, 1, 40);

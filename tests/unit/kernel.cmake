@@ -1,5 +1,9 @@
 fil_add_test(test_registry)
 fil_add_test(test_select_top)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    fil_add_test(test_amx)
+    fil_add_test(test_tile)
+endif()
 
 # A row is broken on purpose: calls of its run go through the test's.
 fil_add_test(test_selftest)

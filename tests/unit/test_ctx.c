@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/ctx.h"
+#include "base/mem.h"
 #include "support/cmocka_all.h"
 #include "support/fault.h"
 
@@ -30,6 +31,35 @@ static void defaults_open_a_context_and_closing_twice_is_fine(void **state)
     assert_null(ctx);
     fil_ctx_close(&ctx);
     fil_ctx_close(NULL);
+}
+
+/* Counts what is asked to lie in large pages. */
+static void count_large(void *self, void *base, size_t bytes)
+{
+    size_t *sum = self;
+    assert_int_equal((uintptr_t)base % ((size_t)2 << 20), 0);
+    *sum += bytes;
+}
+
+static void large_blocks_ask_for_large_pages_and_small_ones_do_not(void **state)
+{
+    (void)state;
+    const size_t large = ((size_t)8 << 20) + 100;
+    size_t       sum   = 0;
+    fili_os      os    = fili_os_posix;
+    fil_ctx     *ctx;
+    void        *block[2];
+    os.self               = &sum;
+    os.prefer_large_pages = count_large;
+    assert_int_equal(fili_ctx_open_on(&os, &ctx, NULL), FIL_OK);
+    assert_int_equal(fili_alloc(ctx, 1000000, "a small block", &block[0]), FIL_OK);
+    assert_int_equal(sum, 0);
+    assert_int_equal(fili_alloc(ctx, large, "a large block", &block[1]), FIL_OK);
+    assert_int_equal(sum, large);
+    memset(block[1], 1, large);
+    fili_free(ctx, block[1], large);
+    fili_free(ctx, block[0], 1000000);
+    fil_ctx_close(&ctx);
 }
 
 static void refuse(const fil_options *opt, fil_status expected, const char *message)
@@ -236,6 +266,7 @@ int main(void)
         cmocka_unit_test(defaults_open_a_context_and_closing_twice_is_fine),
         cmocka_unit_test(bad_options_are_refused_with_a_sentence),
         cmocka_unit_test(options_of_an_older_or_newer_caller_are_understood),
+        cmocka_unit_test(large_blocks_ask_for_large_pages_and_small_ones_do_not),
         cmocka_unit_test(a_context_without_memory_is_refused),
         cmocka_unit_test(the_first_failure_wins_and_frames_say_where),
         cmocka_unit_test(hostile_text_cannot_reach_a_terminal),

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine/video_job.h"
+#include "nn/elementwise.h"
 #include "sparse/mask_file.h"
 #include "support/cmocka_all.h"
 #include "support/demo.h"
@@ -651,6 +652,44 @@ static void a_part_of_another_model_is_refused_by_name(void **state)
     close_bench(&b);
 }
 
+/* Finite noise that no layer survives. */
+static void a_run_that_comes_to_nothing_says_in_which_layer(void **state)
+{
+    static float  huge[LATENTS];
+    const int64_t shape[] = {16, 2, 6, 4};
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    bench b = open_bench(1);
+    for (int i = 0; i < LATENTS; i++)
+        huge[i] = i % 2 == 0 ? 3e38f : -3e38f;
+    assert_int_equal(fili_latents_write(b.ctx, path("n.safetensors"), "noise", shape, huge, 1),
+                     FIL_OK);
+    b.o.noise        = path("n.safetensors");
+    b.o.save_latents = path("l.safetensors");
+    assert_int_equal(fil_generate(b.model, &b.o, NULL), FIL_E_NONFINITE);
+    const fil_error *e = fil_ctx_error(b.ctx);
+    assert_non_null(strstr(e->message, "layer 0 of 0 to "));
+    assert_non_null(strstr(e->frame[0], "step 1 of 2"));
+    close_bench(&b);
+}
+
+static void the_first_value_that_is_not_finite_is_found(void **state)
+{
+    static float x[10000];
+    (void)state;
+    assert_int_equal(fili_first_nonfinite(x, 10000), 10000);
+    assert_int_equal(fili_first_nonfinite(x, 0), 0);
+    x[9999] = 3.4e38f;
+    assert_int_equal(fili_first_nonfinite(x, 10000), 10000);
+    x[9998] = -INFINITY;
+    assert_int_equal(fili_first_nonfinite(x, 10000), 9998);
+    x[4096] = NAN;
+    assert_int_equal(fili_first_nonfinite(x, 10000), 4096);
+    assert_int_equal(fili_first_nonfinite(x, 4096), 4096);
+    x[0] = INFINITY;
+    assert_int_equal(fili_first_nonfinite(x, 10000), 0);
+}
+
 static void noise_of_another_size_is_refused(void **state)
 {
     (void)state;
@@ -771,6 +810,8 @@ int main(void)
         TEST(every_bad_request_is_one_sentence_before_any_work),
         TEST(an_output_that_exists_stays_unless_it_may_be_replaced),
         TEST(a_part_of_another_model_is_refused_by_name),
+        TEST(a_run_that_comes_to_nothing_says_in_which_layer),
+        TEST(the_first_value_that_is_not_finite_is_found),
         TEST(noise_of_another_size_is_refused),
         TEST(cancelling_anywhere_leaves_no_half_file_and_no_memory),
         TEST(running_out_of_memory_anywhere_is_told_and_leaks_nothing),

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "kernel/cpu/attn_panels.h"
+#include "kernel/cpu/transpose_avx512.h"
 
 #define ROWS   4  /* of a register tile */
 #define KEYS   64 /* of a group of FILK_GROUP panels */
@@ -28,34 +29,6 @@ INLINE size_t panel_bytes_of(int32_t head_dim)
 INLINE __m512i load_row(const void *row, int32_t at)
 {
     return row != NULL ? _mm512_loadu_si512((const char *)row + at) : _mm512_setzero_si512();
-}
-
-/* 16x16 of 32 bits: out[d pair][key] from in[key][d pair]. */
-INLINE void transpose16(__m512i r[16])
-{
-    __m512i t[16];
-    for (int i = 0; i < 16; i += 2) {
-        t[i]     = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-    }
-    for (int i = 0; i < 16; i += 4) {
-        r[i]     = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-    }
-    for (int i = 0; i < 4; i++) {
-        t[i]      = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
-        t[i + 4]  = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
-        t[i + 8]  = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
-        t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
-    }
-    for (int i = 0; i < 4; i++) {
-        r[i]      = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-        r[i + 8]  = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-        r[i + 4]  = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
-        r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
-    }
 }
 
 /* 16 keys; a NULL row stands for zeros. */

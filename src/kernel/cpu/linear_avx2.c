@@ -5,14 +5,11 @@
  * [6 rows][k][6], which stays in the L2 cache; each panel's block, in the L1 cache, meets all of
  * them; sums wait in an f32 tile. Then one pass of tile.h. With weights in place, a panel's block
  * is packed in every task, so tiles are taller. k counts in steps of 8, filled up with zeros.
- * Figures: docs/design/linear_avx2.md.
+ * The frame is linear_tiles.h. Figures: docs/design/kernels_avx2.md.
  */
 #include <string.h>
 
-#include "base/checked.h"
-#include "base/ctx.h"
-#include "base/mem.h"
-#include "kernel/cpu/linear_finish.h"
+#include "kernel/cpu/linear_tiles.h"
 #include "kernel/cpu/mm_avx2.h"
 
 enum {
@@ -26,24 +23,9 @@ enum {
     LINE       = 64
 };
 
-typedef struct linear_plan {
-    filk_linear_problem p;
-    int64_t             depth;   /* k, in whole steps */
-    int64_t             block_k; /* of a block; the last may be shorter */
-    int64_t             tile_m, tile_n, m_tiles, n_tiles;
-    int32_t             n_threads;
-    size_t              panel_bytes; /* of 16 columns and all k */
-    size_t              left_bytes, acc_bytes, thread_bytes;
-} linear_plan;
-
-static size_t padded(size_t bytes)
+static int is_bf16(const filk_linear_tiles *l)
 {
-    return (bytes + LINE - 1) & ~(size_t)(LINE - 1);
-}
-
-static int64_t rounded(int64_t n, int64_t unit)
-{
-    return (n + unit - 1) / unit * unit;
+    return l->p.dtype == FIL_BF16;
 }
 
 static int64_t min_of(int64_t a, int64_t b)
@@ -51,71 +33,35 @@ static int64_t min_of(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static int is_bf16(const linear_plan *l)
+/* ---- sizes ---------------------------------------------------------------------------------- */
+
+static int32_t step_bytes(const filk_linear_tiles *l)
 {
-    return l->p.dtype == FIL_BF16;
+    return mm_step_bytes(is_bf16(l));
 }
 
-/* ---- the plan ------------------------------------------------------------------------------- */
-
-/* By the problem alone: the same bits for any number of threads. Blocks of k are of one length, or
- * nearly so. */
-static void choose_tiles(linear_plan *l)
-{
-    const filk_linear_problem *p = &l->p;
-    l->depth                     = rounded(p->k, STEPS);
-    const int64_t blocks         = (l->depth + BLOCK_K - 1) / BLOCK_K;
-    l->block_k                   = rounded((l->depth + blocks - 1) / blocks, STEPS);
-    l->tile_m                    = min_of(p->packed ? TILE_M : IN_PLACE_M, rounded(p->m, MM_ROWS));
-    l->tile_n                    = min_of(p->packed ? TILE_N : IN_PLACE_N, rounded(p->n, MM_COLS));
-    l->m_tiles                   = fili_task_count(p->m, l->tile_m);
-    l->n_tiles                   = fili_task_count(p->n, l->tile_n);
-}
-
-static int64_t acc_stride(const linear_plan *l)
+static int64_t acc_stride(const filk_linear_tiles *l)
 {
     return l->tile_n + ACC_GAP;
 }
 
-static fil_status create(fil_ctx *ctx, const void *problem, void **plan)
+static size_t left_bytes(const filk_linear_tiles *l)
 {
-    size_t all;
-    *plan                        = NULL;
-    const filk_linear_problem *p = problem;
-    if (p->n > INT64_MAX - MM_COLS ||
-        !fili_mul_size((size_t)rounded(p->n, MM_COLS), (size_t)rounded(p->k, STEPS) * 4, &all))
-        return FIL_FAIL(ctx, FIL_E_SHAPE, "linear: weights of %lld x %lld are too large",
-                        (long long)p->n, (long long)p->k);
-    FIL_TRY(fili_calloc(ctx, 1, sizeof(linear_plan), "linear plan", plan));
-    linear_plan *l = *plan;
-    memcpy(&l->p, p, sizeof l->p);
-    choose_tiles(l);
-    l->n_threads      = ctx->n_threads;
-    const size_t step = (size_t)mm_step_bytes(is_bf16(l));
-    l->panel_bytes    = (size_t)l->depth * step;
-    l->left_bytes     = padded(sizeof(float) * (size_t)(l->tile_m * l->block_k + MM_SLACK));
-    l->acc_bytes      = padded(sizeof(float) * (size_t)(l->tile_m * acc_stride(l)));
-    l->thread_bytes =
-        l->left_bytes + l->acc_bytes + (p->packed ? 0 : padded((size_t)l->block_k * step));
-    return FIL_OK;
+    return filk_lines(sizeof(float) * (size_t)(l->tile_m * l->block_k + MM_SLACK));
 }
 
-static void destroy(fil_ctx *ctx, void **plan)
+static size_t acc_bytes(const filk_linear_tiles *l)
 {
-    fili_free(ctx, *plan, sizeof(linear_plan));
-    *plan = NULL;
+    return filk_lines(sizeof(float) * (size_t)(l->tile_m * acc_stride(l)));
 }
 
-static size_t workspace_bytes(const void *plan)
+static void cut(filk_linear_tiles *l)
 {
-    const linear_plan *l = plan;
-    return (size_t)l->n_threads * l->thread_bytes;
-}
-
-static size_t packed_bytes(const void *plan)
-{
-    const linear_plan *l = plan;
-    return l->p.packed ? (size_t)fili_task_count(l->p.n, MM_COLS) * l->panel_bytes : 0;
+    const filk_linear_problem *p = &l->p;
+    l->tile_m       = min_of(p->packed ? TILE_M : IN_PLACE_M, filk_rounded(p->m, MM_ROWS));
+    l->tile_n       = min_of(p->packed ? TILE_N : IN_PLACE_N, filk_rounded(p->n, MM_COLS));
+    l->thread_bytes = left_bytes(l) + acc_bytes(l);
+    if (!p->packed) l->thread_bytes += filk_lines((size_t)(l->block_k * step_bytes(l)));
 }
 
 /* ---- packing -------------------------------------------------------------------------------- */
@@ -140,7 +86,7 @@ static void copy_last(last_steps *last, const void *const *row, int n, int64_t a
 }
 
 /* Steps k of the panel that begins with column `first`. */
-INLINE void pack_panel(const linear_plan *l, const char *weight, int64_t first, fili_range k,
+INLINE void pack_panel(const filk_linear_tiles *l, const char *weight, int64_t first, fili_range k,
                        const int bf16, char *to)
 {
     const int64_t element = bf16 ? 2 : 4;
@@ -158,7 +104,7 @@ INLINE void pack_panel(const linear_plan *l, const char *weight, int64_t first, 
 }
 
 /* Steps k of rows m of x, six by six. Rows beyond the last repeat it. */
-INLINE void pack_left(const linear_plan *l, const char *x, fili_range m, fili_range k,
+INLINE void pack_left(const filk_linear_tiles *l, const char *x, fili_range m, fili_range k,
                       const int bf16, float *to)
 {
     const int64_t element = bf16 ? 2 : 4;
@@ -177,42 +123,16 @@ INLINE void pack_left(const linear_plan *l, const char *x, fili_range m, fili_ra
     }
 }
 
-typedef struct pack_state {
-    const linear_plan *l;
-    const char        *weight;
-    char              *packed;
-} pack_state;
-
-static fil_status pack_task(void *arg, int64_t panel, int32_t worker)
+static void pack(const filk_linear_tiles *l, const char *weight, int64_t first, char *to)
 {
-    const pack_state  *s   = arg;
-    const linear_plan *l   = s->l;
-    const fili_range   all = {.begin = 0, .end = l->depth};
-    char              *to  = s->packed + (size_t)panel * l->panel_bytes;
-    (void)worker;
+    const fili_range all = {.begin = 0, .end = l->depth};
     if (is_bf16(l))
-        pack_panel(l, s->weight, panel * MM_COLS, all, 1, to);
+        pack_panel(l, weight, first, all, 1, to);
     else
-        pack_panel(l, s->weight, panel * MM_COLS, all, 0, to);
-    return FIL_OK;
-}
-
-static fil_status pack(fil_ctx *ctx, const void *plan, const void *weight, void *packed,
-                       void *workspace)
-{
-    pack_state s = {.l = plan, .weight = weight, .packed = packed};
-    (void)workspace;
-    if (!s.l->p.packed) return FIL_OK;
-    return fili_pool_run(ctx, "linear packing", fili_task_count(s.l->p.n, MM_COLS), pack_task, &s);
+        pack_panel(l, weight, first, all, 0, to);
 }
 
 /* ---- running -------------------------------------------------------------------------------- */
-
-typedef struct run_state {
-    const linear_plan      *l;
-    const filk_linear_args *a;
-    char                   *workspace;
-} run_state;
 
 /* One panel's block of k, of one thread. */
 typedef struct block {
@@ -251,28 +171,28 @@ INLINE void product_panel(const block *b, int rows, const int bf16)
 }
 
 /* Packed weights from column j and step k on. */
-static const char *packed_at(const linear_plan *l, const char *packed, int64_t j, int64_t k)
+static const char *packed_at(const filk_linear_tiles *l, const char *packed, int64_t j, int64_t k)
 {
     return packed + (size_t)(j / MM_COLS) * l->panel_bytes +
            (size_t)k * (size_t)mm_step_bytes(is_bf16(l));
 }
 
 /* Where the panel after column j lies: the next columns, or the next block of k, or nowhere new. */
-static const char *packed_after(const linear_plan *l, const char *packed, fili_range n, int64_t j,
-                                fili_range k)
+static const char *packed_after(const filk_linear_tiles *l, const char *packed, fili_range n,
+                                int64_t j, fili_range k)
 {
     if (j + MM_COLS < n.end) return packed_at(l, packed, j + MM_COLS, k.begin);
     if (k.end < l->depth) return packed_at(l, packed, n.begin, k.end);
     return packed_at(l, packed, j, k.begin);
 }
 
-INLINE void product(const run_state *s, char *mine, fili_range m, fili_range n, const int bf16)
+INLINE void multiply(const filk_linear_tiles *l, const filk_linear_args *a, fili_range m,
+                     fili_range n, const int bf16, char *scratch)
 {
-    const linear_plan *l     = s->l;
-    float             *left  = (float *)(void *)mine;
-    float             *acc   = (float *)(void *)(mine + l->left_bytes);
-    char              *own   = mine + l->left_bytes + l->acc_bytes; /* a panel, packed here */
-    const int          tiles = (int)fili_task_count(m.end - m.begin, MM_ROWS);
+    float    *left  = (float *)(void *)scratch;
+    float    *acc   = (float *)(void *)(scratch + left_bytes(l));
+    char     *own   = scratch + left_bytes(l) + acc_bytes(l); /* a panel, packed here */
+    const int tiles = (int)fili_task_count(m.end - m.begin, MM_ROWS);
     for (int64_t at = 0; at < l->depth; at += l->block_k) {
         const fili_range k = {.begin = at, .end = min_of(at + l->block_k, l->depth)};
         block            b = {.left       = left,
@@ -281,13 +201,13 @@ INLINE void product(const run_state *s, char *mine, fili_range m, fili_range n, 
                               .depth      = (int32_t)(k.end - k.begin),
                               .is_first   = at == 0};
         if (l->p.packed) b.lines = (b.depth * mm_step_bytes(bf16) / LINE + tiles - 1) / tiles;
-        pack_left(l, s->a->x, m, k, bf16, left);
+        pack_left(l, a->x, m, k, bf16, left);
         for (int64_t j = n.begin; j < n.end; j += MM_COLS) {
             if (l->p.packed) {
-                b.panel = packed_at(l, s->a->weight, j, at);
-                b.next  = packed_after(l, s->a->weight, n, j, k);
+                b.panel = packed_at(l, a->weight, j, at);
+                b.next  = packed_after(l, a->weight, n, j, k);
             } else {
-                pack_panel(l, s->a->weight, j, k, bf16, own);
+                pack_panel(l, a->weight, j, k, bf16, own);
             }
             b.acc = acc + (j - n.begin);
             product_panel(&b, (int)(m.end - m.begin), bf16);
@@ -295,27 +215,15 @@ INLINE void product(const run_state *s, char *mine, fili_range m, fili_range n, 
     }
 }
 
-/* Tiles of the same columns follow each other, so that their weights stay in the cache. */
-static fil_status tile_task(void *arg, int64_t task, int32_t worker)
+static filk_linear_sums product(const filk_linear_tiles *l, const filk_linear_args *a, fili_range m,
+                                fili_range n, char *scratch)
 {
-    const run_state   *s    = arg;
-    const linear_plan *l    = s->l;
-    const fili_range   m    = fili_task_range(l->p.m, l->tile_m, task % l->m_tiles);
-    const fili_range   n    = fili_task_range(l->p.n, l->tile_n, task / l->m_tiles);
-    char              *mine = s->workspace + (size_t)worker * l->thread_bytes;
     if (is_bf16(l))
-        product(s, mine, m, n, 1);
+        multiply(l, a, m, n, 1, scratch);
     else
-        product(s, mine, m, n, 0);
-    filk_linear_finish(&l->p, s->a, filk_tile_avx2,
-                       (const float *)(const void *)(mine + l->left_bytes), acc_stride(l), m, n);
-    return FIL_OK;
-}
-
-static fil_status run(fil_ctx *ctx, const void *plan, const void *args, void *workspace)
-{
-    run_state s = {.l = plan, .a = args, .workspace = workspace};
-    return fili_pool_run(ctx, "linear", s.l->m_tiles * s.l->n_tiles, tile_task, &s);
+        multiply(l, a, m, n, 0, scratch);
+    return (filk_linear_sums){.at     = (const float *)(const void *)(scratch + left_bytes(l)),
+                              .stride = acc_stride(l)};
 }
 
 /* ---- rows ----------------------------------------------------------------------------------- */
@@ -330,16 +238,18 @@ const char *filk_linear_f32_tile__avx2_refuse(const void *problem)
     return filk_linear_refuse_other(problem, FIL_F32);
 }
 
-const filk_plan_ops filk_linear_bf16_tile__avx2_plan = {.create       = create,
-                                                        .destroy      = destroy,
-                                                        .workspace    = workspace_bytes,
-                                                        .packed_bytes = packed_bytes,
-                                                        .pack         = pack,
-                                                        .run          = run};
+static fil_status create(fil_ctx *ctx, const void *problem, void **plan)
+{
+    static const filk_linear_kernel kernel = {.cols       = MM_COLS,
+                                              .step       = STEPS,
+                                              .block_k    = BLOCK_K,
+                                              .step_bytes = step_bytes,
+                                              .cut        = cut,
+                                              .pack       = pack,
+                                              .product    = product,
+                                              .tile       = filk_tile_avx2};
+    return filk_linear_tiles_create(ctx, problem, &kernel, plan);
+}
 
-const filk_plan_ops filk_linear_f32_tile__avx2_plan = {.create       = create,
-                                                       .destroy      = destroy,
-                                                       .workspace    = workspace_bytes,
-                                                       .packed_bytes = packed_bytes,
-                                                       .pack         = pack,
-                                                       .run          = run};
+const filk_plan_ops filk_linear_bf16_tile__avx2_plan = FILK_LINEAR_TILES_OPS(create);
+const filk_plan_ops filk_linear_f32_tile__avx2_plan  = FILK_LINEAR_TILES_OPS(create);

@@ -22,13 +22,15 @@ static const float *bias_of(const filk_linear_problem *p, const void *bias, fili
 }
 
 void filk_linear_finish(const filk_linear_problem *p, const filk_linear_args *a, filk_tile_fn tile,
-                        const float *acc, int64_t acc_stride, fili_range m, fili_range n)
+                        const filk_linear_sums *sums, fili_range m, fili_range n)
 {
     float         widened[FILK_LINEAR_WIDE];
     const int64_t out_size = p->out_dtype == FIL_BF16 ? 2 : 4;
     char         *out      = (char *)a->out + (m.begin * a->out_stride + n.begin) * out_size;
-    filk_tile     t        = {.acc             = acc,
-                              .acc_stride      = acc_stride,
+    filk_tile     t        = {.acc             = sums->at,
+                              .acc_stride      = sums->stride,
+                              .panel           = sums->panel,
+                              .panel_stride    = sums->panel_stride,
                               .rows            = m.end - m.begin,
                               .cols            = n.end - n.begin,
                               .act             = p->act,

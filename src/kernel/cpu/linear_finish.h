@@ -12,8 +12,16 @@
 /* NULL if a row for x and W in `dtype` takes the problem, else why not. */
 const char *filk_linear_refuse_other(const filk_linear_problem *p, fil_dtype dtype);
 
-/* acc: sums of rows m and columns n of the result, `acc_stride` f32 from row to row. */
+/* Sums of a tile, as tile.h takes them: rows of all columns, or panels that stand side by side. */
+typedef struct filk_linear_sums {
+    const float *at;
+    int64_t      stride; /* from row to row */
+    int64_t      panel;  /* columns of a panel; 0 = all */
+    int64_t      panel_stride;
+} filk_linear_sums;
+
+/* sums: of rows m and columns n of the result. */
 void filk_linear_finish(const filk_linear_problem *p, const filk_linear_args *a, filk_tile_fn tile,
-                        const float *acc, int64_t acc_stride, fili_range m, fili_range n);
+                        const filk_linear_sums *sums, fili_range m, fili_range n);
 
 #endif

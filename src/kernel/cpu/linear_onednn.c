@@ -260,8 +260,9 @@ static fil_status tile_task(void *arg, int64_t task, int32_t worker)
     const fil_status status =
         filk_dnn_execute(&l->dnn, &l->product[rest_m][rest_n], worker, data, acc + l->acc_bytes);
     if (status != FIL_OK) return status;
-    filk_linear_finish(&l->p, s->a, l->tile, (const float *)(const void *)acc, n.end - n.begin, m,
-                       n);
+    const filk_linear_sums sums = {.at     = (const float *)(const void *)acc,
+                                   .stride = n.end - n.begin};
+    filk_linear_finish(&l->p, s->a, l->tile, &sums, m, n);
     return FIL_OK;
 }
 

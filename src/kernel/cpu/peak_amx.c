@@ -1,5 +1,5 @@
 /* kernel/cpu/peak_amx.c: the loop of kernel/cpu/peak.h on tdpbf16ps: tiles of 16 x 16 sums over 32
- * bf16 each, 16,384 products and sums, 32,768 operations.
+ * bf16 each, 8,192 products and as many sums, 16,384 operations.
  *
  * Four independent sums. All factors are zero, which AMX does not shortcut.
  */

@@ -52,21 +52,31 @@ INLINE void step(const filk_tile *t, const tile_row *r, filk_activation act, int
     put(r->out, bf16_out, c, n, v);
 }
 
+/* Columns from `first` to `end`, of one panel of sums. */
+INLINE void columns_of(const filk_tile *t, const tile_row *r, filk_activation act, int bf16_out,
+                       int64_t first, int64_t end)
+{
+    const int64_t whole = end - (end - first) % VF_LANES;
+    for (int64_t c = first; c < whole; c += VF_LANES)
+        step(t, r, act, bf16_out, c, VF_LANES);
+    if (whole < end) step(t, r, act, bf16_out, whole, end - whole);
+}
+
 INLINE void rows_of(const filk_tile *t, filk_activation act, int bf16_out)
 {
     const int64_t out_size      = bf16_out ? 2 : 4;
     const int64_t residual_size = t->residual_dtype == FIL_BF16 ? 2 : 4;
-    const int64_t whole         = t->cols - t->cols % VF_LANES;
+    const int64_t panel         = t->panel > 0 ? t->panel : t->cols;
     for (int64_t i = 0; i < t->rows; i++) {
-        const tile_row r = {.acc      = t->acc + i * t->acc_stride,
-                            .residual = t->residual == NULL
-                                            ? NULL
-                                            : (const char *)t->residual +
-                                                  i * t->residual_stride * residual_size,
-                            .out      = (char *)t->out + i * t->out_stride * out_size};
-        for (int64_t c = 0; c < whole; c += VF_LANES)
-            step(t, &r, act, bf16_out, c, VF_LANES);
-        if (whole < t->cols) step(t, &r, act, bf16_out, whole, t->cols - whole);
+        tile_row r = {.acc      = t->acc + i * t->acc_stride,
+                      .residual = t->residual == NULL ? NULL
+                                                      : (const char *)t->residual +
+                                                            i * t->residual_stride * residual_size,
+                      .out      = (char *)t->out + i * t->out_stride * out_size};
+        for (int64_t c = 0; c < t->cols; c += panel) {
+            columns_of(t, &r, act, bf16_out, c, t->cols - c < panel ? t->cols : c + panel);
+            if (panel < t->cols) r.acc += t->panel_stride - panel; /* column c stays at acc + c */
+        }
     }
 }
 

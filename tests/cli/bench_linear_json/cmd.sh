@@ -6,3 +6,5 @@ rows = [json.loads(line) for line in sys.stdin]
 assert [r["epilogue"] for r in rows] == ["none", "gelu", "silu", "gate"]
 assert all((r["m"], r["k"], r["n"]) == (20, 30, 10) and r["plain_seconds"] > 0 for r in rows)
 '
+filigree bench linear --m 20 --k 30 --n 10 --in-place --repetitions 1 --json | grep -q '"in_place":true' || exit
+filigree bench linear --m 20 --k 30 --n 10 --repetitions 1 --json | grep -q '"in_place":false' || exit

@@ -14,3 +14,4 @@ filigree bench dit --heads 2; test $? = 2 || exit 1
 filigree bench dit --kernel x; test $? = 2 || exit 1
 filigree bench linear --grid 1,2,3; test $? = 2 || exit 1
 filigree bench mass --layers 2; test $? = 2 || exit 1
+filigree bench mass --in-place; test $? = 2 || exit 1

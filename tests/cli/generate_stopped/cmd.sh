@@ -13,5 +13,5 @@ done
 kill -TERM $run
 wait $run
 echo "exit $?"
-tail -n 1 err
+tail -n 2 err | head -n 1
 ls -A

@@ -1,7 +1,7 @@
 /* support/emulate/avx512_more.h: intrinsics of AVX-512 that SIMDe 0.7.4 lacks, in pairs of AVX2's.
  *
- * Also vscalefps, which SIMDe multiplies by an approximate power. Masked loads and stores touch the
- * lanes of the mask alone, as the CPU's do.
+ * Also vscalefps, which SIMDe multiplies by an approximate power, and faults of misaligned
+ * addresses. Masked loads and stores touch the lanes of the mask alone, as the CPU's do.
  */
 #ifndef TESTS_EMULATE_AVX512_MORE_H
 #define TESTS_EMULATE_AVX512_MORE_H
@@ -25,6 +25,24 @@ typedef int16_t  emulate_i16x16 __attribute__((vector_size(32)));
 typedef int32_t  emulate_i32x16 __attribute__((vector_size(64)));
 typedef uint16_t emulate_u16x16 __attribute__((vector_size(32)));
 typedef uint32_t emulate_u32x16 __attribute__((vector_size(64)));
+
+/* ---- aligned loads and stores --------------------------------------------------------------- */
+
+/* As the CPU's: a fault unless the address is a multiple of 64. SIMDe takes any address. */
+EMULATE void *emulate_aligned(const void *p)
+{
+    const uintptr_t at = (uintptr_t)p;
+    if (at % 64 != 0) __builtin_trap();
+    return (void *)at;
+}
+#undef _mm512_load_ps
+#undef _mm512_load_si512
+#undef _mm512_store_ps
+#undef _mm512_store_si512
+#define _mm512_load_ps(from)      _mm512_loadu_ps(emulate_aligned(from))
+#define _mm512_load_si512(from)   _mm512_loadu_si512(emulate_aligned(from))
+#define _mm512_store_ps(to, x)    _mm512_storeu_ps(emulate_aligned(to), x)
+#define _mm512_store_si512(to, x) _mm512_storeu_si512(emulate_aligned(to), x)
 
 /* ---- masked loads and stores ---------------------------------------------------------------- */
 
@@ -56,6 +74,16 @@ EMULATE __m256i emulate_maskz_loadu_epi16(__mmask16 mask, const void *from)
 }
 #undef _mm256_maskz_loadu_epi16
 #define _mm256_maskz_loadu_epi16(mask, from) emulate_maskz_loadu_epi16(mask, from)
+
+EMULATE __m512i emulate_maskz_loadu_epi16_512(__mmask32 mask, const void *from)
+{
+    emulate_512 v = {.f = {0}};
+    for (int i = 0; i < 32; i++)
+        if (mask >> i & 1) memcpy(&v.u16[i], (const char *)from + 2 * i, 2);
+    return v.i;
+}
+#undef _mm512_maskz_loadu_epi16
+#define _mm512_maskz_loadu_epi16(mask, from) emulate_maskz_loadu_epi16_512(mask, from)
 
 EMULATE void emulate_mask_storeu_epi16(void *to, __mmask16 mask, __m256i x)
 {

@@ -1,0 +1,39 @@
+/* engine/recipe.h: a run as a JSON text: everything that makes its picture, and where it goes.
+ *
+ *     {"filigree": "0.1.0",
+ *      "model":    {"dir": "Wan2.1-T2V-1.3B"},
+ *      "generate": {"prompt": "A red fox.", "width": 832, ...},
+ *      "policy":   {"name": "dfs", "density": 0.2, ...}}
+ *
+ * The names are those of the fields of fil_model_options, fil_generate_options and
+ * fil_policy_options, but for `video`, which is called `output`. What was left to a default stays
+ * so; callbacks and the files to resume from and to write this to are no part of it. One table of
+ * fields (recipe.c) writes, reads and compares.
+ */
+#ifndef FILI_ENGINE_RECIPE_H
+#define FILI_ENGINE_RECIPE_H
+
+#include "base/arena.h"
+#include "filigree/video.h"
+
+#define FILI_RECIPE_KEY "recipe" /* of the metadata of a file that carries one */
+
+/* *text is taken from the arena. o->policy may be NULL. E_ARG: a text that is not UTF-8; E_NOMEM.
+ */
+FIL_MUSTCHECK fil_status fili_recipe_text(fil_ctx *ctx, fili_arena *arena,
+                                          const fil_model_options    *model,
+                                          const fil_generate_options *o, const char **text);
+
+/* Writes the same as a file for people, in one step, with `dit`, the hash of the transformer, and
+ * under `result` what defaults came out as and how the run went. E_ARG, E_IO, E_NOMEM. */
+FIL_MUSTCHECK fil_status fili_recipe_write(fil_ctx *ctx, const char *path, int replace,
+                                           const fil_model_options    *model,
+                                           const fil_generate_options *o, const char *dit,
+                                           const fil_plan *plan, const fil_video_result *result);
+
+/* E_MISMATCH: the two would not make the same latents; names the first field that differs, with
+ * what it was and is. Outputs, and how often a run is saved, may differ. E_FORMAT: `theirs` is no
+ * recipe. */
+FIL_MUSTCHECK fil_status fili_recipe_agree(fil_ctx *ctx, const char *mine, const char *theirs);
+
+#endif
