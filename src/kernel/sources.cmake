@@ -36,6 +36,7 @@ list(APPEND FIL_SOURCES
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     list(APPEND FIL_SOURCES
         kernel/cpu/attn_panels.c
+        kernel/cpu/attn_fwd_amx.c
         kernel/cpu/attn_fwd_avx2.c
         kernel/cpu/attn_fwd_avx512.c
         kernel/cpu/attn_fwd_avx512bf16.c
@@ -47,6 +48,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         kernel/cpu/linear_finish.c
         kernel/cpu/linear_tiles.c
         kernel/cpu/mass_panels.c
+        kernel/cpu/mass_amx.c
         kernel/cpu/mass_avx2.c
         kernel/cpu/mass_avx512.c
         kernel/cpu/mass_avx512bf16.c
@@ -78,8 +80,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         kernel/cpu/sampled_avx512.c kernel/cpu/select_avx512.c kernel/cpu/tile_avx512.c
         PROPERTIES COMPILE_OPTIONS "${FIL_AVX512};$<$<CONFIG:Debug>:-O2>")
     set_source_files_properties(
-        kernel/cpu/attn_fwd_avx512bf16.c kernel/cpu/mass_avx512bf16.c
-        kernel/cpu/peak_avx512bf16.c
+        kernel/cpu/attn_fwd_amx.c kernel/cpu/attn_fwd_avx512bf16.c
+        kernel/cpu/mass_amx.c kernel/cpu/mass_avx512bf16.c kernel/cpu/peak_avx512bf16.c
         PROPERTIES COMPILE_OPTIONS "${FIL_AVX512BF16};$<$<CONFIG:Debug>:-O2>")
     if(FIL_EMULATE)
         list(APPEND FIL_SOURCES ${FIL_EMULATE_FOLDER}/amx_model.c)

@@ -10,8 +10,8 @@
 #define PACK_GRAIN 8 /* runs of one packing task */
 
 typedef struct block_job {
-    int64_t weight; /* kept tokens: the heaviest task starts first */
-    int32_t head, block;
+    int64_t weight;      /* kept tokens: the heaviest task starts first */
+    int32_t head, block; /* without a mask: run of dense_rows query rows */
 } block_job;
 
 /* One key-value head, packed. */
@@ -343,14 +343,35 @@ static void sort_jobs(block_job *jobs, int64_t n)
     }
 }
 
+/* Rows of a task that are the kernel's own choice; 0: tasks are blocks. */
+static int32_t dense_rows(const run_state *s)
+{
+    return s->a->mask == NULL ? s->kernel->dense_rows : 0;
+}
+
 static int64_t make_tasks(run_state *s, int32_t first_head, int32_t n_heads)
 {
-    int64_t n = 0;
+    const int32_t rows   = dense_rows(s);
+    const int64_t blocks = rows > 0 ? (s->p->nq + rows - 1) / rows : s->p->mq;
+    int64_t       n      = 0;
     for (int32_t h = first_head; h < first_head + n_heads; h++)
-        for (int32_t b = 0; b < s->p->mq; b++)
+        for (int32_t b = 0; b < blocks; b++)
             s->tasks[n++] = (block_job){.weight = kept_tokens(s, h, b), .head = h, .block = b};
     if (s->a->mask != NULL) sort_jobs(s->tasks, n);
     return n;
+}
+
+static void take_rows(const run_state *s, const block_job *t, filk_attn_block *block)
+{
+    const int32_t rows = dense_rows(s);
+    if (rows > 0) {
+        const int64_t left = s->p->nq - (int64_t)t->block * rows;
+        block->first       = t->block * rows;
+        block->rows        = left < rows ? (int32_t)left : rows;
+    } else {
+        block->first = s->p->q_offset[t->block];
+        block->rows  = s->p->q_offset[t->block + 1] - block->first;
+    }
 }
 
 static fil_status block_task(void *arg, int64_t index, int32_t worker)
@@ -364,19 +385,17 @@ static fil_status block_task(void *arg, int64_t index, int32_t worker)
     l.bias                     = filk_take(&at, bias_bytes(&s->l));
     make_list(s, slot, mask_row(s, t->head, t->block), t->head, &l);
 
-    const int32_t         first = s->p->q_offset[t->block];
-    const filk_attn_block block = {.problem  = s->p,
-                                   .args     = s->a,
-                                   .head     = t->head,
-                                   .first    = first,
-                                   .rows     = s->p->q_offset[t->block + 1] - first,
-                                   .k_panels = slot->k,
-                                   .v_panels = slot->v,
-                                   .list     = l.panel,
-                                   .n_list   = l.n,
-                                   .n_plain  = l.n_plain,
-                                   .bias     = l.bias,
-                                   .scratch  = at};
+    filk_attn_block block = {.problem  = s->p,
+                             .args     = s->a,
+                             .head     = t->head,
+                             .k_panels = slot->k,
+                             .v_panels = slot->v,
+                             .list     = l.panel,
+                             .n_list   = l.n,
+                             .n_plain  = l.n_plain,
+                             .bias     = l.bias,
+                             .scratch  = at};
+    take_rows(s, t, &block);
     s->kernel->block(&block);
     return FIL_OK;
 }

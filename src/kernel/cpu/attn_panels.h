@@ -9,7 +9,8 @@
  *     head: [run 0: p0 p1 p2 p3][run 1: p4 p5] ... [sinks][tail][zeros]
  *
  * Work is cut into rounds of a few key-value heads (each packed once) and, inside a round, into
- * tasks of one query block of one head, the heaviest first.
+ * tasks of one query block of one head, the heaviest first. Without a mask all rows have one list:
+ * then a task is a run of query rows of the kernel's own choice.
  */
 #ifndef FILK_CPU_ATTN_PANELS_H
 #define FILK_CPU_ATTN_PANELS_H
@@ -64,7 +65,7 @@ typedef struct filk_attn_block {
     const filk_attn_problem *problem;
     const filk_attn_args    *args;
     int32_t                  head;
-    int32_t                  first, rows; /* query rows, 1 to 64 */
+    int32_t                  first, rows; /* query rows, 1 to 64, or to the kernel's dense_rows */
     const char              *k_panels, *v_panels;
     const int32_t           *list;   /* panels; n_list is a multiple of FILK_GROUP */
     int32_t                  n_list; /* 0: an empty block */
@@ -81,6 +82,7 @@ typedef struct filk_attn_kernel {
     void (*pack)(const void *const k[FILK_PANEL], const void *const v[FILK_PANEL], int32_t head_dim,
                  void *k_panel, void *v_panel);
     void (*block)(const filk_attn_block *block);
+    int32_t dense_rows; /* query rows of a task where there is no mask, at least 64; 0 = a block */
 } filk_attn_kernel;
 
 size_t filk_attn_panels_workspace(const filk_attn_problem *problem, const filk_attn_kernel *kernel,

@@ -168,6 +168,37 @@ EMULATE __m512 emulate_scalef_ps(__m512 a, __m512 b)
 #undef _mm512_scalef_ps
 #define _mm512_scalef_ps(a, b) emulate_scalef_ps(a, b)
 
+EMULATE __m512 emulate_maskz_scalef_ps(__mmask16 mask, __m512 a, __m512 b)
+{
+    emulate_512 v = {.f = emulate_scalef_ps(a, b)};
+    for (int i = 0; i < 16; i++)
+        if (!(mask >> i & 1)) v.f32[i] = 0.0f;
+    return v.f;
+}
+#undef _mm512_maskz_scalef_ps
+#define _mm512_maskz_scalef_ps(mask, a, b) emulate_maskz_scalef_ps(mask, a, b)
+
+/* x - floor(x), which is all of vreduceps that is used: another step or rounding does not compile.
+ * Zero of an infinity. */
+EMULATE __m512 emulate_reduce_ps(__m512 x)
+{
+    emulate_512  v       = {.f = x};
+    const __m256 endless = _mm256_set1_ps(__builtin_inff());
+    for (int i = 0; i < 2; i++) {
+        const __m256 size  = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v.half[i]);
+        const __m256 whole = _mm256_cmp_ps(size, endless, _CMP_EQ_OQ);
+        const __m256 rest  = _mm256_sub_ps(v.half[i], _mm256_floor_ps(v.half[i]));
+        v.half[i]          = _mm256_andnot_ps(whole, rest);
+    }
+    return v.f;
+}
+#undef _mm512_reduce_ps
+#define _mm512_reduce_ps(x, how)                                                                   \
+    __extension__({                                                                                \
+        _Static_assert((how) == (_MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC), "floor alone");       \
+        emulate_reduce_ps(x);                                                                      \
+    })
+
 /* Halves, quarters, pairs, singles, as compilers do it. */
 #define EMULATE_REDUCE(name, op)                                                                   \
     EMULATE float name(__m512 x)                                                                   \
