@@ -58,10 +58,10 @@ static void random_problem(linear_case *c, const filk_row *row)
     static const int64_t ns[] = {1, 3, 16, 64, 255, 256, 257, 400, 513};
     static const int64_t ks[] = {1, 2, 3, 31, 33, 64, 65, 129, 300, 511};
     filk_linear_problem *p    = &c->p;
-    p->m     = is_slow(row) ? check_between(&c->rng, 1, 9) : one_of(&c->rng, ms, 9);
-    p->n     = is_slow(row) ? check_between(&c->rng, 1, 9) : one_of(&c->rng, ns, 9);
-    p->k     = one_of(&c->rng, ks, 10);
-    p->dtype = check_chance(&c->rng, 50) ? FIL_BF16 : FIL_F32;
+    p->m          = is_slow(row) ? check_between(&c->rng, 1, 9) : one_of(&c->rng, ms, 9);
+    p->n          = is_slow(row) ? check_between(&c->rng, 1, 9) : one_of(&c->rng, ns, 9);
+    p->k          = one_of(&c->rng, ks, 10);
+    p->dtype      = check_chance(&c->rng, 50) ? FIL_BF16 : FIL_F32;
     p->out_dtype  = check_chance(&c->rng, 50) ? FIL_BF16 : FIL_F32;
     p->bias_dtype = check_chance(&c->rng, 50) ? FIL_BF16 : FIL_F32;
     if (check_chance(&c->rng, 20)) p->bias_dtype = FIL_DTYPE_NONE;

@@ -7,8 +7,6 @@
 #ifndef TESTS_EMULATE_AVX512_BF16_H
 #define TESTS_EMULATE_AVX512_BF16_H
 
-#define EMULATE_BF16 static inline __attribute__((always_inline))
-
 typedef union emulate_bf16 {
     __m512   f;
     __m512i  i;
@@ -18,7 +16,7 @@ typedef union emulate_bf16 {
 } emulate_bf16;
 
 /* f32: a number without an exponent becomes a zero of its sign. */
-EMULATE_BF16 __m256 emulate_no_denormals(__m256 x)
+EMULATE __m256 emulate_no_denormals(__m256 x)
 {
     const __m256i bits  = _mm256_castps_si256(x);
     const __m256i power = _mm256_and_si256(bits, _mm256_set1_epi32(0x7f800000));
@@ -28,24 +26,24 @@ EMULATE_BF16 __m256 emulate_no_denormals(__m256 x)
 }
 
 /* The same of bf16. */
-EMULATE_BF16 __m256i emulate_no_denormals16(__m256i x)
+EMULATE __m256i emulate_no_denormals16(__m256i x)
 {
     const __m256i power = _mm256_and_si256(x, _mm256_set1_epi16(0x7f80));
     const __m256i small = _mm256_cmpeq_epi16(power, _mm256_setzero_si256());
     return _mm256_andnot_si256(_mm256_srli_epi16(small, 1), x);
 }
 
-EMULATE_BF16 __m256 emulate_even(__m256i pairs)
+EMULATE __m256 emulate_even(__m256i pairs)
 {
     return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16));
 }
 
-EMULATE_BF16 __m256 emulate_odd(__m256i pairs)
+EMULATE __m256 emulate_odd(__m256i pairs)
 {
     return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32((int)0xffff0000u)));
 }
 
-EMULATE_BF16 __m512 emulate_dpbf16_ps(__m512 c, __m512bh a, __m512bh b)
+EMULATE __m512 emulate_dpbf16_ps(__m512 c, __m512bh a, __m512bh b)
 {
     emulate_bf16       vc = {.f = c};
     const emulate_bf16 va = {.h = a};
@@ -64,7 +62,7 @@ EMULATE_BF16 __m512 emulate_dpbf16_ps(__m512 c, __m512bh a, __m512bh b)
 #define _mm512_dpbf16_ps(c, a, b) emulate_dpbf16_ps(c, a, b)
 
 /* 8 f32 to bf16, each in the lower half of 32 bits; a NaN becomes quiet. */
-EMULATE_BF16 __m256i emulate_round_bf16(__m256 x)
+EMULATE __m256i emulate_round_bf16(__m256 x)
 {
     const __m256i bits  = _mm256_castps_si256(emulate_no_denormals(x));
     const __m256i odd   = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
@@ -74,7 +72,7 @@ EMULATE_BF16 __m256i emulate_round_bf16(__m256 x)
     return _mm256_srli_epi32(_mm256_blendv_epi8(even, quiet, nan), 16);
 }
 
-EMULATE_BF16 __m256i emulate_16_bf16(__m512 x)
+EMULATE __m256i emulate_16_bf16(__m512 x)
 {
     const emulate_bf16 v = {.f = x};
     const __m256i      packed =
@@ -82,7 +80,7 @@ EMULATE_BF16 __m256i emulate_16_bf16(__m512 x)
     return _mm256_permute4x64_epi64(packed, 0xd8);
 }
 
-EMULATE_BF16 __m256bh emulate_cvtneps_pbh(__m512 x)
+EMULATE __m256bh emulate_cvtneps_pbh(__m512 x)
 {
     return (__m256bh)emulate_16_bf16(x);
 }
@@ -90,7 +88,7 @@ EMULATE_BF16 __m256bh emulate_cvtneps_pbh(__m512 x)
 #define _mm512_cvtneps_pbh(x) emulate_cvtneps_pbh(x)
 
 /* b in the lower half. */
-EMULATE_BF16 __m512bh emulate_cvtne2ps_pbh(__m512 a, __m512 b)
+EMULATE __m512bh emulate_cvtne2ps_pbh(__m512 a, __m512 b)
 {
     emulate_bf16 v;
     v.ihalf[0] = emulate_16_bf16(b);

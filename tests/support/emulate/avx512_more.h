@@ -9,7 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#define EMULATE static inline __attribute__((always_inline))
+/* What a kernel has a hundred times, and what would take the compiler minutes in line. */
+#define EMULATE_APART static __attribute__((noinline, unused))
 
 typedef union emulate_512 {
     __m512   f;
@@ -157,7 +158,7 @@ EMULATE float emulate_scale(float a, float b)
     return (float)((double)a * power);
 }
 
-EMULATE __m512 emulate_scalef_ps(__m512 a, __m512 b)
+EMULATE_APART __m512 emulate_scalef_ps(__m512 a, __m512 b)
 {
     emulate_512       va = {.f = a};
     const emulate_512 vb = {.f = b};
@@ -168,7 +169,7 @@ EMULATE __m512 emulate_scalef_ps(__m512 a, __m512 b)
 #undef _mm512_scalef_ps
 #define _mm512_scalef_ps(a, b) emulate_scalef_ps(a, b)
 
-EMULATE __m512 emulate_maskz_scalef_ps(__mmask16 mask, __m512 a, __m512 b)
+EMULATE_APART __m512 emulate_maskz_scalef_ps(__mmask16 mask, __m512 a, __m512 b)
 {
     emulate_512 v = {.f = emulate_scalef_ps(a, b)};
     for (int i = 0; i < 16; i++)
@@ -180,7 +181,7 @@ EMULATE __m512 emulate_maskz_scalef_ps(__mmask16 mask, __m512 a, __m512 b)
 
 /* x - floor(x), which is all of vreduceps that is used: another step or rounding does not compile.
  * Zero of an infinity. */
-EMULATE __m512 emulate_reduce_ps(__m512 x)
+EMULATE_APART __m512 emulate_reduce_ps(__m512 x)
 {
     emulate_512  v       = {.f = x};
     const __m256 endless = _mm256_set1_ps(__builtin_inff());

@@ -10,6 +10,14 @@
 
 #include_next <immintrin.h>
 
+/* With sanitizers the compiler would take ten minutes for one kernel. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SIMDE_NO_INLINE
+#define EMULATE static __attribute__((noinline, unused))
+#else
+#define EMULATE static inline __attribute__((always_inline))
+#endif
+
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <simde/x86/avx512.h>
 #include <simde/x86/f16c.h>
