@@ -137,7 +137,7 @@ static void dequant_q2_k(float *restrict dst, const unsigned char *restrict src,
         const __m256 d     = half_at(src + 80);
         const __m256 least = half_at(src + 82);
         for (int part = 0; part < 16; part++, dst += 16) {
-            const bytes  q     = src + 16 + 32 * (part / 8) + 16 * (part % 2);
+            const bytes  q     = src + 16 + fili_dequant_place(part, 32);
             const int    shift = 2 * (part / 2 % 4);
             const __m256 scale = times(d, src[part] & 15);
             const __m256 m     = times(least, src[part] >> 4);
@@ -152,8 +152,8 @@ static void dequant_q3_k(float *restrict dst, const unsigned char *restrict src,
     for (size_t b = 0; b < blocks; b++, src += 110) {
         const __m256 d = half_at(src + 108);
         for (int part = 0; part < 16; part++, dst += 16) {
-            const bytes  q     = src + 32 + 32 * (part / 8) + 16 * (part % 2);
-            const bytes  high  = src + 16 * (part % 2);
+            const bytes  q     = src + 32 + fili_dequant_place(part, 32);
+            const bytes  high  = src + fili_dequant_place(part, 0);
             const int    shift = 2 * (part / 2 % 4);
             const __m256 scale = times(d, fili_dequant_scale3(src + 96, part));
             for (int i = 0; i < 16; i += 8)
@@ -170,7 +170,7 @@ static void dequant_q4_k(float *restrict dst, const unsigned char *restrict src,
         const __m256 d     = half_at(src);
         const __m256 least = half_at(src + 2);
         for (int j = 0; j < 8; j++, dst += 32) {
-            const bytes q = src + 16 + 32 * (j / 2);
+            const bytes q = src + 16 + 32 * (size_t)(j / 2);
             int         scale;
             int         m;
             fili_dequant_scales(src + 4, j, &scale, &m);
@@ -189,7 +189,7 @@ static void dequant_q5_k(float *restrict dst, const unsigned char *restrict src,
         const __m256 least = half_at(src + 2);
         for (int j = 0; j < 8; j++, dst += 32) {
             const bytes high = src + 16;
-            const bytes q    = src + 48 + 32 * (j / 2);
+            const bytes q    = src + 48 + 32 * (size_t)(j / 2);
             int         scale;
             int         m;
             fili_dequant_scales(src + 4, j, &scale, &m);
@@ -209,8 +209,8 @@ static void dequant_q6_k(float *restrict dst, const unsigned char *restrict src,
         const __m256 d = half_at(src + 208);
         for (int part = 0; part < 16; part++, dst += 16) {
             const int    group = part / 2 % 4;
-            const bytes  low   = src + 64 * (part / 8) + 32 * (group % 2) + 16 * (part % 2);
-            const bytes  high  = src + 128 + 32 * (part / 8) + 16 * (part % 2);
+            const bytes  low   = src + fili_dequant_place(part, 64) + (group % 2 != 0 ? 32 : 0);
+            const bytes  high  = src + 128 + fili_dequant_place(part, 32);
             const __m256 scale = times(d, (signed char)src[192 + part]);
             for (int i = 0; i < 16; i += 8)
                 put(dst + i, scale,

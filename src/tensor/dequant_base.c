@@ -110,7 +110,7 @@ static void dequant_q2_k(float *restrict dst, const unsigned char *restrict src,
         const float d     = half_at(src + 80);
         const float least = half_at(src + 82);
         for (int part = 0; part < 16; part++, dst += 16) {
-            const unsigned char *q     = src + 16 + 32 * (part / 8) + 16 * (part % 2);
+            const unsigned char *q     = src + 16 + fili_dequant_place(part, 32);
             const int            shift = 2 * (part / 2 % 4);
             const float          scale = d * (float)(src[part] & 15);
             const float          m     = least * (float)(src[part] >> 4);
@@ -126,8 +126,8 @@ static void dequant_q3_k(float *restrict dst, const unsigned char *restrict src,
     for (size_t b = 0; b < blocks; b++, src += 110) {
         const float d = half_at(src + 108);
         for (int part = 0; part < 16; part++, dst += 16) {
-            const unsigned char *q     = src + 32 + 32 * (part / 8) + 16 * (part % 2);
-            const unsigned char *high  = src + 16 * (part % 2);
+            const unsigned char *q     = src + 32 + fili_dequant_place(part, 32);
+            const unsigned char *high  = src + fili_dequant_place(part, 0);
             const int            shift = 2 * (part / 2 % 4);
             const int            bit   = part / 2;
             const float          scale = d * (float)fili_dequant_scale3(src + 96, part);
@@ -143,7 +143,7 @@ static void dequant_q4_k(float *restrict dst, const unsigned char *restrict src,
         const float d     = half_at(src);
         const float least = half_at(src + 2);
         for (int j = 0; j < 8; j++, dst += 32) {
-            const unsigned char *q     = src + 16 + 32 * (j / 2);
+            const unsigned char *q     = src + 16 + 32 * (size_t)(j / 2);
             const int            shift = 4 * (j % 2);
             int                  scale;
             int                  m;
@@ -164,7 +164,7 @@ static void dequant_q5_k(float *restrict dst, const unsigned char *restrict src,
         const float          least = half_at(src + 2);
         const unsigned char *high  = src + 16;
         for (int j = 0; j < 8; j++, dst += 32) {
-            const unsigned char *q     = src + 48 + 32 * (j / 2);
+            const unsigned char *q     = src + 48 + 32 * (size_t)(j / 2);
             const int            shift = 4 * (j % 2);
             int                  scale;
             int                  m;
@@ -185,8 +185,9 @@ static void dequant_q6_k(float *restrict dst, const unsigned char *restrict src,
         const float d = half_at(src + 208);
         for (int part = 0; part < 16; part++, dst += 16) {
             const int            group = part / 2 % 4;
-            const unsigned char *low   = src + 64 * (part / 8) + 32 * (group % 2) + 16 * (part % 2);
-            const unsigned char *high  = src + 128 + 32 * (part / 8) + 16 * (part % 2);
+            const unsigned char *low =
+                src + fili_dequant_place(part, 64) + (group % 2 != 0 ? 32 : 0);
+            const unsigned char *high  = src + 128 + fili_dequant_place(part, 32);
             const int            shift = 4 * (group / 2);
             const float          scale = d * (float)(signed char)src[192 + part];
             for (int i = 0; i < 16; i++)

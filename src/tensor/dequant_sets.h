@@ -9,6 +9,13 @@
 extern const fili_dequant_set fili_dequant_base;
 extern const fili_dequant_set fili_dequant_avx2;
 
+/* Where the bits of elements 16 * part .. 16 * part + 15 lie in a super-block whose halves take
+ * `half` bytes each: groups of 32 neighbours lie over one another. */
+static inline size_t fili_dequant_place(int part, size_t half)
+{
+    return half * (size_t)(part / 8) + (part % 2 != 0 ? 16 : 0);
+}
+
 /* Scale and smallest value number j of 8, 6 bits each, of the 12 bytes that Q4_K and Q5_K have
  * alike. */
 static inline void fili_dequant_scales(const unsigned char *s, int j, int *scale, int *least)

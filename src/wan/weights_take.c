@@ -152,27 +152,28 @@ static fil_status read_scale(const fili_weights *w, const fili_weight *t, float 
                             : FIL_OK;
 }
 
-/* What is read at once: up to `count` elements from `at`, the beginning of a block. */
-typedef struct stretch {
-    uint64_t at, count;
-} stretch;
+/* Elements first .. end - 1 of a tensor, as `want`, to dst. */
+typedef struct request {
+    fil_dtype from, want;
+    float     scale;
+    uint64_t  first, end;
+    char     *dst;
+} request;
 
-/* The elements of `raw`, which holds `s`, that lie in first .. first + n - 1. */
-static void convert_stretch(const fili_weights *w, const fili_weight *t, const stretch *s,
-                            const unsigned char *raw, float scale, fil_dtype want, uint64_t first,
-                            uint64_t n, char *dst)
+/* raw: elements at .. at + count - 1, from the beginning of a block on. Those that are wanted. */
+static void convert_stretch(fili_isa isa, const request *r, uint64_t at, uint64_t count,
+                            const unsigned char *raw)
 {
-    const fil_dtype from = t->entry->dtype;
-    const uint64_t  to   = fil_dtype_bits(want) / 8;
-    const uint64_t  end  = s->at + s->count < first + n ? s->at + s->count : first + n;
-    uint32_t        block;
-    const uint64_t  size = fil_dtype_block(from, &block);
-    for (uint64_t at = s->at; at < end; at += PIECE) {
-        const uint64_t begin = at > first ? at : first;
-        const uint64_t stop  = end - at < PIECE ? end : at + PIECE;
+    const uint64_t to  = fil_dtype_bits(r->want) / 8;
+    const uint64_t end = at + count < r->end ? at + count : r->end;
+    uint32_t       block;
+    const uint64_t size = fil_dtype_block(r->from, &block);
+    for (uint64_t piece = at; piece < end; piece += PIECE) {
+        const uint64_t begin = piece > r->first ? piece : r->first;
+        const uint64_t stop  = end - piece < PIECE ? end : piece + PIECE;
         if (begin >= stop) continue;
-        convert_piece(w->ctx->isa, from, raw + (at - s->at) / block * size, (size_t)(begin - at),
-                      scale, want, dst + (begin - first) * to, (size_t)(stop - begin));
+        convert_piece(isa, r->from, raw + (piece - at) / block * size, (size_t)(begin - piece),
+                      r->scale, r->want, r->dst + (begin - r->first) * to, (size_t)(stop - begin));
     }
 }
 
@@ -180,20 +181,19 @@ static void convert_stretch(const fili_weights *w, const fili_weight *t, const s
 static fil_status read_values(const fili_weights *w, const fili_weight *t, fil_dtype want,
                               uint64_t first, uint64_t n, void *dst)
 {
-    unsigned char     raw[PIECE * sizeof(double)]; /* a piece of the widest type, more of others */
-    const fili_entry *e = t->entry;
-    uint32_t          block;
-    const uint64_t    size = fil_dtype_block(e->dtype, &block);
-    const uint64_t    most = sizeof raw / size * block;
-    const uint64_t    end  = first + n;
-    float             scale;
-    FIL_TRY(read_scale(w, t, &scale));
-    if (e->dtype == want && scale == 1.0f) return read_bytes(w, t, first * size, dst, n * size);
-    for (stretch s = {.at = first - first % block}; s.at < end; s.at += s.count) {
-        const uint64_t blocks = (end - s.at + block - 1) / block;
-        s.count               = blocks * block < most ? blocks * block : most;
-        FIL_TRY(read_bytes(w, t, s.at / block * size, raw, s.count / block * size));
-        convert_stretch(w, t, &s, raw, scale, want, first, n, dst);
+    unsigned char  raw[PIECE * sizeof(double)]; /* a piece of the widest type, more of others */
+    uint32_t       block;
+    const uint64_t size = fil_dtype_block(t->entry->dtype, &block);
+    const uint64_t most = sizeof raw / size * block;
+    request        r    = {
+                  .from = t->entry->dtype, .want = want, .first = first, .end = first + n, .dst = dst};
+    FIL_TRY(read_scale(w, t, &r.scale));
+    if (r.from == want && r.scale == 1.0f) return read_bytes(w, t, first * size, dst, n * size);
+    for (uint64_t at = first - first % block; at < r.end; at += most) {
+        const uint64_t blocks = (r.end - at + block - 1) / block;
+        const uint64_t count  = blocks * block < most ? blocks * block : most;
+        FIL_TRY(read_bytes(w, t, at / block * size, raw, count / block * size));
+        convert_stretch(w->ctx->isa, &r, at, count, raw);
     }
     return FIL_OK;
 }
