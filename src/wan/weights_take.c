@@ -185,8 +185,8 @@ static fil_status read_values(const fili_weights *w, const fili_weight *t, fil_d
     uint32_t       block;
     const uint64_t size = fil_dtype_block(t->entry->dtype, &block);
     const uint64_t most = sizeof raw / size * block;
-    request        r    = {
-                  .from = t->entry->dtype, .want = want, .first = first, .end = first + n, .dst = dst};
+    request        r    = {.from = t->entry->dtype, .want = want, .first = first, .dst = dst};
+    r.end               = first + n;
     FIL_TRY(read_scale(w, t, &r.scale));
     if (r.from == want && r.scale == 1.0f) return read_bytes(w, t, first * size, dst, n * size);
     for (uint64_t at = first - first % block; at < r.end; at += most) {
