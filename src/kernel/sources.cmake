@@ -33,6 +33,14 @@ list(APPEND FIL_SOURCES
     kernel/ref/sampled_ref.c
     kernel/ref/select_ref.c)
 
+# Kernels of a debug build are optimised, or their tests take for ever. Fuzzers run none of them, and
+# clang takes minutes for one file of what it instruments.
+if(FIL_FUZZ)
+    set(FIL_KERNEL_LEVEL -O0)
+else()
+    set(FIL_KERNEL_LEVEL -O2)
+endif()
+
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     list(APPEND FIL_SOURCES
         kernel/cpu/attn_panels.c
@@ -70,7 +78,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         kernel/cpu/mass_avx2.c kernel/cpu/norm_avx2.c kernel/cpu/peak_avx2.c
         kernel/cpu/pooling_avx2.c kernel/cpu/sampled_avx2.c kernel/cpu/select_avx2.c
         kernel/cpu/tile_avx2.c
-        PROPERTIES COMPILE_OPTIONS "${FIL_AVX2};$<$<CONFIG:Debug>:-O2>")
+        PROPERTIES COMPILE_OPTIONS "${FIL_AVX2};$<$<CONFIG:Debug>:${FIL_KERNEL_LEVEL}>")
     set_source_files_properties(
         kernel/cpu/conv3d_wino_avx512.c kernel/cpu/linear_amx.c kernel/cpu/norm_avx512.c
         kernel/cpu/peak_avx512.c kernel/cpu/sampled_avx512.c kernel/cpu/select_avx512.c
@@ -78,11 +86,11 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         kernel/cpu/attn_fwd_avx512.c kernel/cpu/conv3d_wino_avx512.c kernel/cpu/linear_avx512.c
         kernel/cpu/mass_avx512.c kernel/cpu/norm_avx512.c kernel/cpu/peak_avx512.c
         kernel/cpu/sampled_avx512.c kernel/cpu/select_avx512.c kernel/cpu/tile_avx512.c
-        PROPERTIES COMPILE_OPTIONS "${FIL_AVX512};$<$<CONFIG:Debug>:-O2>")
+        PROPERTIES COMPILE_OPTIONS "${FIL_AVX512};$<$<CONFIG:Debug>:${FIL_KERNEL_LEVEL}>")
     set_source_files_properties(
         kernel/cpu/attn_fwd_amx.c kernel/cpu/attn_fwd_avx512bf16.c
         kernel/cpu/mass_amx.c kernel/cpu/mass_avx512bf16.c kernel/cpu/peak_avx512bf16.c
-        PROPERTIES COMPILE_OPTIONS "${FIL_AVX512BF16};$<$<CONFIG:Debug>:-O2>")
+        PROPERTIES COMPILE_OPTIONS "${FIL_AVX512BF16};$<$<CONFIG:Debug>:${FIL_KERNEL_LEVEL}>")
     if(FIL_EMULATE)
         list(APPEND FIL_SOURCES ${FIL_EMULATE_FOLDER}/amx_model.c)
         set_source_files_properties(${FIL_EMULATE_FOLDER}/amx_model.c
