@@ -102,10 +102,10 @@ static float product(const float *x, const float *y, int32_t n)
 
 static float logits(const fili_row_args *a, int64_t token, int64_t h, float *logit)
 {
-    const int32_t n = fili_blocks_tokens(a->blocks);
-    float         room[2][MOST_DIM];
-    const float  *q    = row_of(a, &a->q, token, h, room[0]);
-    float         most = -INFINITY;
+    const int32_t n                 = fili_blocks_tokens(a->blocks);
+    float         room[2][MOST_DIM] = {{0.0f}};
+    const float  *q                 = row_of(a, &a->q, token, h, room[0]);
+    float         most              = -INFINITY;
     for (int32_t j = 0; j < n; j++) {
         logit[j] = a->scale * product(q, row_of(a, &a->k, j, h, room[1]), a->head_dim);
         most     = logit[j] > most ? logit[j] : most;
@@ -117,10 +117,10 @@ static float logits(const fili_row_args *a, int64_t token, int64_t h, float *log
 static double add_block(const fili_row_args *a, const desk *d, int32_t b, int64_t h, float most,
                         double *kept, double *pooled)
 {
-    const int32_t begin = a->blocks->offset[b];
-    const int32_t end   = a->blocks->offset[b + 1];
-    const double  n     = (double)(end - begin);
-    float         room[MOST_DIM];
+    const int32_t begin          = a->blocks->offset[b];
+    const int32_t end            = a->blocks->offset[b + 1];
+    const double  n              = (double)(end - begin);
+    float         room[MOST_DIM] = {0.0f};
     float         sum[MOST_DIM]  = {0.0f};
     float         mean[MOST_DIM] = {0.0f};
     double        mass           = 0.0;
