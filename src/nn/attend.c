@@ -41,9 +41,10 @@ fil_status fili_attend_open(fili_attend *out, fil_ctx *ctx, const fili_attend_sh
 static filk_attn_args args_of(const filk_attn_problem *p, const fili_attend_io *io)
 {
     const int64_t row = (int64_t)p->heads * p->head_dim;
-    return (filk_attn_args){.q   = {.data = io->q, .stride_n = row, .stride_h = p->head_dim},
-                            .k   = {.data = io->k, .stride_n = row, .stride_h = p->head_dim},
-                            .v   = {.data = io->v, .stride_n = row, .stride_h = p->head_dim},
+    const int64_t in  = io->stride != 0 ? io->stride : row;
+    return (filk_attn_args){.q   = {.data = io->q, .stride_n = in, .stride_h = p->head_dim},
+                            .k   = {.data = io->k, .stride_n = in, .stride_h = p->head_dim},
+                            .v   = {.data = io->v, .stride_n = in, .stride_h = p->head_dim},
                             .out = io->out,
                             .out_stride_n = row,
                             .out_stride_h = p->head_dim,

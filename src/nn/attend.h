@@ -31,6 +31,7 @@ FIL_MUSTCHECK fil_status fili_attend_open(fili_attend *out, fil_ctx *ctx,
 
 typedef struct fili_attend_io {
     const void *q, *k, *v; /* [n, heads, D] */
+    int64_t     stride;    /* elements from row to row of these; 0 = heads * D */
     void       *out;       /* [n, heads, D], none of the inputs */
     /* mask, sinks and tail over the blocks; NULL = dense */
     const fili_policy_choice *choice;

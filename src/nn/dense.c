@@ -42,6 +42,7 @@ fil_status fili_dense_forward(const fili_dense *layer, const fili_dense_io *io, 
                                    .residual        = io->residual,
                                    .residual_stride = plan->problem.n,
                                    .out             = io->out,
-                                   .out_stride      = plan->problem.n};
+                                   .out_stride =
+                                       io->out_stride != 0 ? io->out_stride : plan->problem.n};
     return plan->row->plan->run(plan->ctx, plan->plan, &args, workspace);
 }

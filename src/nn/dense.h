@@ -1,7 +1,7 @@
 /* nn/dense.h: linear layers: one plan for all layers of a shape, weights bound to it.
  *
- * forward: out = gate * act(x W^T + bias) + residual (kernel/linear.h); rows of x and out lie one
- * after the other. The number of rows belongs to the plan.
+ * forward: out = gate * act(x W^T + bias) + residual (kernel/linear.h); rows of x lie one after the
+ * other, and those of out unless it says otherwise. The number of rows belongs to the plan.
  */
 #ifndef FILI_NN_DENSE_H
 #define FILI_NN_DENSE_H
@@ -42,10 +42,11 @@ typedef struct fili_dense {
 } fili_dense;
 
 typedef struct fili_dense_io {
-    const void  *x;        /* [rows, in] */
-    void        *out;      /* [rows, out] */
-    const float *gate;     /* [out] or NULL */
-    const float *residual; /* [rows, out] or NULL; may be out */
+    const void  *x;          /* [rows, in] */
+    void        *out;        /* [rows, out] */
+    const float *gate;       /* [out] or NULL */
+    const float *residual;   /* [rows, out] or NULL; may be out, where out_stride is 0 */
+    int64_t      out_stride; /* elements from row to row of out; 0 = out: one after the other */
 } fili_dense_io;
 
 FIL_MUSTCHECK fil_status fili_dense_forward(const fili_dense *layer, const fili_dense_io *io,

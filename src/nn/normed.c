@@ -12,10 +12,11 @@ fil_status fili_norm_open(fili_norm *out, fil_ctx *ctx, const filk_norm_problem 
 fil_status fili_norm_forward(const fili_norm *norm, const fili_norm_io *io, void *workspace)
 {
     filk_norm_problem    problem = norm->problem;
+    const int64_t        stride  = io->stride != 0 ? io->stride : problem.dim;
     const filk_norm_args args    = {.x          = io->x,
-                                    .x_stride   = problem.dim,
+                                    .x_stride   = stride,
                                     .out        = io->out,
-                                    .out_stride = problem.dim,
+                                    .out_stride = stride,
                                     .a          = io->a,
                                     .b          = io->b,
                                     .cos        = io->cos,

@@ -1,4 +1,4 @@
-/* nn/normed.h: norms over dense rows, on the family `norm` (kernel/norm.h). */
+/* nn/normed.h: norms over rows, on the family `norm` (kernel/norm.h). */
 #ifndef FILI_NN_NORMED_H
 #define FILI_NN_NORMED_H
 
@@ -22,6 +22,7 @@ typedef struct fili_norm_io {
     void        *out; /* may be x */
     const float *a, *b;
     const float *cos, *sin; /* NULL: no rotation */
+    int64_t      stride;    /* elements from row to row of x and out; 0 = dim */
 } fili_norm_io;
 
 FIL_MUSTCHECK fil_status fili_norm_forward(const fili_norm *norm, const fili_norm_io *io,

@@ -71,11 +71,18 @@ uint64_t fili_dit_parameters(const fili_dit_config *config);
 typedef fil_status (*fili_dit_choose_fn)(void *user, fili_policy_call *call,
                                          fili_policy_choice *choice);
 
-/* Values on their way, for tests: rows of `cols` elements, in order (not raster order). what:
+/* Rows of `cols` elements, `stride` elements from one to the next. */
+typedef struct fili_dit_value {
+    fil_dtype   dtype;
+    const void *data;
+    int64_t     rows, cols, stride;
+} fili_dit_value;
+
+/* Values on their way, for tests, in order (not raster order). what:
  * "patch_embedding", "e", "e0", "text_embedding", "q", "k", "v", "gate" (where it is used),
  * "self_attn", "block", "head". */
-typedef void (*fili_dit_trace_fn)(void *user, const char *what, int32_t layer, fil_dtype dtype,
-                                  const void *data, int64_t rows, int64_t cols);
+typedef void (*fili_dit_trace_fn)(void *user, const char *what, int32_t layer,
+                                  const fili_dit_value *value);
 
 /* ---- life ----------------------------------------------------------------------------------- */
 

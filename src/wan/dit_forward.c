@@ -23,11 +23,6 @@ static fil_status run_norm(fili_dit *d, fili_dit_norm norm, const fili_norm_io *
     return status;
 }
 
-static void *at(const fili_dit *d, void *rows, int64_t elements)
-{
-    return (char *)rows + elements * fili_dit_size(d);
-}
-
 /* ---- contexts ------------------------------------------------------------------------------- */
 
 /* ctx = Linear2(GELU(Linear1(rows))), in bands; what lies behind the rows is zero on entry and
@@ -36,9 +31,9 @@ static fil_status embed_text(fili_dit *d, int64_t bands)
 {
     const int64_t step = FILI_DIT_CTX * (int64_t)d->c.dim;
     for (int64_t b = 0; b < bands; b++) {
-        const fili_dense_io in  = {.x   = at(d, d->ctx_in, b * FILI_DIT_CTX * d->c.text_dim),
-                                   .out = at(d, d->ctx_inner, b * step)};
-        const fili_dense_io out = {.x = in.out, .out = at(d, d->ctx_rows, b * step)};
+        const fili_dense_io in  = {.x = fili_dit_at(d, d->ctx_in, b * FILI_DIT_CTX * d->c.text_dim),
+                                   .out = fili_dit_at(d, d->ctx_inner, b * step)};
+        const fili_dense_io out = {.x = in.out, .out = fili_dit_at(d, d->ctx_rows, b * step)};
         FIL_TRY(run_dense(d, &d->text_0, &in));
         FIL_TRY(run_dense(d, &d->text_2, &out));
     }
@@ -48,7 +43,7 @@ static fil_status embed_text(fili_dit *d, int64_t bands)
 /* Where keys (which 0) or values (1) of a layer lie. */
 static void *context_rows(const fili_dit *d, const fili_dit_context *c, int32_t layer, int which)
 {
-    return at(d, c->kv, ((int64_t)layer * 2 + which) * d->context_room * d->c.dim);
+    return fili_dit_at(d, c->kv, ((int64_t)layer * 2 + which) * d->context_room * d->c.dim);
 }
 
 static fil_status context_layer(fili_dit *d, fili_dit_context *c, int32_t l, int64_t bands)
@@ -58,9 +53,9 @@ static fil_status context_layer(fili_dit *d, fili_dit_context *c, int32_t l, int
     void                 *keys  = context_rows(d, c, l, 0);
     void                 *value = context_rows(d, c, l, 1);
     for (int64_t b = 0; b < bands; b++) {
-        const void         *x = at(d, d->ctx_rows, b * step);
-        const fili_dense_io k = {.x = x, .out = at(d, keys, b * step)};
-        const fili_dense_io v = {.x = x, .out = at(d, value, b * step)};
+        const void         *x = fili_dit_at(d, d->ctx_rows, b * step);
+        const fili_dense_io k = {.x = x, .out = fili_dit_at(d, keys, b * step)};
+        const fili_dense_io v = {.x = x, .out = fili_dit_at(d, value, b * step)};
         FIL_TRY(run_dense(d, &layer->cross_k, &k));
         FIL_TRY(run_dense(d, &layer->cross_v, &v));
     }
@@ -156,11 +151,57 @@ static fil_status project(fili_dit *d, const fili_dense *layer, void *out)
     return run_dense(d, layer, &io);
 }
 
-static fil_status turn(fili_dit *d, void *rows, const float *weight)
+/* Elements from row to row of q, k and v. */
+static int64_t heads_stride(const fili_dit *d)
 {
-    const fili_norm_io io = {
-        .rows = d->tokens, .x = rows, .out = rows, .a = weight, .cos = d->cos, .sin = d->sin};
+    return 3 * (int64_t)d->c.dim;
+}
+
+/* RMS norm and rotation of q or k, where they lie: heads_band rows from `first` on. */
+static fil_status turn(fili_dit *d, void *rows, int64_t first, const float *weight)
+{
+    const int64_t      half = d->c.dim / d->c.heads / 2;
+    void              *from = fili_dit_at(d, rows, first * heads_stride(d));
+    const fili_norm_io io   = {.rows   = d->heads_band,
+                               .x      = from,
+                               .out    = from,
+                               .a      = weight,
+                               .cos    = d->cos + first * half,
+                               .sin    = d->sin + first * half,
+                               .stride = heads_stride(d)};
     return run_norm(d, FILI_NORM_TURNED, &io);
+}
+
+/* The same rows from the residual stream to q, k and v, so that they stay in a cache on the way. */
+static fil_status make_heads(fili_dit *d, const fili_dit_layer *layer, int64_t first)
+{
+    const int64_t      dim = d->c.dim;
+    const int          n   = d->in_place ? 3 : 1;
+    void              *a   = fili_dit_at(d, d->a, first * dim);
+    const fili_norm_io in  = {.rows = d->heads_band,
+                              .x    = d->x + first * dim,
+                              .out  = a,
+                              .a    = modulation(d, 1),
+                              .b    = modulation(d, 0)};
+    FIL_TRY(run_norm(d, FILI_NORM_MODULATED, &in));
+    for (int i = 0; i < n; i++) {
+        const fili_dense_io io = {.x          = a,
+                                  .out        = fili_dit_at(d, d->q, (first * 3 + i) * dim),
+                                  .out_stride = heads_stride(d)};
+        FIL_TRY(run_dense(d, &layer->heads[i], &io));
+    }
+    FIL_TRY(turn(d, d->q, first, layer->norm_q));
+    return turn(d, d->k, first, layer->norm_k);
+}
+
+/* All rows. The last band reaches back, so that all have one length: what it meets again it makes
+ * again, to the same bits. */
+static fil_status make_all_heads(fili_dit *d, const fili_dit_layer *layer)
+{
+    const int64_t last = d->tokens - d->heads_band;
+    for (int64_t first = 0; first < last; first += d->heads_band)
+        FIL_TRY(make_heads(d, layer, first));
+    return make_heads(d, layer, last);
 }
 
 /* What is computed of a self-attention: the caller's choice, the one mask, or everything. */
@@ -175,9 +216,9 @@ static fil_status choose(fili_dit *d, const int32_t key[3], fili_policy_choice *
                              .heads    = d->c.heads,
                              .head_dim = (int32_t)head,
                              .dtype    = d->o.precision,
-                             .q        = {d->q, d->c.dim, head},
-                             .k        = {d->k, d->c.dim, head},
-                             .v        = {d->v, d->c.dim, head},
+                             .q        = {d->q, heads_stride(d), head},
+                             .k        = {d->k, heads_stride(d), head},
+                             .v        = {d->v, heads_stride(d), head},
                              .scale    = 1.0f / sqrtf((float)head),
                              .density  = 1.0};
     *choice               = (fili_policy_choice){.mask = d->o.choose != NULL ? NULL : d->o.mask};
@@ -196,9 +237,16 @@ static fil_status back(fili_dit *d, const fili_dense *o, const float *gate)
 
 static void trace_heads(fili_dit *d, int32_t layer)
 {
-    fili_dit_trace(d, "q", layer, d->o.precision, d->q, d->tokens, d->c.dim);
-    fili_dit_trace(d, "k", layer, d->o.precision, d->k, d->tokens, d->c.dim);
-    fili_dit_trace(d, "v", layer, d->o.precision, d->v, d->tokens, d->c.dim);
+    const char *const names[3] = {"q", "k", "v"};
+    const void *const rows[3]  = {d->q, d->k, d->v};
+    for (int i = 0; i < 3; i++) {
+        const fili_dit_value value = {.dtype  = d->o.precision,
+                                      .data   = rows[i],
+                                      .rows   = d->tokens,
+                                      .cols   = d->c.dim,
+                                      .stride = heads_stride(d)};
+        fili_dit_trace_value(d, names[i], layer, &value);
+    }
 }
 
 /* The gate of the coarse branch, from the rows that q, k and v came from: before attention, which
@@ -229,16 +277,10 @@ static fil_status add_coarse(fili_dit *d, const float *coarse)
 
 static fil_status self_attention(fili_dit *d, const fili_dit_layer *layer, const int32_t key[3])
 {
-    const fili_norm_io in = {
-        .rows = d->tokens, .x = d->x, .out = d->a, .a = modulation(d, 1), .b = modulation(d, 0)};
     fili_policy_choice   choice;
-    const fili_attend_io io = {.q = d->q, .k = d->k, .v = d->v, .out = d->a, .choice = &choice};
-    FIL_TRY(run_norm(d, FILI_NORM_MODULATED, &in));
-    FIL_TRY(project(d, &layer->q, d->q));
-    FIL_TRY(project(d, &layer->k, d->k));
-    FIL_TRY(project(d, &layer->v, d->v));
-    FIL_TRY(turn(d, d->q, layer->norm_q));
-    FIL_TRY(turn(d, d->k, layer->norm_k));
+    const fili_attend_io io = {
+        .q = d->q, .k = d->k, .v = d->v, .stride = heads_stride(d), .out = d->a, .choice = &choice};
+    FIL_TRY(make_all_heads(d, layer));
     trace_heads(d, key[0]);
     FIL_TRY(choose(d, key, &choice));
     if (choice.coarse != NULL) FIL_TRY(open_gate(d, layer, key[0]));
@@ -282,7 +324,8 @@ static fil_status mlp(fili_dit *d, const fili_dit_layer *layer)
     FIL_TRY(run_norm(d, FILI_NORM_MODULATED, &in));
     for (int64_t b = 0; b < d->n_bands; b++) {
         float              *x    = d->x + b * d->band * d->c.dim;
-        const fili_dense_io up   = {.x = at(d, d->a, b * d->band * d->c.dim), .out = d->inner};
+        const fili_dense_io up   = {.x   = fili_dit_at(d, d->a, b * d->band * d->c.dim),
+                                    .out = d->inner};
         const fili_dense_io down = {
             .x = d->inner, .out = x, .gate = modulation(d, 5), .residual = x};
         FIL_TRY(fili_check_cancel(d->ctx));

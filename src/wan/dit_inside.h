@@ -25,6 +25,7 @@ static inline int64_t fili_dit_patch(const fili_dit_config *c)
 
 enum {
     FILI_DIT_BAND   = 4096, /* tokens of the MLP's inner rows at once, about */
+    FILI_DIT_HEADS  = 512,  /* tokens whose q, k and v are made at once, at most */
     FILI_DIT_CTX    = 64,   /* rows of a context at once */
     FILI_DIT_PASSES = 2
 };
@@ -32,8 +33,9 @@ enum {
 /* Linear layers of one shape. */
 typedef enum fili_dit_plan {
     FILI_PLAN_PATCH,
-    FILI_PLAN_DIM,  /* dim to dim, rows of the sequence */
-    FILI_PLAN_BACK, /* dim to dim, into the residual stream */
+    FILI_PLAN_HEADS, /* dim to q, k and v (3 dim) for some tokens; in place: to one of them */
+    FILI_PLAN_DIM,   /* dim to dim, rows of the sequence */
+    FILI_PLAN_BACK,  /* dim to dim, into the residual stream */
     FILI_PLAN_UP,
     FILI_PLAN_DOWN,
     FILI_PLAN_TEXT, /* text_dim to dim, rows of a context */
@@ -53,7 +55,8 @@ typedef enum fili_dit_norm {
 } fili_dit_norm;
 
 typedef struct fili_dit_layer {
-    fili_dense   q, k, v, o;
+    fili_dense   heads[3]; /* q, k, v; where weights are packed, the first is all of them */
+    fili_dense   o;
     fili_dense   cross_q, cross_k, cross_v, cross_o;
     fili_dense   up, down;
     fili_dense   gate;       /* where c.has_gate */
@@ -87,6 +90,7 @@ struct fili_dit {
     int64_t          tokens;  /* S */
     int64_t          band;    /* rows of a band; n_bands * band >= S */
     int64_t          n_bands;
+    int64_t          heads_band;   /* rows whose q, k and v are made at once; <= S */
     int64_t          context_room; /* rows of a context, whole bands of FILI_DIT_CTX */
     int32_t          in_place;     /* linears use the weights where they are */
     fil_dtype        time_dtype;   /* of the matrices below */
@@ -109,7 +113,8 @@ struct fili_dit {
     /* activations */
     float *x;         /* [n_bands * band, dim] */
     void  *a;         /* [n_bands * band, dim] input of linears; output of attention */
-    void  *q, *k, *v; /* [S, dim] */
+    void  *q, *k, *v; /* [S, dim]: parts of rows of 3 dim, q, k and v of a token beside each other;
+                         q of a cross-attention: rows of dim, one after the other */
     void  *gate;      /* [S, dim]; NULL where c.has_gate is 0 */
     void  *inner;     /* rows of a band: patches, the MLP's inner rows, the head's input */
     float *head_rows; /* [band, patch * out_channels] */
@@ -133,7 +138,16 @@ static inline int64_t fili_dit_size(const fili_dit *d)
     return d->o.precision == FIL_BF16 ? 2 : 4;
 }
 
+/* Element `elements` of activations in the DiT's type. */
+static inline void *fili_dit_at(const fili_dit *d, void *rows, int64_t elements)
+{
+    return (char *)rows + elements * fili_dit_size(d);
+}
+
 /* Hands a value to the trace, if there is one. */
+void fili_dit_trace_value(const fili_dit *d, const char *what, int32_t layer,
+                          const fili_dit_value *value);
+/* Rows that lie one after the other. */
 void fili_dit_trace(const fili_dit *d, const char *what, int32_t layer, fil_dtype dtype,
                     const void *data, int64_t rows, int64_t cols);
 

@@ -100,6 +100,45 @@ static fil_status dense(fili_dit_walk *walk, fili_dense *to, fili_dit_plan plan,
     return dense_shaped(walk, to, plan, layer, name, 2, shape);
 }
 
+/* ---- q, k and v ------------------------------------------------------------------------------ */
+
+static const char *const head_names[3] = {"self_attn.q", "self_attn.k", "self_attn.v"};
+
+/* One layer of 3 dim outputs, packed from staging, where the three weights come to lie one after
+ * the other. */
+static fil_status joined_heads(fili_dit_walk *walk, fili_dense *to, int32_t layer)
+{
+    const fili_dense_plan *plan     = &walk->d->plan[FILI_PLAN_HEADS];
+    const fil_dtype        dtype    = plan->problem.dtype;
+    const int64_t          dim      = plan->problem.k;
+    const int64_t          shape[2] = {dim, dim};
+    const int64_t          bytes    = dim * dim * (int64_t)(fil_dtype_bits(dtype) / 8);
+    void                  *bias;
+    if (walk->space != NULL) {
+        FIL_TRY(take_dense(walk, to, plan));
+        FIL_TRY(fili_space_take(walk->space, (uint64_t)(3 * dim), sizeof(float), &bias));
+        to->bias = bias;
+        return FIL_OK;
+    }
+    for (int i = 0; i < 3; i++) {
+        const full_name w = name_of(layer, head_names[i], ".weight");
+        const full_name b = name_of(layer, head_names[i], ".bias");
+        FIL_TRY(
+            fili_weights_read(walk->w, w.text, dtype, 2, shape, (char *)walk->staging + i * bytes));
+        FIL_TRY(fili_weights_read(walk->w, b.text, FIL_F32, 1, &dim,
+                                  (float *)fili_writable(to->bias) + i * dim));
+    }
+    return fili_dense_pack(plan, walk->staging, fili_writable(to->weight), walk->d->workspace);
+}
+
+static fil_status heads(fili_dit_walk *walk, fili_dense to[3], int32_t layer)
+{
+    if (!walk->d->in_place) return joined_heads(walk, &to[0], layer);
+    for (int i = 0; i < 3; i++)
+        FIL_TRY(dense(walk, &to[i], FILI_PLAN_HEADS, layer, head_names[i]));
+    return FIL_OK;
+}
+
 /* ---- the time embedding --------------------------------------------------------------------- */
 
 static fil_status matrix(fili_dit_walk *walk, fili_dit_matrix *to, const char *name, int64_t rows,
@@ -129,9 +168,7 @@ static fil_status walk_layer(fili_dit_walk *walk, int32_t l, fili_dit_layer *to)
     const int64_t dim      = walk->d->c.dim;
     const int64_t table[3] = {1, 6, dim};
     FIL_TRY(small(walk, &to->modulation, name_of(l, "modulation", "").text, 3, table));
-    FIL_TRY(dense(walk, &to->q, FILI_PLAN_DIM, l, "self_attn.q"));
-    FIL_TRY(dense(walk, &to->k, FILI_PLAN_DIM, l, "self_attn.k"));
-    FIL_TRY(dense(walk, &to->v, FILI_PLAN_DIM, l, "self_attn.v"));
+    FIL_TRY(heads(walk, to->heads, l));
     FIL_TRY(dense(walk, &to->o, FILI_PLAN_BACK, l, "self_attn.o"));
     FIL_TRY(vector(walk, &to->norm_q, l, "self_attn.norm_q.weight", dim));
     FIL_TRY(vector(walk, &to->norm_k, l, "self_attn.norm_k.weight", dim));

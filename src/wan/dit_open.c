@@ -40,6 +40,13 @@ static fil_status check_options(fil_ctx *ctx, const fili_dit_config *c, const fi
     return FIL_OK;
 }
 
+/* Length of each of as few parts of n as `most` allows, the last one perhaps shorter by a few. */
+static int64_t even_part(int64_t n, int64_t most)
+{
+    const int64_t parts = (n + most - 1) / most;
+    return (n + parts - 1) / parts;
+}
+
 static fil_status plan_sequence(fili_dit *d)
 {
     const fili_grid grid = {
@@ -48,8 +55,9 @@ static fil_status plan_sequence(fili_dit *d)
     FIL_TRY(fili_blocks_from_order(&d->blocks, &d->order));
     FIL_TRY(fili_blocks_uniform(&d->uniform, d->ctx, d->order.n));
     d->tokens            = d->order.n;
-    d->n_bands           = (d->tokens + FILI_DIT_BAND - 1) / FILI_DIT_BAND;
-    d->band              = (d->tokens + d->n_bands - 1) / d->n_bands;
+    d->band              = even_part(d->tokens, FILI_DIT_BAND);
+    d->n_bands           = (d->tokens + d->band - 1) / d->band;
+    d->heads_band        = even_part(d->tokens, FILI_DIT_HEADS);
     const int32_t rows   = d->o.context_rows > 0 ? d->o.context_rows : d->c.text_len;
     const int32_t padded = rows < d->c.text_len ? rows + 1 : rows; /* one stands for the padding */
     d->context_room      = ((int64_t)padded + FILI_DIT_CTX - 1) / FILI_DIT_CTX * FILI_DIT_CTX;
@@ -93,6 +101,8 @@ static fil_status plan_linears(fili_dit *d)
     const fili_dense_shape shape[FILI_PLANS] = {
         [FILI_PLAN_PATCH] = {d->band, patch * d->c.in_channels, dim, FIL_F32, FIL_F32,
                              FILK_ACT_NONE, 1},
+        [FILI_PLAN_HEADS] = {d->heads_band, dim, packed ? 3 * dim : dim, p, p, FILK_ACT_NONE,
+                             packed},
         [FILI_PLAN_DIM]   = {s, dim, dim, p, p, FILK_ACT_NONE, packed},
         [FILI_PLAN_BACK]  = {s, dim, dim, p, FIL_F32, FILK_ACT_NONE, packed},
         [FILI_PLAN_UP]    = {d->band, dim, ffn, p, p, FILK_ACT_GELU_TANH, packed},
@@ -200,9 +210,7 @@ static fil_status lay_activations(fili_dit *d, fili_space *space)
         larger(d->c.ffn_dim * el, larger(patch * d->c.in_channels * f32, dim * f32));
     const piece p[] = {{&d->x, rows * dim, f32},
                        {&d->a, rows * dim, el},
-                       {&d->q, d->tokens * dim, el},
-                       {&d->k, d->tokens * dim, el},
-                       {&d->v, d->tokens * dim, el},
+                       {&d->q, d->tokens * 3 * dim, el},
                        {&d->gate, d->c.has_gate ? d->tokens * dim : 0, el},
                        {&d->inner, d->band * inner, 1},
                        {&d->head_rows, d->band * patch * d->c.out_channels, f32},
@@ -213,7 +221,11 @@ static fil_status lay_activations(fili_dit *d, fili_space *space)
                        {&d->e_silu, dim, f32},
                        {&d->e0, 6 * dim, f32},
                        {&d->m, 6 * dim, f32}};
-    return take(space, p, sizeof p / sizeof p[0]);
+    FIL_TRY(take(space, p, sizeof p / sizeof p[0]));
+    if (space->arena == NULL) return FIL_OK;
+    d->k = fili_dit_at(d, d->q, dim);
+    d->v = fili_dit_at(d, d->q, 2 * dim);
+    return FIL_OK;
 }
 
 static fil_status lay_workspace(fili_dit *d, fili_space *space)
@@ -389,8 +401,16 @@ void fili_dit_times_reset(fili_dit *d)
     d->times = (fili_dit_times){0};
 }
 
+void fili_dit_trace_value(const fili_dit *d, const char *what, int32_t layer,
+                          const fili_dit_value *value)
+{
+    if (d->o.trace != NULL) d->o.trace(d->o.user, what, layer, value);
+}
+
 void fili_dit_trace(const fili_dit *d, const char *what, int32_t layer, fil_dtype dtype,
                     const void *data, int64_t rows, int64_t cols)
 {
-    if (d->o.trace != NULL) d->o.trace(d->o.user, what, layer, dtype, data, rows, cols);
+    const fili_dit_value value = {
+        .dtype = dtype, .data = data, .rows = rows, .cols = cols, .stride = cols};
+    fili_dit_trace_value(d, what, layer, &value);
 }
