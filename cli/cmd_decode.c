@@ -49,11 +49,15 @@ static const cli_option options[] = {
     CLI_FLAG_OPTION("trusted", "for files of your own: follow symbolic links, map files",
                     AT(model.trusted)),
     CLI_TEXT_OPTION("input", 'i', "FILE", "latents as --save-latents writes them", AT(input)),
-    CLI_TEXT_OPTION("output", 'o', "FILE", "write the video: FILE.mp4, or FILE.png for one frame",
+    CLI_TEXT_OPTION("output", 'o', "FILE",
+                    "write the video: FILE.mp4, .webm, .webp or .y4m; FILE.png for one frame, "
+                    "DIR/%05d.png for a picture each",
                     AT(output)),
     CLI_NUMBER_OPTION("fps", 0, "N", "frames per second of the file; default 16", AT(fps), 1, 1000),
-    CLI_NUMBER_OPTION("crf", 0, "N", "quality of the file, 1 (best) to 51; default 10", AT(crf), 1,
-                      51),
+    CLI_NUMBER_OPTION("crf", 0, "N",
+                      "quality of the file, 1 (best) to 51, of .webm to 63, of .webp to 100; "
+                      "default 10",
+                      AT(crf), 1, 100),
     CLI_TEXT_OPTION("save-frames", 0, "FILE", "write the frames as safetensors", AT(save_frames)),
     CLI_CHOICE_OPTION("preset", "NAME",
                       "how bytes are made: official cuts off, diffusers rounds; default official",

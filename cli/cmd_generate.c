@@ -334,12 +334,16 @@ static const cli_option options[] = {
     CLI_TEXT_OPTION("negative", 'n', "TEXT",
                     "what it should not show; default: official's own, diffusers: none",
                     RUN(negative)),
-    CLI_TEXT_OPTION("output", 'o', "FILE", "write the video: FILE.mp4, or FILE.png for one frame",
+    CLI_TEXT_OPTION("output", 'o', "FILE",
+                    "write the video: FILE.mp4, .webm, .webp or .y4m; FILE.png for one frame, "
+                    "DIR/%05d.png for a picture each",
                     AT(output)),
     CLI_SIZE_OPTIONS(RUN),
     CLI_NUMBER_OPTION("fps", 0, "N", "frames per second of the file; default 16", AT(fps), 1, 1000),
-    CLI_NUMBER_OPTION("crf", 0, "N", "quality of the file, 1 (best) to 51; default 10", AT(crf), 1,
-                      51),
+    CLI_NUMBER_OPTION("crf", 0, "N",
+                      "quality of the file, 1 (best) to 51, of .webm to 63, of .webp to 100; "
+                      "default 10",
+                      AT(crf), 1, 100),
     CLI_SAMPLER_OPTIONS(RUN),
     CLI_CHOICE_OPTION("preset", "NAME",
                       "whose run is repeated, official or diffusers: grid, shift, negative prompt, "
@@ -397,7 +401,9 @@ const cli_verb cli_verb_generate = {
         "FILE goes on from there, needs nothing else, and gives the bits of a run that was never "
         "stopped.\n"
         "\n"
-        "Beside a video lies OUTPUT.json: all options, and how the run went. --recipe repeats it.\n"
+        "Beside a video lies OUTPUT.json: all options, and how the run went. --recipe repeats it. "
+        "Videos and pictures carry the settings that made them, and nothing that tells where files "
+        "lie.\n"
         "\n"
         "examples:\n"
         "  filigree generate -m Wan2.1-T2V-1.3B -p \"A red fox in the snow.\" --cfg 6 --shift 8 "

@@ -122,9 +122,18 @@ typedef struct fil_generate_options {
 
     const fil_policy_options *policy; /* of the self-attention; NULL = dense */
 
-    const char  *video;        /* .mp4, or .png for one frame; NULL = none */
+    /* What the ending says; NULL = none:
+     *   .mp4   H.264, colours of four pixels united (4:2:0); the default of most
+     *   .webm  VP9, the same
+     *   .webp  an animated picture that begins again at its end
+     *   .y4m   4:2:0 without compression, for other encoders: about 1.5 bytes a pixel
+     *   .png   one frame; with a number in the name, as printf writes it ("frames/%05d.png"), a
+     *          file for each frame, from 0 on, each written in one step. The folder is made.
+     * .mp4, .webm and .png carry the settings of the run (ADR 0013); equal runs give equal files.
+     */
+    const char  *video;
     int32_t      fps;          /* 16 */
-    int32_t      crf;          /* 0 (lossless) to 51; 10 */
+    int32_t      crf;          /* 0 (lossless) to 51; .webm: to 63, .webp: to 100; 10 */
     const char  *save_noise;   /* safetensors files of the noise, [C, T, H, W] f32, */
     const char  *save_latents; /* the normalised latents, [C, T, H, W] f32, */
     const char  *save_frames;  /* and the frames, [F, H, W, 3] u8. NULL = not wanted */

@@ -20,9 +20,10 @@ fil_status fili_decode_bytes(fil_ctx *ctx, const fili_weights *weights,
     const int32_t h     = (int32_t)shape[2];
     const int32_t w     = (int32_t)shape[3];
     const int32_t scale = fili_vae_scale(config);
+    const int32_t n     = fili_vae_time_scale(config) * ((int32_t)shape[1] - 1) + 1;
     FIL_TRY(fili_vae_decode_bytes(ctx, config, precision, h, w, bytes));
     *bytes += fili_weights_taken(weights, precision) +
-              fili_frames_out_bytes(outputs, scale * w, scale * h);
+              fili_frames_out_bytes(outputs, n, scale * w, scale * h);
     return FIL_OK;
 }
 
@@ -87,7 +88,8 @@ static fil_status check_options(decoding *d, const fil_decode_options *options)
                                 .replace = o->replace,
                                 .rounds  = o->preset == FIL_PRESET_DIFFUSERS,
                                 .fn      = o->frame,
-                                .user    = o->frame_user};
+                                .user    = o->frame_user,
+                                .notes   = {.software = "filigree " FIL_VERSION_STRING}};
     return FIL_OK;
 }
 
@@ -106,9 +108,11 @@ static fil_status check_latents(decoding *d, const fili_vae_config *config)
                         FILI_VIDEO_SIDE / (long long)scale, FILI_VIDEO_SIDE / (long long)scale);
     const int32_t frames = (int32_t)(time * (d->shape[1] - 1) + 1);
     if (frames == 1) d->outputs.rounds = 1;
-    FIL_TRY(fili_outputs_check(d->ctx, &d->outputs, frames));
-    FIL_TRY(fili_output_check(d->ctx, "video", d->o.video, d->o.replace));
-    return fili_output_check(d->ctx, "frames", d->o.save_frames, d->o.replace);
+    const fili_video_shape size = {.width  = (int32_t)(d->shape[3] * scale),
+                                   .height = (int32_t)(d->shape[2] * scale)};
+    FIL_TRY(fili_outputs_check(d->ctx, &d->outputs, &size, frames));
+    FIL_TRY(fili_outputs_look(d->ctx, &d->outputs, "video", d->o.video, d->o.replace));
+    return fili_outputs_look(d->ctx, &d->outputs, "frames", d->o.save_frames, d->o.replace);
 }
 
 static fil_status look_at_vae(decoding *d, const fil_model *model, fili_vae_config *config)
@@ -154,6 +158,7 @@ fil_status fil_decode(fil_model *model, const fil_decode_options *options, fil_v
     decoding   d      = {.ctx = ctx};
     fil_status status = check_options(&d, options);
     if (status == FIL_OK) status = prepare(&d, model);
+    if (status == FIL_OK) status = fili_outputs_begin(ctx, &d.outputs);
     if (status == FIL_OK)
         status =
             fili_decode_latents(ctx, d.weights, d.o.precision, d.z, d.shape, &d.outputs, &mine);

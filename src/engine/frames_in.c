@@ -5,13 +5,6 @@
 #include "base/mem.h"
 #include "engine/video_job.h"
 
-static bool ends_in(const char *path, const char *ending)
-{
-    const size_t n = strlen(path);
-    const size_t m = strlen(ending);
-    return n > m && strcmp(path + n - m, ending) == 0;
-}
-
 /* By the first bytes; what is neither may be a video. */
 static fil_status kind_of_content(fil_ctx *ctx, const char *path, fili_input_kind *out)
 {
@@ -35,9 +28,9 @@ static fil_status kind_of_content(fil_ctx *ctx, const char *path, fili_input_kin
 fil_status fili_input_kind_of(fil_ctx *ctx, const char *path, fili_input_kind *out)
 {
     *out = FILI_INPUT_VIDEO;
-    if (ends_in(path, ".png"))
+    if (fili_ends_in(path, ".png"))
         *out = FILI_INPUT_PICTURE;
-    else if (ends_in(path, ".safetensors"))
+    else if (fili_ends_in(path, ".safetensors"))
         *out = FILI_INPUT_TENSORS;
     else
         return kind_of_content(ctx, path, out);
@@ -107,12 +100,52 @@ static fil_status open_picture(fili_frames_in *f)
     return FIL_OK;
 }
 
+static bool is_picture(fil_ctx *ctx, const char *path)
+{
+    fili_file  file;
+    const bool found = fili_file_open(ctx, FILI_CWD, path, 0, &file) == FIL_OK;
+    if (found)
+        fili_file_close(ctx, &file);
+    else
+        fili_ctx_enter(ctx); /* it is no failure */
+    return found;
+}
+
+/* Numbers from 0 on, as we write them, or from 1 on, as others do. */
+static fil_status open_numbered(fili_frames_in *f)
+{
+    char name[FILI_NUMBERED_BYTES];
+    f->first = is_picture(f->ctx, fili_numbered_name(&f->numbered, 0, name)) ? 0 : 1;
+    FIL_TRY(fili_png_read(f->ctx, fili_numbered_name(&f->numbered, f->first, name), &f->picture));
+    f->width  = f->picture.width;
+    f->height = f->picture.height;
+    for (f->n = 1; f->n < 100001; f->n++) {
+        FIL_TRY(fili_check_cancel(f->ctx));
+        if (!is_picture(f->ctx, fili_numbered_name(&f->numbered, f->first + f->n, name))) break;
+    }
+    return FIL_OK;
+}
+
+static fil_status read_numbered(fili_frames_in *f, int32_t index)
+{
+    char name[FILI_NUMBERED_BYTES];
+    fili_picture_free(f->ctx, &f->picture);
+    FIL_TRY(fili_png_read(f->ctx, fili_numbered_name(&f->numbered, f->first + index, name),
+                          &f->picture));
+    if (f->picture.width == f->width && f->picture.height == f->height) return FIL_OK;
+    return FIL_FAIL(f->ctx, FIL_E_SHAPE, "'%s' has %d x %d pixels; those before it %d x %d",
+                    fili_quote(name, strlen(name)).text, (int)f->picture.width,
+                    (int)f->picture.height, (int)f->width, (int)f->height);
+}
+
 fil_status fili_frames_in_open(fili_frames_in *f, fil_ctx *ctx, const char *path)
 {
     *f = (fili_frames_in){.ctx = ctx, .path = path};
     fili_input_kind kind;
     fil_status      status = fili_input_kind_of(ctx, path, &kind);
-    if (status == FIL_OK)
+    if (status == FIL_OK && kind == FILI_INPUT_PICTURE && fili_numbered_parse(path, &f->numbered))
+        status = open_numbered(f);
+    else if (status == FIL_OK)
         status = kind == FILI_INPUT_PICTURE   ? open_picture(f)
                  : kind == FILI_INPUT_TENSORS ? open_tensor(f)
                                               : open_video(f);
@@ -130,6 +163,7 @@ fil_status fili_frames_in_bytes(fili_frames_in *f, int32_t index, const uint8_t 
     if (f->has_set)
         return fili_tensors_read(&f->set, f->tensor, (uint64_t)index * frame_bytes(f), f->rgb,
                                  frame_bytes(f));
+    if (f->numbered.tail != NULL) FIL_TRY(read_numbered(f, index));
     if (!f->has_video) {
         *rgb = f->picture.rgb;
         return FIL_OK;

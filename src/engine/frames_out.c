@@ -1,4 +1,4 @@
-/* engine/frames_out.c: frames of the VAE become bytes and go where they are wanted: an mp4, a PNG,
+/* engine/frames_out.c: frames of the VAE become bytes and go where they are wanted: a video, PNGs,
  * a tensor `frames` [F, H, W, 3] u8, the caller's function (video_job.h). One frame is held at a
  * time.
  */
@@ -8,81 +8,19 @@
 #include "base/mem.h"
 #include "engine/video_job.h"
 
-static bool ends_in(const char *path, const char *ending)
-{
-    const size_t n = strlen(path);
-    const size_t m = strlen(ending);
-    return n > m && strcmp(path + n - m, ending) == 0;
-}
-
-fil_status fili_outputs_check(fil_ctx *ctx, const fili_outputs *o, int32_t frames)
-{
-    const fili_video_plugin *plugin;
-    FIL_CHECK(ctx, o->fps >= 1 && o->fps <= 1000, "fps: expected 1 to 1000, found %d", (int)o->fps);
-    FIL_CHECK(ctx, o->crf >= 0 && o->crf <= 51, "crf: expected 0 to 51, found %d", (int)o->crf);
-    if (o->video == NULL) return FIL_OK;
-    const fili_quoted name = fili_quote(o->video, strlen(o->video));
-    if (ends_in(o->video, ".png")) {
-        FIL_CHECK(ctx, frames == 1, "output '%s': a .png holds one frame, this video has %d",
-                  name.text, (int)frames);
-        return FIL_OK;
-    }
-    FIL_CHECK(ctx, ends_in(o->video, ".mp4"),
-              "output '%s': expected a name that ends in .mp4, or in .png for one frame",
-              name.text);
-    return fili_video_load(ctx, &plugin);
-}
-
-/* Skips "/" and "." between two names. */
-static const char *next_name(const char *path, size_t *bytes)
-{
-    do {
-        path += strspn(path, "/");
-        *bytes = strcspn(path, "/");
-        if (*bytes != 1 || *path != '.') return path;
-        path++;
-    } while (true);
-}
-
-bool fili_same_path(const char *a, const char *b)
-{
-    size_t n;
-    size_t m;
-    if (a == NULL || b == NULL || (a[0] == '/') != (b[0] == '/')) return false;
-    do {
-        a = next_name(a, &n);
-        b = next_name(b, &m);
-        if (n != m || memcmp(a, b, n) != 0) return false;
-        a += n;
-        b += m;
-    } while (n > 0);
-    return true;
-}
-
-fil_status fili_output_check(fil_ctx *ctx, const char *what, const char *path, int replace)
-{
-    fili_atomic file;
-    if (path == NULL) return FIL_OK;
-    const fil_status status = fili_atomic_open(ctx, path, replace, &file);
-    if (status == FIL_OK)
-        fili_atomic_abort(ctx, &file);
-    else
-        fili_error_frame(ctx, "asked to write %s %s", what, fili_quote(path, strlen(path)).text);
-    return status;
-}
-
 static size_t frame_bytes(int32_t width, int32_t height)
 {
     return (size_t)width * (size_t)height * 3 + FILI_VIDEO_PAD;
 }
 
 /* A PNG is compressed in memory: no larger than 1.1 times the picture. */
-uint64_t fili_frames_out_bytes(const fili_outputs *o, int32_t width, int32_t height)
+uint64_t fili_frames_out_bytes(const fili_outputs *o, int32_t n, int32_t width, int32_t height)
 {
-    uint64_t bytes = frame_bytes(width, height) + ((uint64_t)1 << 20);
+    uint64_t          bytes = frame_bytes(width, height) + ((uint64_t)1 << 20);
+    fili_video_format format;
     if (o->video == NULL) return bytes;
-    return bytes + (ends_in(o->video, ".png") ? 2 * frame_bytes(width, height)
-                                              : fili_video_writer_bytes(width, height));
+    if (!fili_video_format_of(o->video, &format)) return bytes + 2 * frame_bytes(width, height);
+    return bytes + fili_video_writer_bytes(format, width, height, n);
 }
 
 static fil_status open_tensor(fili_frames_out *f)
@@ -97,10 +35,15 @@ static fil_status open_tensor(fili_frames_out *f)
 
 static fil_status open_video(fili_frames_out *f)
 {
-    const fili_outputs    *o     = f->outputs;
-    const fili_video_shape shape = {
-        .width = f->width, .height = f->height, .fps_num = o->fps, .fps_den = 1, .crf = o->crf};
-    FIL_TRY(fili_video_writer_open(&f->video, f->ctx, o->video, o->replace, &shape));
+    const fili_outputs *o     = f->outputs;
+    fili_video_shape    shape = {.width   = f->width,
+                                 .height  = f->height,
+                                 .fps_num = o->fps,
+                                 .fps_den = 1,
+                                 .crf     = o->crf,
+                                 .notes   = o->notes};
+    if (o->video == NULL || !fili_video_format_of(o->video, &shape.format)) return FIL_OK;
+    FIL_TRY(fili_video_writer_open(&f->video, f->ctx, o->video, o->replace, &shape, f->n));
     f->has_video = true;
     return FIL_OK;
 }
@@ -116,7 +59,7 @@ fil_status fili_frames_out_open(fili_frames_out *f, fil_ctx *ctx, const fili_out
     f->rgb = block;
     memset(f->rgb, 0, frame_bytes(width, height));
     if (outputs->frames != NULL) FIL_TRY_OR(fail, open_tensor(f));
-    if (outputs->video != NULL && ends_in(outputs->video, ".mp4")) FIL_TRY_OR(fail, open_video(f));
+    FIL_TRY_OR(fail, open_video(f));
     return FIL_OK;
 fail:
     fili_frames_out_close(f);
@@ -139,6 +82,19 @@ static void to_bytes(fili_frames_out *f, const float *rgb)
             f->rgb[3 * i + c] = fili_frame_byte(rgb[c * plane + i], f->outputs->rounds);
 }
 
+static fil_status write_picture(const fili_frames_out *f, int32_t index)
+{
+    const fili_outputs   *o      = f->outputs;
+    const fili_png_source source = {
+        .rgb = f->rgb, .width = f->width, .height = f->height, .notes = o->notes};
+    char          name[FILI_NUMBERED_BYTES];
+    fili_numbered n;
+    if (!fili_numbered_parse(o->video, &n))
+        return fili_png_write_noted(f->ctx, o->video, o->replace, &source);
+    return fili_png_write_noted(f->ctx, fili_numbered_name(&n, index, name),
+                                o->replace || o->goes_on, &source);
+}
+
 fil_status fili_frames_out_put(void *user, int32_t index, const float *rgb, int32_t h, int32_t w)
 {
     fili_frames_out    *f = user;
@@ -151,8 +107,7 @@ fil_status fili_frames_out_put(void *user, int32_t index, const float *rgb, int3
     if (f->has_tensor)
         FIL_TRY(fili_writer_put(&f->tensor, 0, f->rgb, frame_bytes(w, h) - FILI_VIDEO_PAD));
     if (f->has_video) FIL_TRY(fili_video_writer_put(&f->video, f->rgb));
-    if (o->video != NULL && !f->has_video)
-        FIL_TRY(fili_png_write(f->ctx, o->video, o->replace, f->rgb, w, h));
+    if (o->video != NULL && !f->has_video) FIL_TRY(write_picture(f, index));
     if (o->fn != NULL && o->fn(o->user, index, f->rgb, w, h) != 0)
         return FIL_FAIL(f->ctx, FIL_E_CANCELLED, "the frame callback ended the run at frame %d",
                         (int)index);

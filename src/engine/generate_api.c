@@ -76,6 +76,7 @@ static fil_status run(fili_job *job, fil_video_result *result)
     result->frames     = job->o.frames;
     result->width      = job->o.width;
     result->height     = job->o.height;
+    FIL_TRY(fili_outputs_begin(job->ctx, &job->outputs));
     FIL_TRY(fili_job_capture_begin(job));
     if (job->o.resume == NULL) FIL_TRY(fili_job_text(job));
     result->text_seconds = fili_seconds(job->ctx) - begun;

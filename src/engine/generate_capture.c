@@ -73,7 +73,7 @@ static fil_status check_path(const fili_job *job, const char *path)
     for (int i = 0; i < 4; i++)
         FIL_CHECK(job->ctx, !fili_same_path(path, other[i]),
                   "a capture and an output are to go to one file, '%.160s'", path);
-    return fili_output_check(job->ctx, "a capture", path, job->replace);
+    return fili_outputs_look(job->ctx, &job->outputs, "a capture", path, job->replace);
 }
 
 static fil_status check_paths(fili_job *job)

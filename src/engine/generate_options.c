@@ -209,6 +209,7 @@ static fil_status check_outputs(fili_job *job)
                                                      .fn      = o->frame,
                                                      .user    = o->frame_user};
     job->outputs.rounds             = o->preset == FIL_PRESET_DIFFUSERS || o->frames == 1;
+    job->outputs.goes_on            = o->resume != NULL;
     FIL_CHECK(ctx,
               job->bare || o->video != NULL || o->save_latents != NULL || o->save_frames != NULL ||
                   o->frame != NULL,
@@ -226,9 +227,10 @@ static fil_status check_outputs(fili_job *job)
             FIL_CHECK(ctx, !fili_same_path(path[i], path[k]),
                       "%s and %s are to go to one file, '%.160s'", what[k], what[i], path[i]);
     FIL_TRY(keep_inputs(job, path, CHECKPOINT));
-    FIL_TRY(fili_outputs_check(ctx, &job->outputs, o->frames));
+    const fili_video_shape size = {.width = o->width, .height = o->height};
+    FIL_TRY(fili_outputs_check(ctx, &job->outputs, &size, o->frames));
     for (int i = 0; i < OUTPUTS; i++)
-        FIL_TRY(fili_output_check(ctx, what[i], path[i],
+        FIL_TRY(fili_outputs_look(ctx, &job->outputs, what[i], path[i],
                                   i == LATENTS || i == NOISE || i == CHECKPOINT ? job->replace
                                                                                 : o->replace));
     return FIL_OK;

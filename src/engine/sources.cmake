@@ -42,6 +42,7 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/mask_pictures.c
     engine/model_api.c
     engine/model_info.c
+    engine/outputs.c
     engine/policy_run.c
     engine/probe_api.c
     engine/probe_file.c

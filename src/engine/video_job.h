@@ -12,8 +12,9 @@
  *     generate_run.c     rows, noise -> latents     (transformer opened and closed)
  *     checkpoint.c       state -> file -> state
  *     recipe.c           options -> JSON -> options
- *     frames_out.c       frames -> bytes -> video, picture, tensor, callback
- *     frames_in.c        video, picture, tensor -> frames
+ *     outputs.c          names of outputs, checked
+ *     frames_out.c       frames -> bytes -> video, pictures, tensor, callback
+ *     frames_in.c        video, pictures, tensor -> frames
  *     latents_file.c     noise, latents, frames as tensors in files
  */
 #ifndef FILI_ENGINE_VIDEO_JOB_H
@@ -47,16 +48,32 @@ struct fil_model {
 
 /* Where frames go. A NULL path: nobody wants it. */
 typedef struct fili_outputs {
-    const char  *video, *frames; /* paths */
-    int32_t      fps, crf, replace;
-    int          rounds; /* 1: bytes are rounded; 0: cut off */
-    fil_frame_fn fn;
-    void        *user;
+    const char      *video, *frames; /* paths */
+    int32_t          fps, crf, replace;
+    int              rounds; /* 1: bytes are rounded; 0: cut off */
+    fil_frame_fn     fn;
+    void            *user;
+    fili_video_notes notes;   /* what video and pictures tell of themselves */
+    int              goes_on; /* 1: numbered pictures that are there are of this run */
+
+    /* Filled by fili_outputs_check. */
+    int32_t n;       /* frames */
+    size_t  missing; /* first bytes of `video`: the folder of numbered pictures, to be made; or 0 */
 } fili_outputs;
 
-/* E_ARG: an ending that is neither .mp4 nor .png, a .png for several frames, fps, crf; E_UNSUP: no
- * plug-in. Says nothing of folders: fili_output_check does. */
-FIL_MUSTCHECK fil_status fili_outputs_check(fil_ctx *ctx, const fili_outputs *o, int32_t frames);
+/* E_ARG: an ending that is not known, a .png for several frames, fps, crf; E_UNSUP: no plug-in, or
+ * its libav has no such encoder; E_IO: the folder of numbered pictures can neither be found nor
+ * made. Says nothing of files: fili_outputs_look does. */
+FIL_MUSTCHECK fil_status fili_outputs_check(fil_ctx *ctx, fili_outputs *o,
+                                            const fili_video_shape *size, int32_t frames);
+
+/* fili_output_check for a path of a run with these outputs, after fili_outputs_check: knows
+ * numbered pictures and the folder that is to be made. */
+FIL_MUSTCHECK fil_status fili_outputs_look(fil_ctx *ctx, const fili_outputs *o, const char *what,
+                                           const char *path, int replace);
+
+/* The run begins: makes the folder, if one is to be made. */
+FIL_MUSTCHECK fil_status fili_outputs_begin(fil_ctx *ctx, const fili_outputs *o);
 
 /* True if both paths lead to one name: "x", "./x" and ".//x" do. Looks at the text alone, follows
  * no link. A NULL path equals nothing. */
@@ -77,8 +94,8 @@ typedef struct fili_frames_out {
     bool                has_tensor, has_video;
 } fili_frames_out;
 
-/* Bytes that it takes, the video encoder included. */
-uint64_t fili_frames_out_bytes(const fili_outputs *o, int32_t width, int32_t height);
+/* Bytes that it takes for n frames, the video encoder included. */
+uint64_t fili_frames_out_bytes(const fili_outputs *o, int32_t n, int32_t width, int32_t height);
 
 /* f lies still until closed. On failure *f is closed. */
 FIL_MUSTCHECK fil_status fili_frames_out_open(fili_frames_out *f, fil_ctx *ctx,
@@ -104,7 +121,8 @@ typedef enum fili_input_kind {
 } fili_input_kind;
 FIL_MUSTCHECK fil_status fili_input_kind_of(fil_ctx *ctx, const char *path, fili_input_kind *out);
 
-/* Frames of a video file, a PNG, or a tensor `frames` [F, H, W, 3] u8, in their order. */
+/* Frames of a video file, a PNG, numbered PNGs ("frames/%05d.png", from 0 or 1 on as long as there
+ * are any), or a tensor `frames` [F, H, W, 3] u8, in their order. */
 typedef struct fili_frames_in {
     fil_ctx          *ctx;
     const char       *path;
@@ -114,7 +132,9 @@ typedef struct fili_frames_in {
     const fili_entry *tensor;
     fili_video_reader video;
     fili_picture      picture;
-    uint8_t          *rgb; /* one frame, and room behind it for vector code */
+    fili_numbered     numbered; /* path NULL: it is none */
+    int32_t           first;    /* number of its first picture */
+    uint8_t          *rgb;      /* one frame, and room behind it for vector code */
 } fili_frames_in;
 
 /* path outlives f. A video is read once to count its frames. E_MISMATCH, E_SHAPE, and what opening

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "io/png_image.h"
+#include "io/zip.h"
 
 /* zlib's windows and tables, and libpng's rows: a bound from above for both directions. */
 static uint64_t library_bytes(int32_t width)
@@ -13,42 +14,146 @@ static uint64_t library_bytes(int32_t width)
     return ((uint64_t)1 << 20) + (uint64_t)width * 32;
 }
 
-static fil_status put_file(fil_ctx *ctx, const char *path, int replace, const void *data,
-                           size_t bytes)
+/* ---- notes ---------------------------------------------------------------------------------- */
+
+enum { HEAD = 8 + 25, CHUNK = 12, NOTES = 3 }; /* signature and IHDR; length, type and CRC */
+
+typedef struct note {
+    const char *keyword, *text;
+} note;
+
+/* Text chunks, one behind the other. */
+typedef struct chunks {
+    uint8_t *data;
+    size_t   bytes, room;
+} chunks;
+
+static bool is_ascii(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text > 0x7e) return false;
+    return true;
+}
+
+static void add(chunks *c, const void *data, size_t bytes)
+{
+    memcpy(c->data + c->bytes, data, bytes);
+    c->bytes += bytes;
+}
+
+static void add_be32(chunks *c, uint32_t value)
+{
+    const uint8_t be[4] = {(uint8_t)(value >> 24), (uint8_t)(value >> 16), (uint8_t)(value >> 8),
+                           (uint8_t)value};
+    add(c, be, sizeof be);
+}
+
+/* Of iTXt between the keyword and the text: not compressed, no language, no keyword in it. */
+static const char international[4] = {0};
+
+static void add_note(chunks *c, const note *n)
+{
+    const bool   ascii   = is_ascii(n->text);
+    const size_t keyword = strlen(n->keyword) + 1; /* and its 0 */
+    const size_t text    = strlen(n->text);
+    const size_t begin   = c->bytes + 4;
+    add_be32(c, (uint32_t)(keyword + (ascii ? 0 : sizeof international) + text));
+    add(c, ascii ? "tEXt" : "iTXt", 4);
+    add(c, n->keyword, keyword);
+    if (!ascii) add(c, international, sizeof international);
+    add(c, n->text, text);
+    add_be32(c, fili_crc32(c->data + begin, c->bytes - begin));
+}
+
+static fil_status make_chunks(fil_ctx *ctx, const fili_video_notes *notes, chunks *c)
+{
+    const note list[NOTES] = {{"Software", notes->software},
+                              {"Description", notes->description},
+                              {"Comment", notes->comment}};
+    void      *block;
+    *c = (chunks){.data = NULL};
+    for (int i = 0; i < NOTES; i++)
+        if (list[i].text != NULL)
+            c->room +=
+                CHUNK + strlen(list[i].keyword) + 1 + sizeof international + strlen(list[i].text);
+    if (c->room == 0) return FIL_OK;
+    if (c->room > INT32_MAX)
+        return FIL_FAIL(ctx, FIL_E_LIMIT, "notes of a PNG file: expected less than 2 GiB");
+    FIL_TRY(fili_alloc(ctx, c->room, "the notes of a PNG file", &block));
+    c->data = block;
+    for (int i = 0; i < NOTES; i++)
+        if (list[i].text != NULL) add_note(c, &list[i]);
+    return FIL_OK;
+}
+
+/* ---- writing -------------------------------------------------------------------------------- */
+
+static fil_status put_parts(fil_ctx *ctx, fili_atomic *file, const uint8_t *png, size_t bytes,
+                            const chunks *c)
+{
+    FIL_TRY(fili_atomic_write(ctx, file, 0, png, HEAD));
+    FIL_TRY(fili_atomic_write(ctx, file, HEAD, c->data, c->bytes));
+    return fili_atomic_write(ctx, file, HEAD + c->bytes, png + HEAD, bytes - HEAD);
+}
+
+static fil_status put_file(fil_ctx *ctx, const char *path, int replace, const uint8_t *png,
+                           size_t bytes, const chunks *c)
 {
     fili_atomic file;
     FIL_TRY(fili_atomic_open(ctx, path, replace, &file));
-    const fil_status status = fili_atomic_write(ctx, &file, 0, data, bytes);
+    const fil_status status = put_parts(ctx, &file, png, bytes, c);
     if (status == FIL_OK) return fili_atomic_commit(ctx, &file);
     fili_atomic_abort(ctx, &file);
+    return status;
+}
+
+/* The picture compressed in memory, then written with its chunks. */
+static fil_status write_picture(fil_ctx *ctx, const char *path, int replace,
+                                const fili_png_source *source, const chunks *c)
+{
+    png_image    image = {.version = PNG_IMAGE_VERSION,
+                          .width   = (png_uint_32)source->width,
+                          .height  = (png_uint_32)source->height,
+                          .format  = PNG_FORMAT_RGB};
+    const size_t most  = (size_t)PNG_IMAGE_PNG_SIZE_MAX(image);
+    size_t       bytes = most;
+    void        *block;
+    FIL_TRY(fili_mem_reserve(ctx, library_bytes(source->width), "libpng"));
+    fil_status status = fili_alloc(ctx, most, "the PNG file", &block);
+    if (status == FIL_OK) {
+        if (png_image_write_to_memory(&image, block, &bytes, 0, source->rgb, 0, NULL) != 0)
+            status = put_file(ctx, path, replace, block, bytes, c);
+        else
+            status = FIL_FAIL(ctx, FIL_E_NOMEM, "libpng: %s", image.message);
+        fili_free(ctx, block, most);
+    }
+    fili_mem_release(ctx, library_bytes(source->width));
+    return status;
+}
+
+fil_status fili_png_write_noted(fil_ctx *ctx, const char *path, int replace,
+                                const fili_png_source *source)
+{
+    chunks c;
+    FIL_CHECK(ctx,
+              source->width > 0 && source->height > 0 && source->width <= FILI_PNG_SIDE &&
+                  source->height <= FILI_PNG_SIDE,
+              "picture of %d x %d pixels: expected sides of 1 to %d", (int)source->width,
+              (int)source->height, FILI_PNG_SIDE);
+    FIL_TRY(make_chunks(ctx, &source->notes, &c));
+    const fil_status status = write_picture(ctx, path, replace, source, &c);
+    fili_free(ctx, c.data, c.room);
     return status;
 }
 
 fil_status fili_png_write(fil_ctx *ctx, const char *path, int replace, const uint8_t *rgb,
                           int32_t width, int32_t height)
 {
-    png_image image = {.version = PNG_IMAGE_VERSION,
-                       .width   = (png_uint_32)width,
-                       .height  = (png_uint_32)height,
-                       .format  = PNG_FORMAT_RGB};
-    FIL_CHECK(ctx, width > 0 && height > 0 && width <= FILI_PNG_SIDE && height <= FILI_PNG_SIDE,
-              "picture of %d x %d pixels: expected sides of 1 to %d", (int)width, (int)height,
-              FILI_PNG_SIDE);
-    const size_t most  = (size_t)PNG_IMAGE_PNG_SIZE_MAX(image);
-    size_t       bytes = most;
-    void        *block;
-    FIL_TRY(fili_mem_reserve(ctx, library_bytes(width), "libpng"));
-    fil_status status = fili_alloc(ctx, most, "the PNG file", &block);
-    if (status == FIL_OK) {
-        if (png_image_write_to_memory(&image, block, &bytes, 0, rgb, 0, NULL) != 0)
-            status = put_file(ctx, path, replace, block, bytes);
-        else
-            status = FIL_FAIL(ctx, FIL_E_NOMEM, "libpng: %s", image.message);
-        fili_free(ctx, block, most);
-    }
-    fili_mem_release(ctx, library_bytes(width));
-    return status;
+    const fili_png_source source = {.rgb = rgb, .width = width, .height = height};
+    return fili_png_write_noted(ctx, path, replace, &source);
 }
+
+/* ---- reading -------------------------------------------------------------------------------- */
 
 static size_t picture_bytes(const fili_picture *p)
 {

@@ -29,7 +29,9 @@ list(APPEND FIL_ENGINE_SOURCES
     io/text_tables_nfc.c
     io/tokenizer.c
     io/tokenizer_files.c
-    io/video_file.c)
+    io/video_file.c
+    io/video_format.c
+    io/y4m_file.c)
 if(NOT FIL_SENTENCEPIECE)
     list(APPEND FIL_ENGINE_SOURCES io/sentencepiece_none.c)
 endif()

@@ -26,23 +26,44 @@ fil_status fili_video_load(fil_ctx *ctx, const fili_video_plugin **out)
 
 static fil_status check_shape(fil_ctx *ctx, const fili_video_shape *s)
 {
+    const int32_t most = fili_video_crf_most(s->format);
     FIL_CHECK(ctx,
               s->width > 0 && s->height > 0 && s->width % 2 == 0 && s->height % 2 == 0 &&
                   s->width <= FILI_VIDEO_SIDE && s->height <= FILI_VIDEO_SIDE,
               "video of %d x %d pixels: expected even sides up to %d", (int)s->width,
               (int)s->height, FILI_VIDEO_SIDE);
     FIL_CHECK(ctx, s->fps_num > 0 && s->fps_den > 0, "fps: expected a number above 0");
-    FIL_CHECK(ctx, s->crf >= 0 && s->crf <= 51, "crf: expected 0 to 51, found %d", (int)s->crf);
+    FIL_CHECK(ctx, s->crf >= 0 && s->crf <= most, "crf: expected 0 to %d, found %d", (int)most,
+              (int)s->crf);
     return FIL_OK;
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */
 
-/* x264 keeps some 50 frames to look ahead and to refer to, with borders and halves of them;
- * measured at 832 x 480: 85 MB. */
-uint64_t fili_video_writer_bytes(int32_t width, int32_t height)
+fil_status fili_video_writer_check(fil_ctx *ctx, const fili_video_shape *shape)
 {
-    return ((uint64_t)16 << 20) + (uint64_t)width * (uint64_t)height * 200;
+    const fili_video_plugin *plugin;
+    char                     why[FILI_VIDEO_WHY] = "";
+    FIL_TRY(check_shape(ctx, shape));
+    if (shape->format == FILI_VIDEO_Y4M) return FIL_OK;
+    FIL_TRY(fili_video_load(ctx, &plugin));
+    if (plugin->write_check(shape, why) == 0) return FIL_OK;
+    return FIL_FAIL(ctx, FIL_E_UNSUP, "%s", why);
+}
+
+/* Measured at 832 x 480, rounded up. x264 keeps some 50 frames to look ahead and to refer to, with
+ * borders and halves of them; libvpx 25, and statistics. libwebp keeps the whole animation, which
+ * at its best quality takes 3 bytes a pixel, and some pictures. */
+uint64_t fili_video_writer_bytes(fili_video_format format, int32_t width, int32_t height,
+                                 int32_t frames)
+{
+    const uint64_t base   = (uint64_t)16 << 20;
+    const uint64_t pixels = (uint64_t)width * (uint64_t)height;
+    switch (format) {
+    case FILI_VIDEO_WEBP: return base + pixels * (64 + 3 * (uint64_t)frames);
+    case FILI_VIDEO_Y4M: return fili_y4m_frame_bytes(width, height);
+    default: return base + pixels * 200;
+    }
 }
 
 static int write_bytes(void *user, uint64_t offset, const void *src, size_t bytes)
@@ -59,14 +80,17 @@ static fil_status write_failed(fili_video_writer *w, const char *why)
 }
 
 fil_status fili_video_writer_open(fili_video_writer *w, fil_ctx *ctx, const char *path, int replace,
-                                  const fili_video_shape *shape)
+                                  const fili_video_shape *shape, int32_t frames)
 {
     char       why[FILI_VIDEO_WHY] = "";
     fil_status status;
-    *w = (fili_video_writer){.ctx = ctx, .file = FILI_ATOMIC_CLOSED};
-    FIL_TRY(check_shape(ctx, shape));
+    *w = (fili_video_writer){
+        .ctx = ctx, .file = FILI_ATOMIC_CLOSED, .is_y4m = shape->format == FILI_VIDEO_Y4M};
+    FIL_TRY(fili_video_writer_check(ctx, shape));
+    if (w->is_y4m) return fili_y4m_open(&w->y4m, ctx, path, replace, shape);
     FIL_TRY(fili_video_load(ctx, &w->plugin));
-    const uint64_t bytes = fili_video_writer_bytes(shape->width, shape->height);
+    const uint64_t bytes =
+        fili_video_writer_bytes(shape->format, shape->width, shape->height, frames);
     FIL_TRY(fili_mem_reserve(ctx, bytes, "the video encoder"));
     w->reserved = bytes;
     FIL_TRY_OR(fail, fili_atomic_open(ctx, path, replace, &w->file));
@@ -82,15 +106,20 @@ fail:
 fil_status fili_video_writer_put(fili_video_writer *w, const uint8_t *rgb)
 {
     char why[FILI_VIDEO_WHY] = "";
+    if (w->is_y4m) return fili_y4m_put(&w->y4m, rgb);
     return w->plugin->write_frame(w->handle, rgb, why) == 0 ? FIL_OK : write_failed(w, why);
 }
 
 fil_status fili_video_writer_finish(fili_video_writer *w)
 {
     char       why[FILI_VIDEO_WHY] = "";
-    fil_status status              = FIL_OK;
-    if (w->plugin->write_finish(w->handle, why) != 0) status = write_failed(w, why);
-    if (status == FIL_OK) status = fili_atomic_commit(w->ctx, &w->file);
+    fil_status status;
+    if (w->is_y4m)
+        status = fili_y4m_finish(&w->y4m);
+    else if (w->plugin->write_finish(w->handle, why) != 0)
+        status = write_failed(w, why);
+    else
+        status = fili_atomic_commit(w->ctx, &w->file);
     fili_video_writer_close(w);
     return status;
 }
@@ -98,6 +127,7 @@ fil_status fili_video_writer_finish(fili_video_writer *w)
 void fili_video_writer_close(fili_video_writer *w)
 {
     if (w->ctx == NULL) return;
+    fili_y4m_close(&w->y4m);
     if (w->handle != NULL) w->plugin->write_close(w->handle);
     fili_atomic_abort(w->ctx, &w->file);
     fili_mem_release(w->ctx, w->reserved);

@@ -1,14 +1,16 @@
-/* io/video_file.h: frames to an H.264 mp4 file, and frames of a video file.
+/* io/video_file.h: frames to a video file, and frames of a video file.
  *
- * The codec lies in a plug-in (video_plugin.h) that is loaded at the first use and stays loaded.
- * What is written appears under its name whole, at finish, or not at all. A video file that is read
- * is untrusted and goes through libav, a large attack surface of its own: see SECURITY.md.
+ * Codecs lie in a plug-in (video_plugin.h) that is loaded at the first use and stays loaded; .y4m
+ * is written without it. What is written appears under its name whole, at finish, or not at all. A
+ * video file that is read is untrusted and goes through libav, a large attack surface of its own:
+ * see SECURITY.md.
  */
 #ifndef FILI_IO_VIDEO_FILE_H
 #define FILI_IO_VIDEO_FILE_H
 
 #include "base/file.h"
-#include "io/video_plugin.h"
+#include "io/video_format.h"
+#include "io/y4m_file.h"
 
 /* Pixels of a side, at most. */
 #define FILI_VIDEO_SIDE 16384
@@ -24,16 +26,23 @@ typedef struct fili_video_writer {
     void                    *handle;
     uint64_t                 reserved; /* bytes counted for the encoder */
     fil_status               io;       /* of the last write */
+    bool                     is_y4m;   /* then the rest is y4m's */
+    fili_y4m                 y4m;
 } fili_video_writer;
 
-/* Bytes that an encoder takes, about: counted against the context's limit. */
-uint64_t fili_video_writer_bytes(int32_t width, int32_t height);
+/* Bytes that an encoder takes for so many frames, about: counted against the context's limit. */
+uint64_t fili_video_writer_bytes(fili_video_format format, int32_t width, int32_t height,
+                                 int32_t frames);
 
-/* w lies still until closed. shape: even width and height up to FILI_VIDEO_SIDE. E_ARG, E_IO,
- * E_UNSUP, E_NOMEM; on failure *w is closed. */
+/* E_ARG: a size, rate or crf that the format does not take; E_UNSUP: no plug-in, or its libav lacks
+ * the encoder. */
+FIL_MUSTCHECK fil_status fili_video_writer_check(fil_ctx *ctx, const fili_video_shape *shape);
+
+/* w lies still until closed, and the shape's notes too; frames: how many there will be. shape: even
+ * width and height up to FILI_VIDEO_SIDE. E_IO, E_NOMEM and as above; on failure *w is closed. */
 FIL_MUSTCHECK fil_status fili_video_writer_open(fili_video_writer *w, fil_ctx *ctx,
                                                 const char *path, int replace,
-                                                const fili_video_shape *shape);
+                                                const fili_video_shape *shape, int32_t frames);
 /* rgb [height, width, 3], and FILI_VIDEO_PAD readable bytes behind it. */
 FIL_MUSTCHECK fil_status fili_video_writer_put(fili_video_writer *w, const uint8_t *rgb);
 /* Closes *w whatever the result. */

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define FILI_VIDEO_OBJECT "libfiligree-video.so.0"
-#define FILI_VIDEO_SYMBOL "fil_video_plugin_v1"
+#define FILI_VIDEO_SYMBOL "fil_video_plugin_v2"
 
 enum { FILI_VIDEO_WHY = 256, FILI_VIDEO_PAD = 64 };
 
@@ -26,17 +26,35 @@ typedef struct fili_video_bytes {
     uint64_t size; /* of what can be read */
 } fili_video_bytes;
 
+/* What can be written. Y4M needs no codec and is written without the plug-in (y4m_file.h). */
+typedef enum fili_video_format {
+    FILI_VIDEO_MP4,  /* H.264 */
+    FILI_VIDEO_WEBM, /* VP9 */
+    FILI_VIDEO_WEBP, /* an animated picture, for ever from the start again */
+    FILI_VIDEO_Y4M,
+    FILI_VIDEO_FORMATS
+} fili_video_format;
+
+/* What a file tells of itself, UTF-8. NULL: nothing. Equal notes and frames give equal bytes. */
+typedef struct fili_video_notes {
+    const char *software, *description, *comment;
+} fili_video_notes;
+
 typedef struct fili_video_shape {
-    int32_t width, height;    /* pixels */
-    int32_t fps_num, fps_den; /* frames per second */
-    int32_t crf;              /* H.264's constant rate factor, 0 (lossless) to 51; writing only */
+    int32_t           width, height;    /* pixels */
+    int32_t           fps_num, fps_den; /* frames per second */
+    fili_video_format format;           /* this and what follows: writing only */
+    int32_t           crf;   /* the format's own scale, 0 (lossless) on: see fili_video_crf_most */
+    fili_video_notes  notes; /* .webp has no place for them */
 } fili_video_shape;
 
 typedef struct fili_video_plugin {
     const char *(*describe)(void); /* "libavformat 59.27.100, libavcodec 59.37.100"; static */
 
-    /* mp4, H.264, yuv420p, limited range; BT.601 up to 576 lines, else BT.709, and tagged so. One
-     * thread, so that equal frames give equal bytes. `bytes` outlives the writer. */
+    /* Whether this libav has what the format needs, and the format takes the size. */
+    int (*write_check)(const fili_video_shape *shape, char *why);
+    /* Videos are yuv420p, limited range; BT.601 up to 576 lines, else BT.709, and tagged so. One
+     * thread, so that equal frames give equal bytes. `bytes` and notes outlive the writer. */
     int (*write_open)(const fili_video_shape *shape, const fili_video_bytes *bytes, void **writer,
                       char *why);
     int (*write_frame)(void *writer, const uint8_t *rgb, char *why); /* [height, width, 3] */

@@ -519,9 +519,9 @@ CHANGE(sampler_x, sampler, "heun")
 CHANGE(grid_x, grid, "karras")
 CHANGE(precision_x, precision, FIL_F16)
 CHANGE(fps_0, fps, 0)
-CHANGE(crf_52, crf, 52)
+CHANGE(crf_101, crf, 101)
 CHANGE(no_output, save_latents, NULL)
-CHANGE(webm, video, "a.webm")
+CHANGE(avi, video, "a.avi")
 CHANGE(png_of_many, video, "a.png")
 CHANGE(folder_missing, save_frames, "no/such/folder/f.safetensors")
 CHANGE(noise_missing, noise, "no-such-file.safetensors")
@@ -547,6 +547,12 @@ static void list_and_grid(fil_generate_options *o)
     list_and_steps(o);
     o->steps = FIL_AUTO;
     o->grid  = "wan-unipc";
+}
+
+static void crf_52_of_mp4(fil_generate_options *o)
+{
+    o->video = "a.mp4";
+    o->crf   = 52;
 }
 
 static void one_file_for_two(fil_generate_options *o)
@@ -577,9 +583,10 @@ static void every_bad_request_is_one_sentence_before_any_work(void **state)
         {grid_x, FIL_E_ARG, "grid: expected wan-unipc"},
         {precision_x, FIL_E_ARG, "precision: expected BF16 or F32, found F16"},
         {fps_0, FIL_E_ARG, "fps"},
-        {crf_52, FIL_E_ARG, "crf: expected 0 to 51, found 52"},
+        {crf_101, FIL_E_ARG, "crf: expected 0 to 100, found 101"},
+        {crf_52_of_mp4, FIL_E_ARG, "crf: expected 0 to 51, found 52"},
         {no_output, FIL_E_ARG, "nothing would come of it"},
-        {webm, FIL_E_ARG, "expected a name that ends in .mp4"},
+        {avi, FIL_E_ARG, "expected a name that ends in .mp4, .webm, .webp or .y4m"},
         {png_of_many, FIL_E_ARG, "a .png holds one frame, this video has 5"},
         {folder_missing, FIL_E_IO, "no/such/folder"},
         {noise_missing, FIL_E_IO, "no-such-file"},

@@ -74,6 +74,47 @@ static void every_cut_of_a_file_is_refused_without_a_leak(void **state)
     free(data);
 }
 
+/* The chunk of that type that begins with the keyword; NULL: there is none. */
+static const unsigned char *find_chunk(const unsigned char *png, size_t bytes, const char *type,
+                                       const char *keyword)
+{
+    for (size_t at = 8; at + 12 <= bytes;) {
+        const unsigned char *c = png + at;
+        const size_t         n = (size_t)c[0] << 24 | (size_t)c[1] << 16 | (size_t)c[2] << 8 | c[3];
+        if (memcmp(c + 4, type, 4) == 0 && strcmp((const char *)c + 8, keyword) == 0) return c;
+        at += 12 + n;
+    }
+    return NULL;
+}
+
+static void notes_are_text_chunks_and_the_picture_stays(void **state)
+{
+    fil_ctx              *ctx    = *state;
+    const fili_png_source source = {.rgb    = picture,
+                                    .width  = W,
+                                    .height = H,
+                                    .notes  = {.software    = "filigree 1",
+                                               .description = "a red f\xc3\xb6x",
+                                               .comment     = "{\"seed\": 1}"}};
+    fili_picture          p;
+    size_t                n;
+    assert_int_equal(fili_png_write_noted(ctx, scratch_path(&dir, "a.png"), 0, &source), FIL_OK);
+    assert_int_equal(fili_png_read(ctx, scratch_path(&dir, "a.png"), &p), FIL_OK);
+    assert_memory_equal(p.rgb, picture, BYTES);
+    fili_picture_free(ctx, &p);
+    unsigned char       *data        = scratch_read(&dir, "a.png", &n);
+    const unsigned char *software    = find_chunk(data, n, "tEXt", "Software");
+    const unsigned char *description = find_chunk(data, n, "iTXt", "Description");
+    const unsigned char *comment     = find_chunk(data, n, "tEXt", "Comment");
+    assert_non_null(software);
+    assert_non_null(description);
+    assert_non_null(comment);
+    assert_memory_equal(software + 8 + 9, "filigree 1", 10);
+    assert_memory_equal(description + 8 + 12, "\0\0\0\0a red f\xc3\xb6x", 4 + 10);
+    assert_memory_equal(comment + 8 + 8, "{\"seed\": 1}", 11);
+    free(data);
+}
+
 static void a_header_that_asks_for_too_much_is_refused(void **state)
 {
     /* Signature and IHDR of 65536 x 1 pixels, with its checksum, then an empty IDAT. */
@@ -95,6 +136,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_existing_file_stays_unless_it_is_to_be_replaced, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(every_cut_of_a_file_is_refused_without_a_leak, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(notes_are_text_chunks_and_the_picture_stays, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_header_that_asks_for_too_much_is_refused, set_up,
                                         tear_down),

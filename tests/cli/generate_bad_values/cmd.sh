@@ -8,7 +8,7 @@ refused --steps 1001
 refused --steps ten
 refused -W 0
 refused --frames -1
-refused --crf 52
+refused --crf 101
 refused --fps 0
 refused --shift 0
 refused --shift -1

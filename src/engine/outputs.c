@@ -1,0 +1,152 @@
+/* engine/outputs.c: names of outputs, checked before any work (video_job.h): what kind of file is
+ * meant, whether it can be written, and whether it is there already.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/video_job.h"
+
+/* ---- one file ------------------------------------------------------------------------------- */
+
+/* Skips "/" and "." between two names. */
+static const char *next_name(const char *path, size_t *bytes)
+{
+    do {
+        path += strspn(path, "/");
+        *bytes = strcspn(path, "/");
+        if (*bytes != 1 || *path != '.') return path;
+        path++;
+    } while (true);
+}
+
+bool fili_same_path(const char *a, const char *b)
+{
+    size_t n;
+    size_t m;
+    if (a == NULL || b == NULL || (a[0] == '/') != (b[0] == '/')) return false;
+    do {
+        a = next_name(a, &n);
+        b = next_name(b, &m);
+        if (n != m || memcmp(a, b, n) != 0) return false;
+        a += n;
+        b += m;
+    } while (n > 0);
+    return true;
+}
+
+fil_status fili_output_check(fil_ctx *ctx, const char *what, const char *path, int replace)
+{
+    fili_atomic file;
+    if (path == NULL) return FIL_OK;
+    const fil_status status = fili_atomic_open(ctx, path, replace, &file);
+    if (status == FIL_OK)
+        fili_atomic_abort(ctx, &file);
+    else
+        fili_error_frame(ctx, "asked to write %s %s", what, fili_quote(path, strlen(path)).text);
+    return status;
+}
+
+/* ---- pictures with numbers ------------------------------------------------------------------ */
+
+/* Whether a file of that name is there, whatever it is. */
+static bool is_there(fil_ctx *ctx, const char *path)
+{
+    const fili_os *os = ctx->os;
+    const int      fd = fili_open_retrying(os, FILI_CWD, path, FILI_OPEN_PATH | FILI_OPEN_NOFOLLOW);
+    if (fd >= 0) (void)os->close(os->self, fd);
+    return fd != -ENOENT;
+}
+
+/* The path without its last part and the '/' before it. */
+static fil_status take_folder(fil_ctx *ctx, const char *path, size_t bytes,
+                              char folder[FILI_NUMBERED_BYTES])
+{
+    FIL_CHECK(ctx, bytes < FILI_NUMBERED_BYTES, "output path is longer than %d bytes",
+              FILI_NUMBERED_BYTES);
+    memcpy(folder, path, bytes);
+    folder[bytes] = '\0';
+    return FIL_OK;
+}
+
+/* A folder that is not there can be made if its own folder can be written. */
+static fil_status look_for_folder(fil_ctx *ctx, fili_outputs *o)
+{
+    char        folder[FILI_NUMBERED_BYTES];
+    const char *slash = strrchr(o->video, '/');
+    o->missing        = 0;
+    if (slash == NULL || slash == o->video) return FIL_OK;
+    FIL_TRY(take_folder(ctx, o->video, (size_t)(slash - o->video), folder));
+    if (is_there(ctx, folder)) return FIL_OK;
+    o->missing = (size_t)(slash - o->video);
+    return fili_output_check(ctx, "pictures in", folder, 0);
+}
+
+fil_status fili_outputs_begin(fil_ctx *ctx, const fili_outputs *o)
+{
+    char folder[FILI_NUMBERED_BYTES];
+    if (o->missing == 0) return FIL_OK;
+    FIL_TRY(take_folder(ctx, o->video, o->missing, folder));
+    return fili_dir_make(ctx, folder);
+}
+
+/* A picture behind the last one would be taken for a frame of this video. */
+static fil_status look_for_pictures(fil_ctx *ctx, const fili_outputs *o, const fili_numbered *n)
+{
+    char name[FILI_NUMBERED_BYTES];
+    for (int32_t i = 0; i < o->n; i++)
+        FIL_TRY(fili_output_check(ctx, "video", fili_numbered_name(n, i, name),
+                                  o->replace || o->goes_on));
+    if (!is_there(ctx, fili_numbered_name(n, o->n, name))) return FIL_OK;
+    return FIL_FAIL(ctx, FIL_E_IO,
+                    "'%s' is there already and would pass for a frame of this video, which has %d: "
+                    "expected another name, or that file removed",
+                    fili_quote(name, strlen(name)).text, (int)o->n);
+}
+
+/* ---- all outputs ---------------------------------------------------------------------------- */
+
+/* A sequence has a number in its name; a picture has none. */
+static fil_status check_pictures(fil_ctx *ctx, fili_outputs *o)
+{
+    const fili_quoted name = fili_quote(o->video, strlen(o->video));
+    fili_numbered     numbered;
+    if (fili_numbered_parse(o->video, &numbered)) return look_for_folder(ctx, o);
+    FIL_CHECK(ctx, o->n == 1,
+              "output '%s': a .png holds one frame, this video has %d; a name with a number, such "
+              "as frames/%%05d.png, takes one file for each",
+              name.text, (int)o->n);
+    return FIL_OK;
+}
+
+fil_status fili_outputs_check(fil_ctx *ctx, fili_outputs *o, const fili_video_shape *size,
+                              int32_t frames)
+{
+    fili_video_shape shape = {.width   = size->width,
+                              .height  = size->height,
+                              .fps_num = o->fps,
+                              .fps_den = 1,
+                              .crf     = o->crf};
+    o->n                   = frames;
+    FIL_CHECK(ctx, o->fps >= 1 && o->fps <= 1000, "fps: expected 1 to 1000, found %d", (int)o->fps);
+    FIL_CHECK(ctx, o->crf >= 0 && o->crf <= 100, "crf: expected 0 to 100, found %d", (int)o->crf);
+    if (o->video == NULL) return FIL_OK;
+    if (fili_ends_in(o->video, ".png")) return check_pictures(ctx, o);
+    FIL_CHECK(ctx, fili_video_format_of(o->video, &shape.format),
+              "output '%s': expected a name that ends in " FILI_VIDEO_ENDINGS
+              ", in .png for one frame, or one such as frames/%%05d.png",
+              fili_quote(o->video, strlen(o->video)).text);
+    return fili_video_writer_check(ctx, &shape);
+}
+
+fil_status fili_outputs_look(fil_ctx *ctx, const fili_outputs *o, const char *what,
+                             const char *path, int replace)
+{
+    fili_numbered n;
+    if (path == NULL) return FIL_OK;
+    if (o->missing > 0 && strncmp(path, o->video, o->missing + 1) == 0 &&
+        strchr(path + o->missing + 1, '/') == NULL)
+        return FIL_OK;
+    if (path == o->video && fili_ends_in(path, ".png") && fili_numbered_parse(path, &n))
+        return look_for_pictures(ctx, o, &n);
+    return fili_output_check(ctx, what, path, replace);
+}
