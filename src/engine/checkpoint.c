@@ -281,10 +281,11 @@ fil_status fili_checkpoint_check(fili_job *job)
     fili_checkpoint  *k     = &job->checkpoint;
     fili_solver_state state = {.step = 0};
     *k = (fili_checkpoint){.path = job->o.checkpoint, .resume = job->o.resume, .saved_step = -1};
-    if (k->path == NULL && k->resume == NULL && job->o.save_recipe == NULL) return FIL_OK;
+    const bool saves = k->path != NULL || k->resume != NULL;
+    if (!saves && job->o.save_recipe == NULL && job->o.video == NULL) return FIL_OK;
     FIL_TRY(take_recipe(job));
     FIL_TRY(fili_dit_hash(job->dit_weights, &job->dit, k->dit));
-    if (k->path == NULL && k->resume == NULL) return FIL_OK;
+    if (!saves) return FIL_OK;
     FIL_TRY(check_rhythm(job));
     k->policy_bytes = fili_policy_state_bytes(job->policy.policy);
     job->plan.policy_bytes += k->policy_bytes;

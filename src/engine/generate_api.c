@@ -40,9 +40,32 @@ static bool has_frames(const fili_job *job)
     return job->outputs.video != NULL || job->outputs.frames != NULL || job->outputs.fn != NULL;
 }
 
+/* What the clock decided for auto is part of it: the same happens when it is repeated. */
+static void take_policy_options(const fili_job *job, const fil_video_result *result,
+                                fil_policy_options *p)
+{
+    *p = job->policy_options;
+    if (strcmp(job->policy.policy->ops->name, "auto") == 0) p->dense_from = result->dense_from;
+}
+
+/* Only what a repetition would have too: equal runs give equal videos. */
+static fil_status take_notes(fili_job *job, const fil_video_result *result)
+{
+    fil_generate_options o = job->o;
+    fil_policy_options   p;
+    fili_video_notes    *n = &job->outputs.notes;
+    take_policy_options(job, result, &p);
+    if (o.policy != NULL) o.policy = &p;
+    n->software    = "filigree " FIL_VERSION_STRING;
+    n->description = o.prompt;
+    return fili_recipe_settings(job->ctx, &job->arena, &o, job->checkpoint.dit, &job->plan, result,
+                                &n->comment);
+}
+
 static fil_status decode(fili_job *job, fil_video_result *result)
 {
     if (!has_frames(job)) return FIL_OK;
+    FIL_TRY(take_notes(job, result));
     const fil_status status = fili_decode_latents(job->ctx, job->vae_weights, job->o.precision,
                                                   job->latents, job->shape, &job->outputs, result);
     if (status == FIL_OK)
@@ -53,14 +76,13 @@ static fil_status decode(fili_job *job, fil_video_result *result)
     return status;
 }
 
-/* What the clock decided for auto is part of it: the same happens when it is repeated. */
 static fil_status write_recipe(const fili_job *job, const fil_video_result *result)
 {
     fil_generate_options o = job->o;
-    fil_policy_options   p = job->policy_options;
+    fil_policy_options   p;
     if (o.save_recipe == NULL) return FIL_OK;
+    take_policy_options(job, result, &p);
     if (o.policy != NULL) o.policy = &p;
-    if (strcmp(job->policy.policy->ops->name, "auto") == 0) p.dense_from = result->dense_from;
     const fil_status status =
         fili_recipe_write(job->ctx, o.save_recipe, o.replace, &job->model->given, &o,
                           job->checkpoint.dit, &job->plan, result);

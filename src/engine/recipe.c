@@ -18,6 +18,7 @@ typedef struct field {
     size_t      at, count_at; /* count_at: of REALS */
     field_kind  kind;
     int         is_free; /* may differ between a run and its continuation */
+    int         is_path; /* TEXT: of a file that is read */
 } field;
 
 typedef struct section {
@@ -36,7 +37,11 @@ static const field model_fields[] = {MODEL(TEXT, dir), MODEL(TEXT, dit),       M
                                      MODEL(TEXT, vae), MODEL(TEXT, tokenizer), MODEL(INT, flags)};
 
 #define MAKES(kind, field) FIELD(fil_generate_options, kind, field, 0)
-#define GOES(kind, field)  FIELD(fil_generate_options, kind, field, 1)
+#define READS(type, field)                                                                         \
+    {                                                                                              \
+        .name = #field, .at = offsetof(type, field), .kind = TEXT, .is_path = 1                    \
+    }
+#define GOES(kind, field) FIELD(fil_generate_options, kind, field, 1)
 #define LIST(field)                                                                                \
     {                                                                                              \
         .name = #field, .at = offsetof(fil_generate_options, field),                               \
@@ -57,9 +62,9 @@ static const field generate_fields[] = {
     LIST(timesteps),
     LIST(sigmas),
     MAKES(SEED, seed),
-    MAKES(TEXT, noise),
+    READS(fil_generate_options, noise),
     MAKES(PRECISION, precision),
-    MAKES(TEXT, mask),
+    READS(fil_generate_options, mask),
     {.name = "output", .at = offsetof(fil_generate_options, video), .kind = TEXT, .is_free = 1},
     GOES(INT, fps),
     GOES(INT, crf),
@@ -74,12 +79,15 @@ static const field generate_fields[] = {
 
 #define POLICY(kind, field) FIELD(fil_policy_options, kind, field, 0)
 static const field policy_fields[] = {
-    POLICY(TEXT, name),         POLICY(REAL, density),      POLICY(REAL, fidelity),
-    POLICY(INT, dense_steps),   POLICY(TEXT, dense_layers), POLICY(LONG, min_tokens),
-    POLICY(TEXT, order),        POLICY(INT, block),         POLICY(INT, tail),
-    POLICY(INT, refresh),       POLICY(REAL, tau),          POLICY(TEXT, topology),
-    POLICY(TEXT, budgets),      POLICY(TEXT, mask),         POLICY(INT, gate),
-    POLICY(TEXT, preset),       POLICY(LONG, dense_from),   POLICY(INT, fallback),
+    POLICY(TEXT, name),         POLICY(REAL, density),
+    POLICY(REAL, fidelity),     POLICY(INT, dense_steps),
+    POLICY(TEXT, dense_layers), POLICY(LONG, min_tokens),
+    POLICY(TEXT, order),        POLICY(INT, block),
+    POLICY(INT, tail),          POLICY(INT, refresh),
+    POLICY(REAL, tau),          READS(fil_policy_options, topology),
+    POLICY(TEXT, budgets),      READS(fil_policy_options, mask),
+    POLICY(INT, gate),          POLICY(TEXT, preset),
+    POLICY(LONG, dense_from),   POLICY(INT, fallback),
     POLICY(INT, measure_recall)};
 
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])
@@ -153,15 +161,27 @@ static bool is_said(const void *options, const field *f)
     return *(const int32_t *)(const void *)((const char *)options + f->count_at) > 0;
 }
 
-static fil_status write_section(fil_ctx *ctx, json_t *root, const section *s, const void *options)
+/* A path without its folders. */
+static json_t *base_name(const void *options, const field *f)
+{
+    const char *path  = *(const char *const *)field_of(options, f);
+    const char *slash = strrchr(path, '/');
+    return json_string(slash != NULL ? slash + 1 : path);
+}
+
+typedef enum extent { ALL, SETTINGS } extent; /* SETTINGS: nothing that tells where files lie */
+
+static fil_status write_section(fil_ctx *ctx, json_t *root, extent e, const section *s,
+                                const void *options)
 {
     json_t *object = json_object();
     if (json_object_set_new(root, s->name, object) != 0)
         return FIL_FAIL(ctx, FIL_E_NOMEM, "the recipe of the run: no memory");
     for (size_t i = 0; i < s->n; i++) {
         const field *f = &s->fields[i];
-        if (!is_said(options, f)) continue;
-        if (json_object_set_new(object, f->name, value_of(options, f)) != 0)
+        if (!is_said(options, f) || (e == SETTINGS && f->is_free)) continue;
+        json_t *value = e == SETTINGS && f->is_path ? base_name(options, f) : value_of(options, f);
+        if (json_object_set_new(object, f->name, value) != 0)
             return FIL_FAIL(ctx, FIL_E_ARG,
                             "the recipe of the run cannot hold '%s' of %s: expected UTF-8", f->name,
                             s->name);
@@ -169,15 +189,16 @@ static fil_status write_section(fil_ctx *ctx, json_t *root, const section *s, co
     return FIL_OK;
 }
 
-static fil_status write_root(fil_ctx *ctx, json_t *root, const fil_model_options *model,
+/* model: NULL with SETTINGS. */
+static fil_status write_root(fil_ctx *ctx, json_t *root, extent e, const fil_model_options *model,
                              const fil_generate_options *o)
 {
     if (json_object_set_new(root, "filigree", json_string(fil_version())) != 0)
         return FIL_FAIL(ctx, FIL_E_NOMEM, "the recipe of the run: no memory");
-    FIL_TRY(write_section(ctx, root, &sections[SECTION_MODEL], model));
-    FIL_TRY(write_section(ctx, root, &sections[SECTION_GENERATE], o));
+    if (e == ALL) FIL_TRY(write_section(ctx, root, e, &sections[SECTION_MODEL], model));
+    FIL_TRY(write_section(ctx, root, e, &sections[SECTION_GENERATE], o));
     if (o->policy == NULL) return FIL_OK;
-    return write_section(ctx, root, &sections[SECTION_POLICY], o->policy);
+    return write_section(ctx, root, e, &sections[SECTION_POLICY], o->policy);
 }
 
 /* Metadata of a file takes printable text alone. jansson escapes all but DEL. */
@@ -218,7 +239,7 @@ fil_status fili_recipe_text(fil_ctx *ctx, fili_arena *arena, const fil_model_opt
 {
     json_t *root = json_object();
     if (root == NULL) return FIL_FAIL(ctx, FIL_E_NOMEM, "the recipe of the run: no memory");
-    fil_status status = write_root(ctx, root, model, o);
+    fil_status status = write_root(ctx, root, ALL, model, o);
     if (status == FIL_OK) status = dump(ctx, arena, root, text);
     json_decref(root);
     return status;
@@ -226,36 +247,78 @@ fil_status fili_recipe_text(fil_ctx *ctx, fili_arena *arena, const fil_model_opt
 
 /* ---- a file for people ---------------------------------------------------------------------- */
 
-static fil_status add_results(fil_ctx *ctx, json_t *root, const char *dit, const fil_plan *p,
-                              const fil_video_result *r)
+typedef struct figure {
+    const char *name;
+    double      value; /* not finite: there is none */
+} figure;
+
+static int add_figures(json_t *object, const figure *figures, size_t n)
 {
-    const struct {
-        const char *name;
-        double      value;
-    } real[]       = {{"shift", p->shift},
-                      {"cfg", p->guidance},
-                      {"text_seconds", r->text_seconds},
-                      {"load_seconds", r->load_seconds},
-                      {"sample_seconds", r->sample_seconds},
-                      {"decode_seconds", r->decode_seconds},
-                      {"attention_seconds", r->attention_seconds},
-                      {"choose_seconds", r->choose_seconds},
-                      {"density", r->density},
-                      {"sparse_density", r->sparse_density}};
+    int failed = 0;
+    for (size_t i = 0; failed == 0 && i < n; i++)
+        if (isfinite(figures[i].value))
+            failed = json_object_set_new(object, figures[i].name, json_real(figures[i].value));
+    return failed;
+}
+
+/* What defaults came out as, and the densities: the same for every repetition. */
+static int add_outcome(json_t *root, json_t *result, const char *dit, const fil_plan *p,
+                       const fil_video_result *r)
+{
+    const figure figures[] = {{"shift", p->shift},
+                              {"cfg", p->guidance},
+                              {"density", r->density},
+                              {"sparse_density", r->sparse_density}};
+    return json_object_set_new(root, "dit", json_string(dit)) |
+           json_object_set(root, "result", result) |
+           json_object_set_new(result, "sampler", json_string(p->sampler)) |
+           json_object_set_new(result, "grid", json_string(p->grid)) |
+           json_object_set_new(result, "steps", json_integer(p->steps)) |
+           json_object_set_new(result, "attention", json_string(p->attention)) |
+           add_figures(result, figures, COUNT(figures));
+}
+
+/* How this run went. */
+static int add_course(const fil_ctx *ctx, json_t *result, const fil_video_result *r)
+{
+    const figure figures[] = {{"text_seconds", r->text_seconds},
+                              {"load_seconds", r->load_seconds},
+                              {"sample_seconds", r->sample_seconds},
+                              {"decode_seconds", r->decode_seconds},
+                              {"attention_seconds", r->attention_seconds},
+                              {"choose_seconds", r->choose_seconds},
+                              {"recall", r->recall},
+                              {"recall_min", r->recall_min}};
+    return add_figures(result, figures, COUNT(figures)) |
+           json_object_set_new(result, "calls", json_integer(r->calls)) |
+           json_object_set_new(result, "dense_calls", json_integer(r->dense_calls)) |
+           json_object_set_new(result, "refreshes", json_integer(r->refreshes)) |
+           json_object_set_new(result, "threads", json_integer(ctx->n_threads)) |
+           json_object_set_new(result, "resumed_step", json_integer(r->resumed_step)) |
+           json_object_set_new(result, "peak_bytes", json_integer((json_int_t)ctx->memory.peak));
+}
+
+static fil_status add_results(fil_ctx *ctx, json_t *root, extent e, const char *dit,
+                              const fil_plan *p, const fil_video_result *r)
+{
     json_t *result = json_object();
-    int     failed = json_object_set_new(root, "dit", json_string(dit)) |
-                 json_object_set_new(root, "result", result);
-    for (size_t i = 0; failed == 0 && i < COUNT(real); i++)
-        if (isfinite(real[i].value))
-            failed = json_object_set_new(result, real[i].name, json_real(real[i].value));
-    if (failed == 0)
-        failed =
-            json_object_set_new(result, "calls", json_integer(r->calls)) |
-            json_object_set_new(result, "dense_calls", json_integer(r->dense_calls)) |
-            json_object_set_new(result, "threads", json_integer(ctx->n_threads)) |
-            json_object_set_new(result, "resumed_step", json_integer(r->resumed_step)) |
-            json_object_set_new(result, "peak_bytes", json_integer((json_int_t)ctx->memory.peak));
+    int     failed = add_outcome(root, result, dit, p, r);
+    if (failed == 0 && e == ALL) failed = add_course(ctx, result, r);
+    json_decref(result);
     return failed == 0 ? FIL_OK : FIL_FAIL(ctx, FIL_E_NOMEM, "the recipe of the run: no memory");
+}
+
+fil_status fili_recipe_settings(fil_ctx *ctx, fili_arena *arena, const fil_generate_options *o,
+                                const char *dit, const fil_plan *plan,
+                                const fil_video_result *result, const char **text)
+{
+    json_t *root = json_object();
+    if (root == NULL) return FIL_FAIL(ctx, FIL_E_NOMEM, "the recipe of the run: no memory");
+    fil_status status = write_root(ctx, root, SETTINGS, NULL, o);
+    if (status == FIL_OK) status = add_results(ctx, root, SETTINGS, dit, plan, result);
+    if (status == FIL_OK) status = dump(ctx, arena, root, text);
+    json_decref(root);
+    return status;
 }
 
 static fil_status write_text(fil_ctx *ctx, const char *path, int replace, const json_t *root)
@@ -282,8 +345,8 @@ fil_status fili_recipe_write(fil_ctx *ctx, const char *path, int replace,
 {
     json_t *root = json_object();
     if (root == NULL) return FIL_FAIL(ctx, FIL_E_NOMEM, "the recipe of the run: no memory");
-    fil_status status = write_root(ctx, root, model, o);
-    if (status == FIL_OK) status = add_results(ctx, root, dit, plan, result);
+    fil_status status = write_root(ctx, root, ALL, model, o);
+    if (status == FIL_OK) status = add_results(ctx, root, ALL, dit, plan, result);
     if (status == FIL_OK) status = write_text(ctx, path, replace, root);
     json_decref(root);
     return status;

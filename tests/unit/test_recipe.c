@@ -245,6 +245,64 @@ static void only_what_makes_the_latents_must_agree(void **state)
     assert_int_equal(fili_recipe_agree(r.ctx, mine, "x"), FIL_E_FORMAT);
 }
 
+/* What a video tells of itself. */
+static const char *settings_of_rig(void)
+{
+    static const fil_plan         plan   = {.sampler   = "unipc",
+                                            .grid      = "wan-unipc",
+                                            .steps     = 50,
+                                            .shift     = 5.0,
+                                            .guidance  = 6.5,
+                                            .attention = "dense"};
+    static const fil_video_result result = {
+        .density = 0.25, .sparse_density = 0.125, .sample_seconds = 12345.0};
+    const char *text;
+    fili_ctx_enter(r.ctx);
+    if (fili_recipe_settings(r.ctx, &r.arena, &r.generate, "0123abcd", &plan, &result, &text) !=
+        FIL_OK)
+        fail_msg("%s", fil_ctx_error(r.ctx)->message);
+    return text;
+}
+
+static void settings_tell_what_was_asked_for_and_what_came_of_it(void **state)
+{
+    (void)state;
+    r.policy.name         = "west";
+    r.policy.topology     = "/some/where/t.safetensors";
+    r.generate.policy     = &r.policy;
+    r.generate.noise      = "noise.safetensors";
+    r.generate.seed       = 77;
+    const char *text      = settings_of_rig();
+    const char *wanted[8] = {"\"prompt\":\"A red fox.\"",
+                             "\"seed\":77",
+                             "\"noise\":\"noise.safetensors\"",
+                             "\"topology\":\"t.safetensors\"",
+                             "\"dit\":\"0123abcd\"",
+                             "\"cfg\":6.5",
+                             "\"density\":0.25",
+                             ("\"filigree\":\"" FIL_VERSION_STRING)};
+    for (int i = 0; i < 8; i++)
+        if (strstr(text, wanted[i]) == NULL) fail_msg("no %s in %s", wanted[i], text);
+    assert_true(fili_is_printable(text, strlen(text)));
+}
+
+static void settings_tell_nothing_of_folders_and_times(void **state)
+{
+    (void)state;
+    r.policy.mask           = "/secret/place/mask";
+    r.generate.policy       = &r.policy;
+    const char *before      = settings_of_rig();
+    r.model.dir             = "/secret/model";
+    r.generate.video        = "/secret/a.mp4";
+    r.generate.save_latents = "/secret/l";
+    r.generate.capture_to   = "/secret/c";
+    r.generate.checkpoint   = "/secret/r";
+    r.policy.mask           = "mask";
+    assert_string_equal(settings_of_rig(), before);
+    assert_null(strstr(before, "secret"));
+    assert_null(strstr(before, "12345"));
+}
+
 static void null_arguments_are_refused(void **state)
 {
     fil_recipe *recipe;
@@ -270,6 +328,8 @@ int main(void)
         TEST(what_is_no_recipe_is_refused),
         TEST(a_text_that_is_not_utf8_has_no_recipe),
         TEST(only_what_makes_the_latents_must_agree),
+        TEST(settings_tell_what_was_asked_for_and_what_came_of_it),
+        TEST(settings_tell_nothing_of_folders_and_times),
         TEST(null_arguments_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
