@@ -65,16 +65,22 @@ fil_status fili_vae_encoder(fili_vae *vae, int32_t h, int32_t w, fili_vae_stream
     return open_stream(vae, 1, h, w, out);
 }
 
-static fil_status feed(fili_vae_stream *s)
+static fil_status feed_until(fili_vae_stream *s, int32_t until)
 {
     FIL_CHECK(s->ctx, !s->failed, "this VAE stream stopped inside a frame and cannot go on");
     const double start = fili_vae_now(s);
     s->failed          = 1;
     s->made            = 0;
+    s->until           = until;
     FIL_TRY(fili_vae_feed(s, 0));
     s->failed = 0;
     s->times.total += fili_vae_now(s) - start;
     return FIL_OK;
+}
+
+static fil_status feed(fili_vae_stream *s)
+{
+    return feed_until(s, s->n_layers);
 }
 
 void fili_vae_stream_reset(fili_vae_stream *stream)
@@ -111,6 +117,65 @@ fil_status fili_vae_decode_frame(fili_vae_stream *stream, const float *z, int64_
     FIL_TRY(fili_vae_latent_in(s, z, stride, *s->layer[0].conv[0].spare));
     return feed(s);
 }
+
+/* ---- going on in the middle ----------------------------------------------------------------- */
+
+/* Convolutions that keep two frames, one behind the other. */
+static int32_t causal_convs(const vae_layer *l)
+{
+    switch (l->kind) {
+    case VAE_IN:
+    case VAE_HEAD: return 1;
+    case VAE_RES: return 2;
+    case VAE_UP: return l->temporal;
+    default: return 0;
+    }
+}
+
+/* For each layer of the decoder: the latent frames before the next one of whose passage it must
+ * know, itself and all behind it. Backwards, in frames at the layer's own rate. */
+static void count_reach(const fili_vae_stream *s, int32_t reach[VAE_LAYERS])
+{
+    int32_t rate   = fili_vae_time_scale(&s->config);
+    int32_t frames = 0;
+    for (int32_t i = s->n_layers - 1; i >= 0; i--) {
+        const vae_layer *l = &s->layer[i];
+        if (l->kind == VAE_UP && l->temporal) {
+            frames = (frames + 1) / 2;
+            rate /= 2;
+        }
+        frames += 2 * causal_convs(l);
+        reach[i] = (frames + rate - 1) / rate;
+    }
+}
+
+int32_t fili_vae_felt(const fili_vae_stream *stream, int32_t next)
+{
+    int32_t reach[VAE_LAYERS];
+    count_reach(stream, reach);
+    return next > reach[0] ? next - reach[0] : 0;
+}
+
+fil_status fili_vae_catch_up(fili_vae_stream *stream, const float *z, int64_t stride, int32_t index,
+                             int32_t next)
+{
+    fili_vae_stream *s = stream;
+    int32_t          reach[VAE_LAYERS];
+    int32_t          until = 1;
+    count_reach(s, reach);
+    while (until < s->n_layers &&
+           (s->layer[until - 1].kind != VAE_UP || reach[until] >= next - index))
+        until++;
+    for (int32_t i = 0; i < s->n_layers && index > 0; i++)
+        if (s->layer[i].count == 0) s->layer[i].count = 1;
+    s->sink = NULL;
+    FIL_TRY(fili_vae_latent_in(s, z, stride, *s->layer[0].conv[0].spare));
+    FIL_TRY(feed_until(s, until));
+    s->n_frames = (int64_t)fili_vae_time_scale(&s->config) * index + 1;
+    return FIL_OK;
+}
+
+/* ---- encoding ------------------------------------------------------------------------------- */
 
 fil_status fili_vae_encode_frame(fili_vae_stream *stream, const float *rgb, float *z,
                                  int64_t stride, int *made)

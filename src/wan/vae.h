@@ -104,6 +104,16 @@ FIL_MUSTCHECK fil_status fili_vae_decode_frame(fili_vae_stream *stream, const fl
 FIL_MUSTCHECK fil_status fili_vae_encode_frame(fili_vae_stream *stream, const float *rgb, float *z,
                                                int64_t stride, int *made);
 
+/* Going on in the middle of a clip, in a stream that has seen nothing: the latent frames from
+ * fili_vae_felt(next) to next - 1 in turn, and then fili_vae_decode_frame from `next` on gives the
+ * bits that it would give behind all frames. What a frame left in the past of coarse levels is felt
+ * long, 38 latent frames with Wan2.1; in that of the finest, which take most of the work, 7: no
+ * more is computed. */
+int32_t fili_vae_felt(const fili_vae_stream *stream, int32_t next);
+/* Latent frame `index`, as in fili_vae_decode_frame; no frame comes out. */
+FIL_MUSTCHECK fil_status fili_vae_catch_up(fili_vae_stream *stream, const float *z, int64_t stride,
+                                           int32_t index, int32_t next);
+
 /* Forgets every frame: the next one is the first again. */
 void fili_vae_stream_reset(fili_vae_stream *stream);
 /* Name of the row that most convolutions take. */

@@ -121,6 +121,7 @@ struct fili_vae_stream {
     fil_dtype       dtype; /* of the inputs of convolutions */
     int             encoder;
     int             failed; /* a frame was not finished: the past is of no use */
+    int32_t         until;  /* layers from this one on are left out; it stands behind an UP */
     int32_t         n_layers, n_plans, n_pieces;
     vae_level       level[FILI_VAE_LEVELS];
     vae_layer       layer[VAE_LAYERS];

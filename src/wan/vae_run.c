@@ -108,12 +108,26 @@ static fil_status double_space(fili_vae_stream *s, const vae_layer *l, const flo
     return FIL_OK;
 }
 
+/* What comes behind is left out: an UP remembers its frame, and the others that there was one. */
+static fil_status pass_by(fili_vae_stream *s, int32_t index)
+{
+    vae_layer *l = &s->layer[index];
+    for (int32_t i = index + 1; i < s->n_layers; i++)
+        if (s->layer[i].count == 0) s->layer[i].count = 1;
+    if (!l->temporal || l->count == 1) return FIL_OK;
+    FIL_TRY(
+        fili_vae_cast(s, &s->level[l->level], l->c_in, s->level[l->level].x, *l->conv[0].spare));
+    remember(&l->conv[0]);
+    return FIL_OK;
+}
+
 static fil_status run_up(fili_vae_stream *s, int32_t index)
 {
-    vae_layer *l     = &s->layer[index];
-    vae_level *v     = &s->level[l->level];
-    float     *later = s->scratch;
-    float     *rest  = s->scratch + (int64_t)v->h * v->w * l->c_in;
+    vae_layer *l = &s->layer[index];
+    vae_level *v = &s->level[l->level];
+    if (index + 1 >= s->until) return pass_by(s, index);
+    float *later = s->scratch;
+    float *rest  = s->scratch + (int64_t)v->h * v->w * l->c_in;
     if (!l->temporal || l->count == 1) {
         FIL_TRY(double_space(s, l, v->x, rest));
         return fili_vae_feed(s, index + 1);

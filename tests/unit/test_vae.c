@@ -458,6 +458,61 @@ static void in_pieces_it_gives_the_same_bits_as_whole(void **state)
     close_model(&m);
 }
 
+typedef struct watch {
+    const clip *want;
+    int32_t     next;  /* the frame that is to come */
+    int32_t     wrong; /* frames that are not those of `want` */
+} watch;
+
+static fil_status watch_frame(void *user, int32_t index, const float *rgb, int32_t h, int32_t w)
+{
+    watch       *v = user;
+    const size_t n = 3 * (size_t)h * (size_t)w;
+    assert_int_equal(index, v->next);
+    v->next++;
+    v->wrong += memcmp(rgb, v->want->rgb + (size_t)index * n, n * sizeof *rgb) != 0;
+    return FIL_OK;
+}
+
+/* From latent frame `next` on, told of those from `from` on. */
+static watch go_on(model *m, const float *z, int32_t t, const clip *want, int32_t from,
+                   int32_t next)
+{
+    fili_vae_stream *s = NULL;
+    watch            v = {.want = want};
+    must(m->ctx, fili_vae_decoder(m->vae, HIGH, WIDE, &s));
+    if (from < 0) from = fili_vae_felt(s, next);
+    for (int32_t i = from; i < next; i++)
+        must(m->ctx, fili_vae_catch_up(s, z + i * HIGH * WIDE, (int64_t)t * HIGH * WIDE, i, next));
+    v.next = next > 0 ? 2 * (next - 1) + 1 : 0;
+    for (int32_t i = next; i < t; i++)
+        must(m->ctx, fili_vae_decode_frame(s, z + i * HIGH * WIDE, (int64_t)t * HIGH * WIDE,
+                                           watch_frame, &v));
+    fili_vae_stream_close(&s);
+    return v;
+}
+
+/* The small one feels 29 latent frames in all. */
+static void going_on_in_the_middle_gives_the_same_bits(void **state)
+{
+    enum { LONG = 36 };
+    static const int32_t at[] = {0, 1, 2, 3, 9, 10, 11, 20, 29, 30, 31, 35};
+    (void)state;
+    model  m    = small_model(2);
+    float *z    = make_tensor("middle.bias", 4 * LONG * HIGH * WIDE, 1);
+    clip   want = decode(&m, z, LONG, HIGH, WIDE);
+    for (size_t k = 0; k < sizeof at / sizeof at[0]; k++) {
+        const watch v = go_on(&m, z, LONG, &want, -1, at[k]);
+        assert_int_equal(v.next, want.n);
+        assert_int_equal(v.wrong, 0);
+    }
+    /* The past is not told of for nothing: with half of it the frames are other ones. */
+    assert_true(go_on(&m, z, LONG, &want, 25, 35).wrong > 0);
+    free(want.rgb);
+    free(z);
+    close_model(&m);
+}
+
 static void a_latent_frame_changes_no_frame_before_it(void **state)
 {
     (void)state;
@@ -764,6 +819,7 @@ int main(void)
         cmocka_unit_test(a_small_model_encodes_as_the_golden_says),
         cmocka_unit_test(any_number_of_threads_gives_the_same_bits),
         cmocka_unit_test(in_pieces_it_gives_the_same_bits_as_whole),
+        cmocka_unit_test(going_on_in_the_middle_gives_the_same_bits),
         cmocka_unit_test(a_latent_frame_changes_no_frame_before_it),
         cmocka_unit_test(a_clip_that_begins_alike_is_decoded_alike),
         cmocka_unit_test(attention_in_bands_is_attention),
