@@ -6,6 +6,7 @@
 
 #include "base/ctx.h"
 #include "base/device.h"
+#include "base/mem.h"
 
 #define MAX_THREADS 1024
 
@@ -126,7 +127,7 @@ fil_status fili_ctx_open_on(const fili_os *os, fil_ctx **out, const fil_options 
     if (options.host.alloc == NULL) {
         options.host.alloc = default_alloc;
         options.host.free  = default_free;
-        options.host.user  = (void *)(uintptr_t)os; /* read only */
+        options.host.user  = fili_writable(os); /* read only */
     }
     fil_ctx *ctx = options.host.alloc(options.host.user, sizeof *ctx, _Alignof(fil_ctx));
     if (ctx == NULL)

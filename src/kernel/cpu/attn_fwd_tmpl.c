@@ -32,15 +32,15 @@ _Static_assert(FILK_GROUP % MM_PANELS == 0 && TRIP % MM_PANELS == 0, "panels com
 typedef struct scratch {
     _Alignas(64) float o[ROWS * MAX_D]; /* [tile][d/MM_COLS][MM_ROWS][MM_COLS] */
     _Alignas(64) float p[ROWS][PITCH];
-    _Alignas(64) float q[ROWS * MAX_D + MM_SLACK]; /* [tile][d][MM_ROWS] */
     _Alignas(64) float sum[ROWS][VF_LANES];
+    _Alignas(64) float room[WIDENED * MM_ROOM + MM_PANEL];
+    _Alignas(64) float q[ROWS * MAX_D + MM_SLACK]; /* [tile][d][MM_ROWS] */
     float   max[ROWS];   /* of q.k, not scaled; -inf before the first key */
     float   sub[ROWS];   /* max, 0 where it is -inf */
     float   bound[ROWS]; /* max and GROWTH */
     float   scale;       /* from q.k to log2 units */
     float   inverse;     /* 1 / scale */
     int32_t keys[TRIP];  /* of the trip's panels, 0 to 16 */
-    _Alignas(64) float room[WIDENED * MM_ROOM + MM_PANEL];
 } scratch;
 
 /* What is constant where the kernel is inlined. */
