@@ -1,4 +1,6 @@
 /* cli/cmd_decode.c: `filigree decode -m DIR -i LATENTS -o OUT.mp4`: the end of a run alone. */
+#include <stdio.h>
+
 #include "report.h"
 #include "video_run.h"
 
@@ -6,8 +8,34 @@ typedef struct decode_values {
     cli_model   model;
     const char *input, *output, *save_frames, *preset, *precision;
     int64_t     fps, crf;
-    int         force, json;
+    int         force, json, resume;
 } decode_values;
+
+/* Frames that are decoded lie beside what they are for. */
+static int take_kept(const decode_values *v, fil_decode_options *o, char kept[4096])
+{
+    const int n = snprintf(kept, 4096, "%s.frames", v->output != NULL ? v->output : v->save_frames);
+    o->kept     = kept;
+    o->resume   = v->resume != 0;
+    if (n >= 0 && n < 4096) return CLI_EXIT_DONE;
+    return cli_usage("decode: the name of the output is too long");
+}
+
+static int run_or_tell(const cli_call *call, fil_ctx *ctx, fil_model *model,
+                       const fil_decode_options *o)
+{
+    const decode_values *v = call->values;
+    fil_video_result     r;
+    if (fil_decode(model, o, &r) == FIL_OK) {
+        cli_tell_run(call, v->json, o->video, &r);
+        return CLI_EXIT_DONE;
+    }
+    const int code = cli_failed(ctx, NULL);
+    if (r.kept_frames > 0)
+        cli_error("note: %d frames are kept; the same command with --resume goes on behind them",
+                  (int)r.kept_frames);
+    return code;
+}
 
 static int run_decode(const cli_call *call)
 {
@@ -15,7 +43,7 @@ static int run_decode(const cli_call *call)
     fil_ctx             *ctx   = NULL;
     fil_model           *model = NULL;
     fil_decode_options   o;
-    fil_video_result     r;
+    char                 kept[4096];
     if (v->input == NULL)
         return cli_usage("decode: expected latents (-i FILE.safetensors), found none");
     if (v->output == NULL && v->save_frames == NULL)
@@ -29,13 +57,10 @@ static int run_decode(const cli_call *call)
     o.replace     = v->force != 0;
     if (v->fps != 0) o.fps = (int32_t)v->fps;
     if (v->crf != 0) o.crf = (int32_t)v->crf;
-    int code = cli_open_model(call->common, &v->model, "decode", &ctx, &model);
-    if (code == CLI_EXIT_DONE) {
-        if (fil_decode(model, &o, &r) != FIL_OK)
-            code = cli_failed(ctx, NULL);
-        else
-            cli_tell_run(call, v->json, o.video, &r);
-    }
+    int code = take_kept(v, &o, kept);
+    if (code == CLI_EXIT_DONE)
+        code = cli_open_model(call->common, &v->model, "decode", &ctx, &model);
+    if (code == CLI_EXIT_DONE) code = run_or_tell(call, ctx, model, &o);
     fil_model_close(&model);
     fil_ctx_close(&ctx);
     return code;
@@ -64,6 +89,8 @@ static const cli_option options[] = {
                       AT(preset), cli_preset_names),
     CLI_CHOICE_OPTION("precision", "TYPE", "of products: bf16 or f32; default bf16", AT(precision),
                       cli_precision_names),
+    CLI_FLAG_OPTION("resume", "go on with a decode that was stopped, from OUTPUT.frames",
+                    AT(resume)),
     CLI_FLAG_OPTION("force", "replace files that exist", AT(force)),
     CLI_FLAG_OPTION("json", "print one JSON object on stdout", AT(json)),
 };

@@ -165,6 +165,7 @@ static void plan_json(cli_out *out, const fil_plan *p)
         cli_json_number(out, "captures", (uint64_t)p->captures);
         cli_json_number(out, "capture_bytes", p->capture_bytes);
     }
+    if (p->kept_bytes > 0) cli_json_number(out, "kept_bytes", p->kept_bytes);
     cli_json_close(out);
 }
 
@@ -194,6 +195,9 @@ static void plan_text(cli_out *out, const fil_plan *p)
     bytes_line(out, "sampling", p->sample_bytes);
     if (p->decode_bytes > 0) bytes_line(out, "decoding", p->decode_bytes);
     bytes_line(out, "peak", p->peak_bytes);
+    if (p->kept_bytes > 0)
+        cli_putf(out, "frames      %s on disk until the video stands\n",
+                 cli_human(text, p->kept_bytes));
     if (p->captures > 0)
         cli_putf(out, "captures    %d file%s, %s on disk\n", (int)p->captures,
                  p->captures == 1 ? "" : "s", cli_human(text, p->capture_bytes));

@@ -151,7 +151,8 @@ typedef struct fil_generate_options {
 
     /* A run of hours is not lost: its state goes to one file, written in one step, from time to
      * time, when it is cancelled (then as it was when the running step began), and before frames
-     * are decoded. The file is removed when everything stands. */
+     * are decoded. Frames go to `checkpoint`.frames as they are decoded (in tiles: not), so that
+     * those that were done are not decoded again. Both are removed when everything stands. */
     const char *checkpoint;         /* that file; NULL = none */
     int32_t     checkpoint_steps;   /* every so many steps; FIL_AUTO = by the clock alone */
     double      checkpoint_seconds; /* at the first step after so many seconds; FIL_AUTO = 60, or
@@ -191,6 +192,7 @@ typedef struct fil_plan {
     uint64_t peak_bytes;     /* the largest of the three */
     int32_t  captures;       /* files of captured q, k, v, */
     uint64_t capture_bytes;  /* and what they hold, on disk */
+    uint64_t kept_bytes;     /* decoded frames on disk, beside the checkpoint, until they stand */
 } fil_plan;
 
 /* Checks everything that fil_generate checks and tells what it would do; reads headers, no weights.
@@ -225,6 +227,8 @@ typedef struct fil_video_result {
     int32_t resumed_step;         /* steps that were done when it began */
     int32_t saved_step;           /* steps done in the checkpoint; -1: there is none */
     int32_t saves, save_failures; /* of the checkpoint; each failure is in the log */
+
+    int32_t kept_frames; /* decoded, where it failed, and kept on disk; fil_decode too */
 } fil_video_result;
 
 /* Renders the video. result: may be NULL. Without save_latents the latents lie beside the video, as
@@ -266,6 +270,9 @@ typedef struct fil_decode_options {
     int32_t      replace;
     fil_frame_fn frame;
     void        *frame_user;
+    const char  *kept;   /* frames are kept in this file until the outputs stand; NULL = nowhere */
+    int32_t      resume; /* 1 = go on behind those that are there, if they are of these latents,
+                            with the bits of a decode that was never stopped */
 } fil_decode_options;
 
 /* Defaults as above. Cannot fail. */

@@ -42,12 +42,16 @@ fil_status fili_decode_latents(fil_ctx *ctx, fili_weights *weights, fil_dtype pr
     fil_status status =
         fili_frames_out_open(&out, ctx, outputs, result->frames, result->width, result->height);
     if (status == FIL_OK) {
-        status = fili_vae_decode(vae, z, (int32_t)shape[1], (int32_t)shape[2], (int32_t)shape[3],
-                                 fili_frames_out_put, &out);
+        status              = fili_decode_kept(vae, weights, z, shape, &out);
+        result->kept_frames = out.kept;
         if (status == FIL_OK)
             status = fili_frames_out_finish(&out);
         else
             fili_frames_out_close(&out);
+    }
+    if (status == FIL_OK) {
+        fili_frame_log_remove(ctx, outputs->kept);
+        result->kept_frames = 0;
     }
     fili_vae_close(&vae);
     result->decode_seconds += fili_seconds(ctx) - begun;
@@ -77,6 +81,12 @@ static fil_status check_options(decoding *d, const fil_decode_options *options)
               "nothing would come of it: expected a video or frames to write");
     FIL_CHECK(ctx, !fili_same_path(o->video, o->save_frames),
               "video and frames are to go to one file, '%.160s'", o->video);
+    FIL_CHECK(ctx,
+              !fili_same_path(o->kept, o->video) && !fili_same_path(o->kept, o->save_frames) &&
+                  !fili_same_path(o->kept, o->latents),
+              "frames are to be kept in '%.160s', which is another file of this run", o->kept);
+    FIL_CHECK(ctx, o->resume == 0 || o->kept != NULL,
+              "expected the file of the frames that were kept, to go on from there");
     FIL_CHECK(ctx, o->precision == FIL_BF16 || o->precision == FIL_F32,
               "precision: expected BF16 or F32, found %s", fil_dtype_name(o->precision));
     FIL_CHECK(ctx, o->preset == FIL_PRESET_OFFICIAL || o->preset == FIL_PRESET_DIFFUSERS,
@@ -89,7 +99,9 @@ static fil_status check_options(decoding *d, const fil_decode_options *options)
                                 .rounds  = o->preset == FIL_PRESET_DIFFUSERS,
                                 .fn      = o->frame,
                                 .user    = o->frame_user,
-                                .notes   = {.software = "filigree " FIL_VERSION_STRING}};
+                                .notes   = {.software = "filigree " FIL_VERSION_STRING},
+                                .goes_on = o->resume,
+                                .kept    = o->kept};
     return FIL_OK;
 }
 
@@ -112,7 +124,10 @@ static fil_status check_latents(decoding *d, const fili_vae_config *config)
                                    .height = (int32_t)(d->shape[2] * scale)};
     FIL_TRY(fili_outputs_check(d->ctx, &d->outputs, &size, frames));
     FIL_TRY(fili_outputs_look(d->ctx, &d->outputs, "video", d->o.video, d->o.replace));
-    return fili_outputs_look(d->ctx, &d->outputs, "frames", d->o.save_frames, d->o.replace);
+    FIL_TRY(fili_outputs_look(d->ctx, &d->outputs, "frames", d->o.save_frames, d->o.replace));
+    return fili_outputs_look(d->ctx, &d->outputs,
+                             "kept frames (a decode that was stopped; --resume goes on with it)",
+                             d->o.kept, d->o.replace || d->o.resume);
 }
 
 static fil_status look_at_vae(decoding *d, const fil_model *model, fili_vae_config *config)

@@ -95,15 +95,11 @@ static fil_status write_picture(const fili_frames_out *f, int32_t index)
                                 o->replace || o->goes_on, &source);
 }
 
-fil_status fili_frames_out_put(void *user, int32_t index, const float *rgb, int32_t h, int32_t w)
+static fil_status send(fili_frames_out *f, int32_t index)
 {
-    fili_frames_out    *f = user;
     const fili_outputs *o = f->outputs;
-    if (h != f->height || w != f->width || index < 0 || index >= f->n)
-        return FIL_FAIL(f->ctx, FIL_E_INTERNAL,
-                        "frame %d of %d x %d, expected one of %d of %d x %d", (int)index, (int)w,
-                        (int)h, (int)f->n, (int)f->width, (int)f->height);
-    to_bytes(f, rgb);
+    const int32_t       w = f->width;
+    const int32_t       h = f->height;
     if (f->has_tensor)
         FIL_TRY(fili_writer_put(&f->tensor, 0, f->rgb, frame_bytes(w, h) - FILI_VIDEO_PAD));
     if (f->has_video) FIL_TRY(fili_video_writer_put(&f->video, f->rgb));
@@ -112,6 +108,23 @@ fil_status fili_frames_out_put(void *user, int32_t index, const float *rgb, int3
         return FIL_FAIL(f->ctx, FIL_E_CANCELLED, "the frame callback ended the run at frame %d",
                         (int)index);
     return FIL_OK;
+}
+
+fil_status fili_frames_out_put_kept(fili_frames_out *f, int32_t index)
+{
+    return send(f, index);
+}
+
+fil_status fili_frames_out_put(void *user, int32_t index, const float *rgb, int32_t h, int32_t w)
+{
+    fili_frames_out *f = user;
+    if (h != f->height || w != f->width || index < 0 || index >= f->n)
+        return FIL_FAIL(f->ctx, FIL_E_INTERNAL,
+                        "frame %d of %d x %d, expected one of %d of %d x %d", (int)index, (int)w,
+                        (int)h, (int)f->n, (int)f->width, (int)f->height);
+    to_bytes(f, rgb);
+    if (f->log != NULL) fili_frame_log_put(f->log, index, f->rgb);
+    return send(f, index);
 }
 
 fil_status fili_frames_out_finish(fili_frames_out *f)

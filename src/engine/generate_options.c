@@ -181,6 +181,22 @@ static fil_status choose_latents_path(fili_job *job)
     return FIL_OK;
 }
 
+/* Frames that are decoded lie beside the checkpoint, while they are of use. */
+static fil_status choose_kept_path(fili_job *job)
+{
+    static const char           ending[] = ".frames";
+    const fil_generate_options *o        = &job->o;
+    if (o->checkpoint == NULL || (o->video == NULL && o->save_frames == NULL && o->frame == NULL))
+        return FIL_OK;
+    const size_t bytes = strlen(o->checkpoint) + sizeof ending;
+    void        *text;
+    FIL_TRY(fili_arena_alloc(&job->arena, bytes, &text));
+    snprintf(text, bytes, "%s%s", o->checkpoint, ending);
+    job->outputs.kept    = text;
+    job->plan.kept_bytes = fili_frame_log_bytes(o->frames, o->width, o->height);
+    return FIL_OK;
+}
+
 /* What is read is never written over, whatever may be replaced. */
 static fil_status keep_inputs(const fili_job *job, const char *const *out, int n)
 {
@@ -195,7 +211,7 @@ static fil_status keep_inputs(const fili_job *job, const char *const *out, int n
     return FIL_OK;
 }
 
-enum { VIDEO, LATENTS, FRAMES, NOISE, RECIPE, CHECKPOINT, OUTPUTS };
+enum { VIDEO, LATENTS, FRAMES, NOISE, RECIPE, KEPT, CHECKPOINT, OUTPUTS };
 
 static fil_status check_outputs(fili_job *job)
 {
@@ -215,13 +231,18 @@ static fil_status check_outputs(fili_job *job)
                   o->frame != NULL,
               "nothing would come of it: expected a video, frames or latents to write");
     FIL_TRY(choose_latents_path(job));
-    const char *const path[] = {o->video,      job->latents_path, o->save_frames,
-                                o->save_noise, o->save_recipe,    o->checkpoint};
-    const char *const what[] = {
-        "video", "latents", "frames",
-        "noise", "recipe",  "checkpoint (a run that was stopped; --resume goes on with it)"};
-    const bool goes_on = o->resume != NULL; /* the run has written some of them before */
-    job->replace       = o->replace != 0 || goes_on;
+    FIL_TRY(choose_kept_path(job));
+    const char *const path[]  = {o->video,       job->latents_path, o->save_frames, o->save_noise,
+                                 o->save_recipe, job->outputs.kept, o->checkpoint};
+    const char *const what[]  = {"video",
+                                 "latents",
+                                 "frames",
+                                 "noise",
+                                 "recipe",
+                                 "decoded frames (of a run that was stopped)",
+                                 "checkpoint (a run that was stopped; --resume goes on with it)"};
+    const bool        goes_on = o->resume != NULL; /* the run has written some of them before */
+    job->replace              = o->replace != 0 || goes_on;
     for (int i = 0; i < OUTPUTS; i++)
         for (int k = 0; k < i; k++)
             FIL_CHECK(ctx, !fili_same_path(path[i], path[k]),
@@ -230,9 +251,9 @@ static fil_status check_outputs(fili_job *job)
     const fili_video_shape size = {.width = o->width, .height = o->height};
     FIL_TRY(fili_outputs_check(ctx, &job->outputs, &size, o->frames));
     for (int i = 0; i < OUTPUTS; i++)
-        FIL_TRY(fili_outputs_look(ctx, &job->outputs, what[i], path[i],
-                                  i == LATENTS || i == NOISE || i == CHECKPOINT ? job->replace
-                                                                                : o->replace));
+        FIL_TRY(
+            fili_outputs_look(ctx, &job->outputs, what[i], path[i],
+                              i == LATENTS || i == NOISE || i >= KEPT ? job->replace : o->replace));
     return FIL_OK;
 }
 

@@ -63,7 +63,7 @@ static fil_status begin(sampling *s)
     }
     FIL_TRY(fili_solver_init(&s->solver, job->ctx, job->sampler, &job->sigmas, job->n, &s->rng));
     FIL_TRY(fili_checkpoint_begin(job, &s->solver));
-    return open_dit(s);
+    return s->solver.state.step < job->plan.steps ? open_dit(s) : FIL_OK; /* the steps are done */
 }
 
 /* ---- the steps ------------------------------------------------------------------------------ */
@@ -113,9 +113,9 @@ static void tell_attention(const fili_job *job, const fili_dit *dit, int whole,
                            fil_video_result *result)
 {
     const fili_policy_run *run = &job->policy;
-    fili_dit_times         t;
+    fili_dit_times         t   = {.attention = 0.0};
     fili_policy_figures    f;
-    fili_dit_times_get(dit, &t);
+    if (dit != NULL) fili_dit_times_get(dit, &t);
     result->attention_seconds = t.attention;
     result->choose_seconds    = t.choose - job->capture.seconds - run->policy->measure_seconds;
     fili_policy_figures_get(run->policy, &f);
@@ -150,7 +150,7 @@ fil_status fili_job_sample(fili_job *job, fil_video_result *result)
     tell_saves(&job->checkpoint, result);
     result->load_seconds += loaded - begun;
     result->sample_seconds += fili_seconds(job->ctx) - loaded;
-    if (s.dit != NULL) tell_attention(job, s.dit, status == FIL_OK, result);
+    if (s.dit != NULL || status == FIL_OK) tell_attention(job, s.dit, status == FIL_OK, result);
     job->policy.dit = NULL;
     fili_dit_close(&s.dit);
     fili_solver_fini(&s.solver);

@@ -27,7 +27,9 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/compare_latents.c
     engine/compare_ssim.c
     engine/decode_api.c
+    engine/decode_kept.c
     engine/encode_api.c
+    engine/frame_log.c
     engine/frames_in.c
     engine/frames_out.c
     engine/generate_api.c

@@ -13,6 +13,7 @@
  *     checkpoint.c       state -> file -> state
  *     recipe.c           options -> JSON -> options
  *     outputs.c          names of outputs, checked
+ *     decode_kept.c      latents -> frames, going on behind those that frame_log.c kept
  *     frames_out.c       frames -> bytes -> video, pictures, tensor, callback
  *     frames_in.c        video, pictures, tensor -> frames
  *     latents_file.c     noise, latents, frames as tensors in files
@@ -24,6 +25,7 @@
 #include "diffusion/solver.h"
 #include "engine/capture.h"
 #include "engine/checkpoint.h"
+#include "engine/frame_log.h"
 #include "engine/policy_run.h"
 #include "filigree/video.h"
 #include "io/png_image.h"
@@ -55,6 +57,7 @@ typedef struct fili_outputs {
     void            *user;
     fili_video_notes notes;   /* what video and pictures tell of themselves */
     int              goes_on; /* 1: numbered pictures that are there are of this run */
+    const char      *kept;    /* a frame log, until the outputs stand; with goes_on it counts */
 
     /* Filled by fili_outputs_check. */
     int32_t n;       /* frames */
@@ -92,6 +95,8 @@ typedef struct fili_frames_out {
     fili_writer         tensor;
     fili_video_writer   video;
     bool                has_tensor, has_video;
+    fili_frame_log     *log;  /* keeps each frame; NULL: none */
+    int32_t             kept; /* frames that lie in a log now */
 } fili_frames_out;
 
 /* Bytes that it takes for n frames, the video encoder included. */
@@ -103,6 +108,8 @@ FIL_MUSTCHECK fil_status fili_frames_out_open(fili_frames_out *f, fil_ctx *ctx,
                                               int32_t height);
 /* A fili_frame_fn; user is the fili_frames_out. */
 fil_status fili_frames_out_put(void *user, int32_t index, const float *rgb, int32_t h, int32_t w);
+/* The frame that lies in f->rgb already, kept from an earlier run. */
+FIL_MUSTCHECK fil_status fili_frames_out_put_kept(fili_frames_out *f, int32_t index);
 /* Makes the files appear. Closes *f whatever the result. */
 FIL_MUSTCHECK fil_status fili_frames_out_finish(fili_frames_out *f);
 void                     fili_frames_out_close(fili_frames_out *f); /* idempotent */
@@ -231,6 +238,12 @@ FIL_MUSTCHECK fil_status fili_decode_latents(fil_ctx *ctx, fili_weights *weights
                                              fil_dtype precision, const float *z,
                                              const int64_t       shape[FILI_LATENT_RANK],
                                              const fili_outputs *outputs, fil_video_result *result);
+
+/* Its inside, where frames are decoded whole: latent frames whose frames were kept (outputs->kept)
+ * are not decoded again. */
+FIL_MUSTCHECK fil_status fili_decode_kept(fili_vae *vae, fili_weights *weights, const float *z,
+                                          const int64_t    shape[FILI_LATENT_RANK],
+                                          fili_frames_out *out);
 
 /* The bytes of fili_decode_latents beside the latents. */
 FIL_MUSTCHECK fil_status fili_decode_bytes(fil_ctx *ctx, const fili_weights *weights,

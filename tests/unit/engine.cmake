@@ -17,6 +17,7 @@ if(NOT FIL_SANITIZE MATCHES "memory")
     fil_add_test(test_generate_policy)
     fil_add_test(test_mask_pictures)
     fil_add_test(test_checkpoint)
+    fil_add_test(test_frame_log)
     fil_add_test(test_recipe)
     fil_add_test(test_resume)
     set_tests_properties(test_capture test_generate test_generate_policy test_resume PROPERTIES

@@ -614,6 +614,29 @@ static void every_bad_request_is_one_sentence_before_any_work(void **state)
     close_bench(&b);
 }
 
+static void frames_are_kept_in_a_file_of_their_own(void **state)
+{
+    fil_decode_options d;
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    bench b          = open_bench(1);
+    b.o.save_latents = path("l.safetensors");
+    run(&b);
+    for (int k = 0; k < 4; k++) {
+        fil_decode_options_init(&d);
+        d.latents     = path("l.safetensors");
+        d.save_frames = path("f.safetensors");
+        if (k == 0) d.resume = 1;
+        if (k == 1) d.kept = path("l.safetensors");
+        if (k == 2) d.kept = path("f.safetensors");
+        if (k == 3) d.kept = path("no/such/folder/k");
+        assert_int_equal(fil_decode(b.model, &d, NULL), k < 3 ? FIL_E_ARG : FIL_E_IO);
+        says(&b, k == 0 ? "the file of the frames" : k < 3 ? "another file" : "no/such/folder");
+        assert_int_equal(scratch_count(&dir), 1);
+    }
+    close_bench(&b);
+}
+
 static void an_output_that_exists_stays_unless_it_may_be_replaced(void **state)
 {
     (void)state;
@@ -815,6 +838,7 @@ int main(void)
         TEST(a_run_takes_what_the_plan_says_and_no_more),
         TEST(more_than_the_limit_is_refused_before_any_work),
         TEST(every_bad_request_is_one_sentence_before_any_work),
+        TEST(frames_are_kept_in_a_file_of_their_own),
         TEST(an_output_that_exists_stays_unless_it_may_be_replaced),
         TEST(a_part_of_another_model_is_refused_by_name),
         TEST(a_run_that_comes_to_nothing_says_in_which_layer),

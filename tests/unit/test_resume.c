@@ -26,12 +26,15 @@ typedef struct stopper {
     uint64_t    at;    /* units of the phase that are done; UINT64_MAX: never */
     int         after; /* so many questions later: within a step */
     int         asked, reached;
+    int64_t     begun; /* the least number of the phase that was told of; -1: none */
 } stopper;
 
 static void on_progress(void *user, const fil_progress *p)
 {
     stopper *s = user;
-    if (strcmp(p->phase, s->phase) == 0 && p->done >= s->at) s->reached = 1;
+    if (strcmp(p->phase, s->phase) != 0) return;
+    if (s->begun < 0) s->begun = (int64_t)p->done;
+    if (p->done >= s->at) s->reached = 1;
 }
 
 static int on_cancel(void *user)
@@ -42,7 +45,7 @@ static int on_cancel(void *user)
 
 static void stop_at(stopper *s, const char *phase, uint64_t at, int after)
 {
-    *s = (stopper){.phase = phase, .at = at, .after = after};
+    *s = (stopper){.phase = phase, .at = at, .after = after, .begun = -1};
 }
 
 /* ---- runs ----------------------------------------------------------------------------------- */
@@ -340,6 +343,58 @@ static void decoding_goes_on_from_the_latents(void **state)
     close_rig(&r);
 }
 
+/* Of a file: to be freed. */
+static unsigned char *bytes_of(const char *name, size_t *n)
+{
+    return scratch_read(&dir, name, n);
+}
+
+/* Frames that were decoded when a run was stopped are not decoded again, and all come out as they
+ * would have: whichever latent frame was at work, and whatever became of the frame log. */
+static void frames_that_were_decoded_are_kept(void **state)
+{
+    enum { LATENTS = 6 };
+    rig    r;
+    size_t n;
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    open_small(&r);
+    char frames[300];
+    char kept[310];
+    snprintf(frames, sizeof frames, "%s/f.safetensors", dir.path);
+    snprintf(kept, sizeof kept, "%s.frames", r.saved);
+    r.o.frames      = 4 * (LATENTS - 1) + 1;
+    r.o.save_frames = frames;
+    expect(&r, FIL_OK, fil_generate(r.model, &r.o, &r.result));
+    assert_false(is_there(kept));
+    unsigned char *want = bytes_of("f.safetensors", &n);
+    for (uint64_t at = 0; at < 2 * LATENTS; at++) {
+        const bool whole = at < LATENTS; /* else the log of the frames is cut within one of them */
+        size_t     m;
+        r.o.resume  = NULL;
+        r.o.replace = 1;
+        stop_at(&r.stop, "decode", at % LATENTS, 3);
+        expect(&r, FIL_E_CANCELLED, fil_generate(r.model, &r.o, &r.result));
+        assert_true(is_there(kept));
+        unsigned char *log = bytes_of("run.safetensors.frames", &m);
+        if (!whole) scratch_write(&dir, "run.safetensors.frames", log, m / 2);
+        free(log);
+        r.o.resume = r.saved;
+        stop_at(&r.stop, "decode", UINT64_MAX, 0);
+        expect(&r, FIL_OK, fil_generate(r.model, &r.o, &r.result));
+        if (whole) assert_int_equal(r.stop.begun, at);
+        if (!whole) assert_true(r.stop.begun <= (int64_t)(at % LATENTS));
+        unsigned char *got = bytes_of("f.safetensors", &m);
+        assert_int_equal(m, n);
+        assert_memory_equal(got, want, n);
+        free(got);
+        assert_false(is_there(kept) || is_there(r.saved));
+    }
+    free(want);
+    assert_int_equal(remove(frames) | remove(r.latents), 0);
+    close_rig(&r);
+}
+
 /* ---- what is refused ------------------------------------------------------------------------ */
 
 static void stop_at_step(rig *r, uint64_t step)
@@ -504,15 +559,11 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_run_in_pieces_gives_the_bits_of_one_run),
-        TEST(every_sampler_goes_on),
-        TEST(saves_come_by_steps_or_by_the_clock),
-        TEST(decoding_goes_on_from_the_latents),
-        TEST(another_run_does_not_go_on_from_it),
-        TEST(a_saved_run_is_not_written_over_unasked),
-        TEST(a_damaged_file_is_refused),
-        TEST(what_is_no_saved_run_is_refused),
-        TEST(a_saved_run_carries_its_recipe),
+        TEST(a_run_in_pieces_gives_the_bits_of_one_run), TEST(every_sampler_goes_on),
+        TEST(saves_come_by_steps_or_by_the_clock),       TEST(decoding_goes_on_from_the_latents),
+        TEST(frames_that_were_decoded_are_kept),         TEST(another_run_does_not_go_on_from_it),
+        TEST(a_saved_run_is_not_written_over_unasked),   TEST(a_damaged_file_is_refused),
+        TEST(what_is_no_saved_run_is_refused),           TEST(a_saved_run_carries_its_recipe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
