@@ -153,11 +153,15 @@ typedef enum fil_log_level {
 /* One message, one line, no line feed. `text` is borrowed for the call. */
 typedef void (*fil_log_fn)(void *user, fil_log_level level, const char *text);
 
-/* How far a call is. Told at its own pace, at most once per unit of work. */
+/* How far a call is. Told at its own pace: when a unit of work is finished, and in a phase whose
+ * units take long (the steps of a video) also on the way through one, with a part that grows while
+ * `done` stays. */
 typedef struct fil_progress {
     const char *phase; /* "load", "encode", "sample", "decode", ...; static storage */
     uint64_t    done;  /* units finished, <= total */
     uint64_t    total; /* 0 = not known */
+    uint64_t    part;  /* of the unit that runs: parts finished, <= parts */
+    uint64_t    parts; /* 0 = not known */
 } fil_progress;
 
 /* *progress is borrowed for the call. */
@@ -170,11 +174,11 @@ typedef int (*fil_cancel_fn)(void *user);
 typedef struct fil_preview {
     const uint8_t *rgb;
     int32_t        width, height; /* pixels */
-    int32_t        step, n_steps;
-    int32_t        frame, n_frames;
+    int32_t        step, n_steps; /* steps done, and of the run */
+    int32_t        columns, rows; /* of frames in the picture, from left to right, then down */
 } fil_preview;
 
-/* Told about once per step by calls that make a video, if they were asked for previews. */
+/* Told between steps by calls that make a video, if they were asked for previews (video.h). */
 typedef void (*fil_preview_fn)(void *user, const fil_preview *preview);
 
 /* ---- limits --------------------------------------------------------------------------------- */

@@ -25,8 +25,9 @@
  * fil_decode goes on from them.
  *
  * Progress comes as the phases "encode" (layers of the text encoder, once per prompt), "load"
- * (layers of the transformer), "sample" (steps) and "decode" (latent frames); the cancel callback
- * is asked within each of them. Same seed, same bits, for any number of threads.
+ * (layers of the transformer), "sample" (steps, their parts being the layers of all passes) and
+ * "decode" (latent frames); the cancel callback is asked within each of them. Same seed, same bits,
+ * for any number of threads.
  */
 #ifndef FILIGREE_VIDEO_H
 #define FILIGREE_VIDEO_H
@@ -88,6 +89,21 @@ typedef enum fil_preset { FIL_PRESET_OFFICIAL = 0, FIL_PRESET_DIFFUSERS = 1 } fi
  * run with E_CANCELLED. */
 typedef int (*fil_frame_fn)(void *user, int32_t index, const uint8_t *rgb, int32_t width,
                             int32_t height);
+
+/* Something that happened on the way, beside the progress of filigree.h. */
+typedef enum fil_event_kind {
+    FIL_EVENT_SAVED   = 0, /* the run, as it was after `step` steps, in the checkpoint `path` */
+    FIL_EVENT_PREVIEW = 1  /* a preview of what it was after `step` steps, in `path` */
+} fil_event_kind;
+
+typedef struct fil_event {
+    fil_event_kind kind; /* later versions may tell of further kinds */
+    int32_t        step, n_steps;
+    const char    *path; /* borrowed for the call; NULL where there is none */
+} fil_event;
+
+/* *event is borrowed for the call. */
+typedef void (*fil_event_fn)(void *user, const fil_event *event);
 
 /* One video. Paths are relative to the working directory. All pointers are borrowed for the call.
  */
@@ -153,19 +169,31 @@ typedef struct fil_generate_options {
      * time, when it is cancelled (then as it was when the running step began), and before frames
      * are decoded. Frames go to `checkpoint`.frames as they are decoded (in tiles: not), so that
      * those that were done are not decoded again. Both are removed when everything stands. */
-    const char *checkpoint;         /* that file; NULL = none */
-    int32_t     checkpoint_steps;   /* every so many steps; FIL_AUTO = by the clock alone */
-    double      checkpoint_seconds; /* at the first step after so many seconds; FIL_AUTO = 60, or
-                                       where steps are given never */
-    const char *save_recipe; /* JSON that fil_recipe_open reads: all options, what auto's clock
-                                decided included, and under `result` how it went, written
-                                when everything else stands; NULL = not wanted */
+    const char *checkpoint;       /* that file; NULL = none */
+    int32_t     checkpoint_steps; /* every so many steps; FIL_AUTO = by the clock alone */
+    int32_t     preview_steps;    /* of `preview` below: every so many steps, and after the last
+                                     one; 0 = never */
+    double checkpoint_seconds;    /* at the first step after so many seconds; FIL_AUTO = 60, or
+                                     where steps are given never */
+    const char *save_recipe;      /* JSON that fil_recipe_open reads: all options, what auto's clock
+                                     decided included, and under `result` how it went, written
+                                     when everything else stands; NULL = not wanted */
 
     /* Such a file, to go on from there with the bits of a run that was never interrupted. The other
      * options are those of the first call (fil_recipe_open has them), but for outputs and
      * checkpoint_*. It is read by the version, and on the kind of machine, that wrote it, and is
      * for files of your own. May be `checkpoint`. NULL = begin with noise. */
     const char *resume;
+
+    /* Small pictures of where the run is going: up to eight frames of the present estimate of its
+     * result, evenly over the video, two pixels for eight of the video. Each is written in one step
+     * and replaces the one before, and is given to the context's preview callback. Colours come
+     * from a linear map that is fitted to the VAE: they are close, not exact. The video is the
+     * same with and without; a preview that fails is told once in the log, and is no failure. */
+    const char *preview; /* a .png; it is never asked whether it exists. NULL = none */
+
+    fil_event_fn event;      /* told what happens on the way; NULL = nobody wants to know */
+    void        *event_user; /* for event */
 } fil_generate_options;
 
 /* Fills in the defaults named above. Cannot fail. */
@@ -251,8 +279,8 @@ FIL_API FIL_MUSTCHECK fil_status fil_recipe_open(fil_ctx *ctx, const char *path,
 /* Closes and sets *recipe to NULL. NULL and a NULL handle are accepted. */
 FIL_API void fil_recipe_close(fil_recipe **recipe);
 
-/* Borrowed from the recipe; copy the struct to change something. checkpoint, resume, frame and
- * frame_user are NULL. NULL for NULL. */
+/* Borrowed from the recipe; copy the struct to change something. checkpoint, resume, preview and
+ * callbacks are NULL. NULL for NULL. */
 FIL_API const fil_model_options    *fil_recipe_model(const fil_recipe *recipe);
 FIL_API const fil_generate_options *fil_recipe_generate(const fil_recipe *recipe);
 

@@ -172,6 +172,7 @@ void fili_ctx_enter(fil_ctx *ctx)
     e->file       = "";
     e->line       = 0;
     e->message[0] = '\0';
+    ctx->unit     = (fil_progress){.phase = NULL};
 }
 
 const fil_error *fil_ctx_error(const fil_ctx *ctx)
@@ -205,7 +206,14 @@ fil_status fili_check_cancel(fil_ctx *ctx)
 
 void fili_progress(fil_ctx *ctx, const char *phase, uint64_t done, uint64_t total)
 {
-    if (ctx->opt.progress == NULL) return;
-    const fil_progress p = {.phase = phase, .done = done, .total = total};
-    ctx->opt.progress(ctx->opt.user, &p);
+    ctx->unit = (fil_progress){.phase = phase, .done = done, .total = total};
+    if (ctx->opt.progress != NULL) ctx->opt.progress(ctx->opt.user, &ctx->unit);
+}
+
+void fili_progress_part(fil_ctx *ctx, uint64_t part, uint64_t parts)
+{
+    if (ctx->unit.phase == NULL || ctx->unit.done >= ctx->unit.total) return;
+    ctx->unit.part  = part;
+    ctx->unit.parts = parts;
+    if (ctx->opt.progress != NULL) ctx->opt.progress(ctx->opt.user, &ctx->unit);
 }

@@ -27,12 +27,13 @@ struct fil_ctx {
     fili_isa            isa;
     struct fili_device *device;                           /* NULL: the CPU alone */
     uint64_t            disabled_rows[FILI_MAX_FAMILIES]; /* of kernel/registry.h, a bit per row */
+    fil_progress        unit; /* as told last; phase NULL = nothing in this call */
 };
 
 /* fil_ctx_open over another OS layer (tests); `os` must outlive the context. */
 fil_status fili_ctx_open_on(const fili_os *os, fil_ctx **out, const fil_options *opt);
 
-/* First line of every public function that can fail: forgets the former call's error. */
+/* First line of every public function that can fail: forgets the former call's error and phase. */
 void fili_ctx_enter(fil_ctx *ctx);
 
 /* ctx may be NULL (no context yet): the detail then goes to a thread-local error. Use FIL_FAIL. */
@@ -50,6 +51,9 @@ fil_status fili_check_cancel(fil_ctx *ctx);
 
 /* Tells the progress callback, if there is one. `phase` has static storage. */
 void fili_progress(fil_ctx *ctx, const char *phase, uint64_t done, uint64_t total);
+
+/* The same from within the unit that the last call began: `part` of `parts` of it are done. */
+void fili_progress_part(fil_ctx *ctx, uint64_t part, uint64_t parts);
 
 /* The same call that fil_ctx_error answers with NULL: the thread's last failure without a context.
  */

@@ -102,13 +102,15 @@ static fil_status write_file(const fili_job *job, const fili_solver *solver)
  * what it said before comes back. */
 static void save(fili_job *job, const fili_solver *solver)
 {
-    fil_ctx         *ctx    = job->ctx;
-    fili_checkpoint *k      = &job->checkpoint;
-    const fil_error  before = ctx->error;
+    fil_ctx           *ctx    = job->ctx;
+    fili_checkpoint   *k      = &job->checkpoint;
+    const fil_error    before = ctx->error;
+    const fil_progress unit   = ctx->unit;
     fili_ctx_enter(ctx);
     if (write_file(job, solver) == FIL_OK) {
         k->saved_step = solver->state.step;
         k->saves++;
+        fili_job_tell(job, FIL_EVENT_SAVED, k->saved_step, k->path);
     } else {
         k->failures++;
         fili_log(ctx, FIL_LOG_WARNING, "the run could not be saved at step %d: %s; %s",
@@ -116,6 +118,7 @@ static void save(fili_job *job, const fili_solver *solver)
                  k->saved_step >= 0 ? "the former state stands" : "it goes on unsaved");
     }
     ctx->error  = before;
+    ctx->unit   = unit;
     k->saved_at = fili_seconds(ctx);
 }
 

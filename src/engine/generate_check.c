@@ -27,6 +27,11 @@ static bool needs_frames(const fili_job *job)
     return o->video != NULL || o->frames != NULL || o->fn != NULL;
 }
 
+static bool needs_vae(const fili_job *job)
+{
+    return needs_frames(job) || job->o.preview_steps > 0;
+}
+
 /* ---- the parts ------------------------------------------------------------------------------ */
 
 static fil_status check_dit(fili_job *job)
@@ -44,7 +49,7 @@ static fil_status check_dit(fili_job *job)
 static fil_status check_vae(fili_job *job)
 {
     fili_vae *vae = NULL;
-    if (!needs_frames(job)) {
+    if (!needs_vae(job)) {
         fili_vae_config_init(&job->vae);
         return FIL_OK;
     }
@@ -265,12 +270,14 @@ static fil_status count_memory(fili_job *job)
 {
     fil_plan       *p = &job->plan;
     fili_dit_memory dit;
+    uint64_t        preview;
     const uint64_t  x = (uint64_t)job->n * sizeof(float);
     FIL_TRY(fili_dit_bytes(job->ctx, job->dit_weights, &job->dit, &job->dit_options, &dit));
+    FIL_TRY(fili_preview_bytes(job, &preview));
     /* x, an answer per pass, the solver's arrays */
     p->sample_bytes = dit.total + dit.loading + x * (1 + (uint64_t)p->passes) +
                       fili_solver_bytes(job->n) + rows_bytes(job) + p->policy_bytes +
-                      job->capture.bytes;
+                      job->capture.bytes + preview;
     if (needs_frames(job)) {
         FIL_TRY(fili_decode_bytes(job->ctx, job->vae_weights, &job->vae, job->o.precision,
                                   job->shape, &job->outputs, &p->decode_bytes));
@@ -297,6 +304,7 @@ fil_status fili_job_check(fili_job *job, const fil_generate_options *options)
     choose_dit_options(job);
     FIL_TRY(check_policy(job));
     FIL_TRY(fili_job_capture(job));
+    FIL_TRY(fili_preview_check(job));
     FIL_TRY(fili_checkpoint_check(job));
     job->plan.flops = count_flops(job);
     return count_memory(job);

@@ -211,7 +211,14 @@ static fil_status keep_inputs(const fili_job *job, const char *const *out, int n
     return FIL_OK;
 }
 
-enum { VIDEO, LATENTS, FRAMES, NOISE, RECIPE, KEPT, CHECKPOINT, OUTPUTS };
+enum { VIDEO, LATENTS, FRAMES, NOISE, RECIPE, PREVIEW, KEPT, CHECKPOINT, OUTPUTS };
+
+/* What the run itself has written before, and what stands for the present alone. */
+static int may_replace(const fili_job *job, int output)
+{
+    const bool its_own = output == LATENTS || output == NOISE || output >= KEPT;
+    return output == PREVIEW ? 1 : its_own ? job->replace : job->o.replace;
+}
 
 static fil_status check_outputs(fili_job *job)
 {
@@ -232,13 +239,15 @@ static fil_status check_outputs(fili_job *job)
               "nothing would come of it: expected a video, frames or latents to write");
     FIL_TRY(choose_latents_path(job));
     FIL_TRY(choose_kept_path(job));
-    const char *const path[]  = {o->video,       job->latents_path, o->save_frames, o->save_noise,
-                                 o->save_recipe, job->outputs.kept, o->checkpoint};
+    const char *const path[]  = {o->video,          job->latents_path, o->save_frames,
+                                 o->save_noise,     o->save_recipe,    o->preview,
+                                 job->outputs.kept, o->checkpoint};
     const char *const what[]  = {"video",
                                  "latents",
                                  "frames",
                                  "noise",
                                  "recipe",
+                                 "preview",
                                  "decoded frames (of a run that was stopped)",
                                  "checkpoint (a run that was stopped; --resume goes on with it)"};
     const bool        goes_on = o->resume != NULL; /* the run has written some of them before */
@@ -251,9 +260,7 @@ static fil_status check_outputs(fili_job *job)
     const fili_video_shape size = {.width = o->width, .height = o->height};
     FIL_TRY(fili_outputs_check(ctx, &job->outputs, &size, o->frames));
     for (int i = 0; i < OUTPUTS; i++)
-        FIL_TRY(
-            fili_outputs_look(ctx, &job->outputs, what[i], path[i],
-                              i == LATENTS || i == NOISE || i >= KEPT ? job->replace : o->replace));
+        FIL_TRY(fili_outputs_look(ctx, &job->outputs, what[i], path[i], may_replace(job, i)));
     return FIL_OK;
 }
 

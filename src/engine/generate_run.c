@@ -23,6 +23,12 @@ static size_t latent_bytes(const fili_job *job)
     return (size_t)job->n * sizeof(float);
 }
 
+void fili_job_tell(const fili_job *job, fil_event_kind kind, int32_t step, const char *path)
+{
+    const fil_event e = {.kind = kind, .step = step, .n_steps = job->plan.steps, .path = path};
+    if (job->o.event != NULL) job->o.event(job->o.event_user, &e);
+}
+
 /* ---- the start ------------------------------------------------------------------------------ */
 
 static fil_status draw_noise(sampling *s)
@@ -63,7 +69,9 @@ static fil_status begin(sampling *s)
     }
     FIL_TRY(fili_solver_init(&s->solver, job->ctx, job->sampler, &job->sigmas, job->n, &s->rng));
     FIL_TRY(fili_checkpoint_begin(job, &s->solver));
-    return s->solver.state.step < job->plan.steps ? open_dit(s) : FIL_OK; /* the steps are done */
+    if (s->solver.state.step == job->plan.steps) return FIL_OK; /* the steps are done */
+    FIL_TRY(open_dit(s));
+    return fili_preview_begin(job);
 }
 
 /* ---- the steps ------------------------------------------------------------------------------ */
@@ -75,6 +83,7 @@ static fil_status step(sampling *s)
     for (int p = 0; p < job->plan.passes; p++)
         FIL_TRY(fili_dit_forward(s->dit, p, i, job->latents, job->sigmas.time[i], s->v[p]));
     if (job->plan.passes == 2) fili_guide(s->v[0], s->v[1], job->plan.guidance, job->n);
+    fili_preview_take(job, i, job->latents, s->v[0], (double)job->sigmas.sigma[i]);
     FIL_TRY(fili_solver_step(&s->solver, s->v[0], job->latents));
     return fili_check_finite(job->ctx, "latents", job->latents, job->n);
 }
@@ -86,7 +95,8 @@ static fil_status run(sampling *s)
     for (uint64_t i = (uint64_t)s->solver.state.step; i < n; i++) {
         fili_progress(ctx, "sample", i, n);
         fili_checkpoint_step(s->job, &s->solver);
-        fil_status status = fili_check_cancel(ctx);
+        fil_status status = fili_preview_show(s->job);
+        if (status == FIL_OK) status = fili_check_cancel(ctx);
         if (status == FIL_OK) status = step(s);
         if (status == FIL_E_CANCELLED) fili_checkpoint_stop(s->job, &s->solver);
         if (status != FIL_OK) {
@@ -96,7 +106,7 @@ static fil_status run(sampling *s)
         }
     }
     fili_progress(ctx, "sample", n, n);
-    return FIL_OK;
+    return fili_preview_show(s->job);
 }
 
 /* What came of it is not always what was asked for: blocks are few, or auto gave up. */
@@ -146,12 +156,15 @@ fil_status fili_job_sample(fili_job *job, fil_video_result *result)
     fil_status   status = begin(&s);
     const double loaded = fili_seconds(job->ctx);
     if (status == FIL_OK) status = run(&s);
-    if (status == FIL_OK) fili_checkpoint_stop(job, &s.solver);
+    const bool all = s.solver.state.step == job->plan.steps; /* stopped in the last preview */
+    if (status == FIL_OK || (status == FIL_E_CANCELLED && all))
+        fili_checkpoint_stop(job, &s.solver);
     tell_saves(&job->checkpoint, result);
     result->load_seconds += loaded - begun;
     result->sample_seconds += fili_seconds(job->ctx) - loaded;
     if (s.dit != NULL || status == FIL_OK) tell_attention(job, s.dit, status == FIL_OK, result);
     job->policy.dit = NULL;
+    fili_preview_close(job);
     fili_dit_close(&s.dit);
     fili_solver_fini(&s.solver);
     for (int i = 0; i < 2; i++)

@@ -10,6 +10,7 @@
  *     generate_capture.c what is captured on the way
  *     generate_text.c    prompts -> rows            (text encoder opened and closed)
  *     generate_run.c     rows, noise -> latents     (transformer opened and closed)
+ *     preview.c          x0 on the way -> a small picture
  *     checkpoint.c       state -> file -> state
  *     recipe.c           options -> JSON -> options
  *     outputs.c          names of outputs, checked
@@ -27,6 +28,7 @@
 #include "engine/checkpoint.h"
 #include "engine/frame_log.h"
 #include "engine/policy_run.h"
+#include "engine/preview.h"
 #include "filigree/video.h"
 #include "io/png_image.h"
 #include "io/safetensors_writer.h"
@@ -204,6 +206,7 @@ struct fili_job {
     fil_policy_options policy_options; /* as given, whole; strings are the caller's */
     fili_capture       capture;
     fili_checkpoint    checkpoint;
+    fili_preview       preview;
 
     float *latents; /* [n] */
 };
@@ -228,6 +231,9 @@ FIL_MUSTCHECK fil_status fili_check_budget(fil_ctx *ctx, const char *what, uint6
 
 /* Bytes that the tensors take once they are taken as `want`: 0 for those used in place. */
 uint64_t fili_weights_taken(const fili_weights *w, fil_dtype want);
+
+/* Tells the caller of the run what has happened, if it wants to know. */
+void fili_job_tell(const fili_job *job, fil_event_kind kind, int32_t step, const char *path);
 
 FIL_MUSTCHECK fil_status fili_job_text(fili_job *job);
 /* job->latents is the result. Seconds of reading and of the steps are added to *result. */

@@ -393,12 +393,15 @@ fil_status fili_dit_forward(fili_dit *d, int32_t pass, int32_t step, const float
     FIL_CHECK(d->ctx, pass >= 0 && pass < d->o.passes && d->context[pass].is_set,
               "pass %d has no context", pass);
     FIL_CHECK(d->ctx, t >= 0.0 && t <= 1e6, "time %g; expected 0 to 1000", t);
-    d->mark = filk_seconds(d->ctx);
+    const uint64_t layers = (uint64_t)d->c.layers;
+    const uint64_t passes = (uint64_t)d->o.passes;
+    d->mark               = filk_seconds(d->ctx);
     FIL_TRY(embed_time(d, t));
     FIL_TRY(embed_patches(d, latent));
     for (int32_t l = 0; l < d->c.layers; l++) {
         const int32_t key[3] = {l, step, pass};
         FIL_TRY(run_layer(d, key));
+        fili_progress_part(d->ctx, (uint64_t)pass * layers + (uint64_t)l + 1, passes * layers);
     }
     return run_head(d, velocity);
 }
