@@ -19,7 +19,7 @@ def call(program, *words):
     done = subprocess.run([program, *words], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         return None, done.stderr.strip().splitlines()[-1]
-    return json.loads(done.stdout), ""
+    return json.loads(done.stdout.splitlines()[-1]), ""
 
 
 def render(program, folder, name, options, policy):

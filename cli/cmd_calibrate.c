@@ -7,6 +7,7 @@
 
 #include "attn_options.h"
 #include "filigree/calibrate.h"
+#include "progress.h"
 #include "report.h"
 #include "run_options.h"
 
@@ -137,11 +138,12 @@ static void tell_prompt(void *user, const fil_calibrate_prompt *p)
     char how[64];
     snprintf(how, sizeof how, p->resumed != 0 ? "done before" : "%.1f s", p->seconds);
     if (isnan(p->added))
-        cli_error("note: prompt %d of %d: %s", (int)p->index + 1, (int)p->prompts, how);
+        cli_note(call->common, "prompt %d of %d: %s", (int)p->index + 1, (int)p->prompts, how);
     else
-        cli_error("note: prompt %d of %d: %s, %.3f %% of the mask bits added; masks of 90 %% of "
-                  "the mass now keep %.2f %%",
-                  (int)p->index + 1, (int)p->prompts, how, 100.0 * p->added, 100.0 * p->kept);
+        cli_note(call->common,
+                 "prompt %d of %d: %s, %.3f %% of the mask bits added; masks of 90 %% of "
+                 "the mass now keep %.2f %%",
+                 (int)p->index + 1, (int)p->prompts, how, 100.0 * p->added, 100.0 * p->kept);
 }
 
 static void tell_result(const cli_call *call, const char *path, const fil_calibrate_result *r)
@@ -166,12 +168,13 @@ static void tell_result(const cli_call *call, const char *path, const fil_calibr
         cli_json_close(call->out);
         return;
     }
-    cli_error("note: %s: %s, %d prompt%s; %s budgets of density %.3f, fidelity %.3f%s; %.1f s, "
-              "peak %s",
-              path, cli_human(bytes, r->file_bytes), (int)r->prompts, r->prompts == 1 ? "" : "s",
-              v->budgets != NULL ? v->budgets : "fast", r->density, r->fidelity,
-              r->reachable != 0 ? "" : " (none are as sparse as was asked for)", r->seconds,
-              cli_human(peak, r->peak_bytes));
+    cli_note(call->common,
+             "%s: %s, %d prompt%s; %s budgets of density %.3f, fidelity %.3f%s; %.1f s, "
+             "peak %s",
+             path, cli_human(bytes, r->file_bytes), (int)r->prompts, r->prompts == 1 ? "" : "s",
+             v->budgets != NULL ? v->budgets : "fast", r->density, r->fidelity,
+             r->reachable != 0 ? "" : " (none are as sparse as was asked for)", r->seconds,
+             cli_human(peak, r->peak_bytes));
 }
 
 static int plan_or_run(const cli_call *call, fil_ctx *ctx, fil_model *model,
@@ -183,7 +186,7 @@ static int plan_or_run(const cli_call *call, fil_ctx *ctx, fil_model *model,
     if (fil_calibrate_check(model, o, &p) != FIL_OK) return cli_failed(ctx, NULL);
     if (v->json != 0)
         plan_json(call->out, &p);
-    else
+    else if (v->plan != 0 || call->common->quiet == 0)
         plan_text(&p, v->plan != 0 ? say_out : say_note, call->out);
     if (v->plan != 0) return CLI_EXIT_DONE;
     if (fil_calibrate(model, o, &r) != FIL_OK) return cli_failed(ctx, NULL);
@@ -210,6 +213,7 @@ static int run_calibrate(const cli_call *call)
     o.prompt_done = tell_prompt;
     o.user        = &mine;
     int code      = cli_run_take(&v->run, timesteps, sigmas, &run);
+    if (v->json != 0 && v->plan == 0) cli_progress_events(call->out);
     if (code == CLI_EXIT_DONE)
         code = cli_open_model(call->common, &v->model, "calibrate", &ctx, &model);
     if (code == CLI_EXIT_DONE) code = plan_or_run(call, ctx, model, &o);

@@ -1,6 +1,7 @@
 /* cli/cmd_decode.c: `filigree decode -m DIR -i LATENTS -o OUT.mp4`: the end of a run alone. */
 #include <stdio.h>
 
+#include "progress.h"
 #include "report.h"
 #include "video_run.h"
 
@@ -58,6 +59,7 @@ static int run_decode(const cli_call *call)
     if (v->fps != 0) o.fps = (int32_t)v->fps;
     if (v->crf != 0) o.crf = (int32_t)v->crf;
     int code = take_kept(v, &o, kept);
+    if (v->json != 0) cli_progress_events(call->out);
     if (code == CLI_EXIT_DONE)
         code = cli_open_model(call->common, &v->model, "decode", &ctx, &model);
     if (code == CLI_EXIT_DONE) code = run_or_tell(call, ctx, model, &o);
@@ -92,7 +94,8 @@ static const cli_option options[] = {
     CLI_FLAG_OPTION("resume", "go on with a decode that was stopped, from OUTPUT.frames",
                     AT(resume)),
     CLI_FLAG_OPTION("force", "replace files that exist", AT(force)),
-    CLI_FLAG_OPTION("json", "print one JSON object on stdout", AT(json)),
+    CLI_FLAG_OPTION("json", "print JSON on stdout: what happens, one object a line, and the result",
+                    AT(json)),
 };
 
 const cli_verb cli_verb_decode = {

@@ -1,4 +1,5 @@
 /* cli/cmd_encode.c: `filigree encode -m DIR -i VIDEO -o LATENTS`: frames to latents. */
+#include "progress.h"
 #include "report.h"
 #include "video_run.h"
 
@@ -25,6 +26,7 @@ static int run_encode(const cli_call *call)
     o.precision = cli_precision_of(v->precision);
     o.replace   = v->force != 0;
     if (v->frames != 0) o.frames = (int32_t)v->frames;
+    if (v->json != 0) cli_progress_events(call->out);
     int code = cli_open_model(call->common, &v->model, "encode", &ctx, &model);
     if (code == CLI_EXIT_DONE) {
         if (fil_encode(model, &o, &r) != FIL_OK)
@@ -54,7 +56,8 @@ static const cli_option options[] = {
     CLI_CHOICE_OPTION("precision", "TYPE", "of products: bf16 or f32; default bf16", AT(precision),
                       cli_precision_names),
     CLI_FLAG_OPTION("force", "replace files that exist", AT(force)),
-    CLI_FLAG_OPTION("json", "print one JSON object on stdout", AT(json)),
+    CLI_FLAG_OPTION("json", "print JSON on stdout: what happens, one object a line, and the result",
+                    AT(json)),
 };
 
 const cli_verb cli_verb_encode = {

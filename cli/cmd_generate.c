@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "attn_options.h"
+#include "progress.h"
 #include "report.h"
 #include "run_options.h"
 
@@ -18,6 +19,7 @@ typedef struct generate_values {
     const char *noise, *save_noise, *save_latents, *save_frames;
     const char *capture, *capture_to;
     const char *checkpoint_every, *resume, *recipe;
+    int64_t     preview;
     int         plan, force, json;
     cli_attn    attn;
     int         measure_recall;
@@ -38,6 +40,7 @@ static void fill_rest(const generate_values *v, fil_generate_options *o)
     o->capture      = v->capture;
     o->capture_to   = v->capture_to;
     o->replace      = v->force != 0;
+    o->event        = cli_progress_event;
 }
 
 /* ---- saving and going on -------------------------------------------------------------------- */
@@ -63,7 +66,7 @@ static int take_rhythm(const char *text, fil_generate_options *o, int *never)
 
 /* Names of files beside the output. */
 typedef struct places {
-    char checkpoint[4096], recipe[4096];
+    char checkpoint[4096], recipe[4096], preview[4096];
 } places;
 
 static int name_beside(char place[4096], const char *output, const char *ending)
@@ -82,15 +85,28 @@ static int take_sidecar(fil_generate_options *o, places *at)
     return code;
 }
 
-/* The checkpoint lies beside what the run is for. */
+/* What the run is for: other files lie beside it. */
+static const char *main_output(const fil_generate_options *o)
+{
+    return o->video != NULL ? o->video : o->save_frames != NULL ? o->save_frames : o->save_latents;
+}
+
+static int take_preview(const generate_values *v, fil_generate_options *o, places *at)
+{
+    const char *beside = main_output(o);
+    if (v->preview == 0 || beside == NULL) return CLI_EXIT_DONE;
+    o->preview       = at->preview;
+    o->preview_steps = (int32_t)v->preview;
+    return name_beside(at->preview, beside, ".preview.png");
+}
+
 static int take_checkpoint(const generate_values *v, fil_generate_options *o, places *at)
 {
-    const char *beside = o->video != NULL         ? o->video
-                         : o->save_frames != NULL ? o->save_frames
-                                                  : o->save_latents;
+    const char *beside = main_output(o);
     int         never  = 0;
     int         code   = take_rhythm(v->checkpoint_every, o, &never);
     if (code == CLI_EXIT_DONE) code = take_sidecar(o, at);
+    if (code == CLI_EXIT_DONE) code = take_preview(v, o, at);
     if (code != CLI_EXIT_DONE || never || beside == NULL) return code;
     o->checkpoint = at->checkpoint;
     return name_beside(at->checkpoint, beside, ".resume.safetensors");
@@ -106,6 +122,7 @@ static int refuse_beside_recipe(const generate_values *v)
     memset(&other.model, 0, sizeof other.model);
     other.resume = other.recipe = other.checkpoint_every = NULL;
     other.json = other.force = other.plan = 0;
+    other.preview                         = 0;
     if (v->resume == NULL) {
         other.output = other.save_noise = other.save_latents = other.save_frames = NULL;
         other.capture = other.capture_to = NULL;
@@ -114,8 +131,8 @@ static int refuse_beside_recipe(const generate_values *v)
     for (size_t i = 0; i < sizeof bytes; i++)
         if (bytes[i] != 0)
             return cli_usage("generate: expected none but the model's options,%s "
-                             "--checkpoint-every, --force, --plan and --json beside --%s, which "
-                             "has the others",
+                             "--checkpoint-every, --preview, --force, --plan and --json beside "
+                             "--%s, which has the others",
                              v->resume != NULL ? "" : " outputs, captures,",
                              v->resume != NULL ? "resume" : "recipe");
     return CLI_EXIT_DONE;
@@ -248,17 +265,24 @@ static void take_outputs(const generate_values *v, fil_generate_options *o)
 /* A run that is repeated, or goes on: everything else comes from the file. */
 static int take_saved(const generate_values *v, fil_generate_options *o, places *at)
 {
-    int       never = 0;
-    const int code =
-        v->resume != NULL ? take_rhythm(v->checkpoint_every, o, &never) : CLI_EXIT_DONE;
+    int never = 0;
+    int code  = v->resume != NULL ? take_rhythm(v->checkpoint_every, o, &never) : CLI_EXIT_DONE;
     o->replace |= v->force != 0;
+    o->event = cli_progress_event;
     if (v->resume != NULL) {
         o->resume     = v->resume;
         o->checkpoint = never ? NULL : v->resume;
+        if (code == CLI_EXIT_DONE) code = take_preview(v, o, at);
         return code != CLI_EXIT_DONE ? code : take_sidecar(o, at);
     }
     take_outputs(v, o);
     return take_checkpoint(v, o, at);
+}
+
+static void tell_events(const cli_call *call)
+{
+    const generate_values *v = call->values;
+    if (v->json != 0 && v->plan == 0) cli_progress_events(call->out);
 }
 
 static int run_saved(const cli_call *call)
@@ -269,6 +293,7 @@ static int run_saved(const cli_call *call)
     fil_recipe            *recipe = NULL;
     places                 at;
     int                    code = refuse_beside_recipe(v);
+    tell_events(call);
     if (code == CLI_EXIT_DONE) code = cli_open_context_for_run(call->common, &ctx);
     if (code != CLI_EXIT_DONE) return code;
     if (fil_recipe_open(ctx, v->resume != NULL ? v->resume : v->recipe, &recipe) != FIL_OK) {
@@ -310,6 +335,7 @@ static int run_generate(const cli_call *call)
     fill_rest(v, &o);
     code = take_checkpoint(v, &o, &at);
     if (code != CLI_EXIT_DONE) return code;
+    tell_events(call);
     code = cli_open_model(call->common, &v->model, "generate", &ctx, &model);
     if (code == CLI_EXIT_DONE) code = plan_or_run(call, ctx, model, &o);
     fil_model_close(&model);
@@ -377,6 +403,10 @@ static const cli_option options[] = {
     CLI_TEXT_OPTION("checkpoint-every", 0, "WHEN",
                     "save the run every 5 steps (5), after 60 seconds (60s), or never; default 60s",
                     AT(checkpoint_every)),
+    CLI_NUMBER_OPTION("preview", 0, "K",
+                      "every K steps, and after the last, write a small picture of where it is "
+                      "going: OUTPUT.preview.png",
+                      AT(preview), 1, 1000),
     CLI_TEXT_OPTION("resume", 0, "FILE",
                     "go on with a run that was stopped, from OUTPUT.resume.safetensors",
                     AT(resume)),
@@ -385,7 +415,8 @@ static const cli_option options[] = {
                     AT(recipe)),
     CLI_FLAG_OPTION("plan", "check everything, print work and memory, and end", AT(plan)),
     CLI_FLAG_OPTION("force", "replace files that exist", AT(force)),
-    CLI_FLAG_OPTION("json", "print one JSON object on stdout", AT(json)),
+    CLI_FLAG_OPTION("json", "print JSON on stdout: what happens, one object a line, and the result",
+                    AT(json)),
 };
 
 const cli_verb cli_verb_generate = {

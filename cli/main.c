@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "progress.h"
 #include "report.h"
 #include "verb.h"
 
@@ -127,7 +128,8 @@ int main(int argc, char **argv)
     hold_standard_streams();
     (void)signal(SIGPIPE, SIG_IGN);
     (void)setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
-    int       code  = dispatch(argv + (argc > 0), argc > 0 ? argc - 1 : 0, &out);
+    int code = dispatch(argv + (argc > 0), argc > 0 ? argc - 1 : 0, &out);
+    cli_progress_wipe();
     const int error = cli_out_finish(&out);
     if (error == 0) return code;
     cli_error("cannot write to standard output: %s", strerror(error));

@@ -40,7 +40,7 @@ typedef struct cli_option_set {
 
 /* Values of the options that every verb takes. Zero = not given. */
 typedef struct cli_common {
-    int      help, version, verbose;
+    int      help, version, verbose, quiet;
     int64_t  threads;
     uint64_t max_memory; /* bytes */
 } cli_common;

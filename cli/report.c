@@ -3,16 +3,14 @@
  * A line is put together in a fixed buffer, so that running out of memory can be said too; what is
  * longer than the buffer is cut.
  */
-#include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "output.h"
+#include "progress.h"
 #include "report.h"
 
 #define LINE 4096
@@ -43,6 +41,7 @@ cli_exit cli_exit_of(fil_status status)
 static void print_line(const char *text)
 {
     cli_out err = {.stream = stderr};
+    cli_progress_wipe();
     cli_put(&err, "filigree: ");
     cli_put_escaped(&err, text, strlen(text), CLI_SHOWN, SIZE_MAX);
     cli_put(&err, "\n");
@@ -54,6 +53,17 @@ void cli_error(const char *format, ...)
     va_list args;
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    print_line(line);
+}
+
+void cli_note(const cli_common *common, const char *format, ...)
+{
+    char    line[LINE] = "note: ";
+    va_list args;
+    if (common->quiet != 0) return;
+    va_start(args, format);
+    vsnprintf(line + strlen(line), sizeof line - strlen(line), format, args);
     va_end(args);
     print_line(line);
 }
@@ -113,71 +123,9 @@ static void log_line(void *user, fil_log_level level, const char *text)
     const cli_common        *common = user;
     if (level == FIL_LOG_ERROR || (int)level > FIL_LOG_DEBUG) return;
     if ((int)level > FIL_LOG_WARNING + common->verbose) return;
+    if (common->quiet != 0 && level > FIL_LOG_WARNING) return;
     cli_error("%s: %s", word[level], text);
-}
-
-/* One line that is written over and over, and wiped at the end. */
-static void show_progress(void *user, const fil_progress *progress)
-{
-    (void)user;
-    if (progress->done >= progress->total)
-        fprintf(stderr, "\r%40s\r", "");
-    else
-        fprintf(stderr, "\r%.20s %llu / %llu", progress->phase, (unsigned long long)progress->done,
-                (unsigned long long)progress->total);
-}
-
-/* Seconds by the clock. */
-static double now(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-#define BETWEEN 2.0 /* seconds from one line to the next, at least */
-
-static struct {
-    const char *phase;
-    uint64_t    first;       /* units done when the phase was met */
-    double      begun, told; /* the phase; the last line of any */
-    bool        shown;       /* a line of the phase */
-} seen;                      /* one run at a time */
-
-static void put_progress(const fil_progress *p, double time)
-{
-    const bool terminal = isatty(STDERR_FILENO) != 0;
-    const bool ends     = p->done >= p->total;
-    fprintf(stderr, "%s%.20s %llu / %llu", terminal ? "\r" : "", p->phase,
-            (unsigned long long)p->done, (unsigned long long)p->total);
-    if (p->done > seen.first) {
-        const double each = (time - seen.begun) / (double)(p->done - seen.first);
-        const double left = each * (double)(p->total - p->done);
-        fprintf(stderr, ", %.3g s each", each);
-        if (!ends)
-            fprintf(stderr, ", %.0f min %02.0f s left", floor(left / 60.0), fmod(left, 60.0));
-    }
-    fprintf(stderr, "%s%s", terminal ? "\033[K" : "", ends || !terminal ? "\n" : "");
-    (void)fflush(stderr);
-}
-
-/* "sample 3 / 50, 12.3 s each, 9 min 38 s left". Phases that are over at once say nothing. */
-static void show_run(void *user, const fil_progress *progress)
-{
-    const double time = now();
-    (void)user;
-    if (seen.phase == NULL || strcmp(seen.phase, progress->phase) != 0 || progress->done == 0) {
-        if (seen.told == 0.0) seen.told = time;
-        seen.phase = progress->phase;
-        seen.first = progress->done;
-        seen.begun = time;
-        seen.shown = false;
-    }
-    const bool ends = progress->done >= progress->total;
-    if (time - seen.told < BETWEEN && !(ends && seen.shown)) return;
-    put_progress(progress, time);
-    seen.told  = time;
-    seen.shown = true;
+    if (level == FIL_LOG_WARNING) cli_progress_warning(text);
 }
 
 /* ---- being stopped -------------------------------------------------------------------------- */
@@ -185,14 +133,32 @@ static void show_run(void *user, const fil_progress *progress)
 /* A second signal ends the process in the usual way. */
 static void on_signal(int number)
 {
+    if (stopped != 0) {
+        cli_progress_wipe_by_signal();
+        (void)signal(number, SIG_DFL);
+        (void)raise(number);
+    }
     stopped = 1;
+}
+
+/* Of what is over soon: the first one ends the process, and leaves an empty line. */
+static void on_last_signal(int number)
+{
+    cli_progress_wipe_by_signal();
     (void)signal(number, SIG_DFL);
+    (void)raise(number);
 }
 
 /* What was ignored before, as for a job in the background, stays ignored. */
-static void catch_signal(int number)
+static void catch_signals(void (*handler)(int))
 {
-    if (signal(number, on_signal) == SIG_IGN) (void)signal(number, SIG_IGN);
+    static const int number[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < sizeof number / sizeof number[0]; i++) {
+        const struct sigaction catching = {.sa_handler = handler, .sa_flags = SA_RESTART};
+        struct sigaction       before;
+        if (sigaction(number[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            (void)sigaction(number[i], &catching, NULL);
+    }
 }
 
 static int asked_to_stop(void *user)
@@ -225,13 +191,14 @@ int cli_open_context(cli_common *common, fil_ctx **out)
 
 int cli_open_context_with_progress(cli_common *common, fil_ctx **out)
 {
-    return open_context(common, isatty(STDERR_FILENO) ? show_progress : NULL, NULL, out);
+    cli_progress_begin(common->quiet);
+    catch_signals(on_last_signal);
+    return open_context(common, cli_progress_told, NULL, out);
 }
 
 int cli_open_context_for_run(cli_common *common, fil_ctx **out)
 {
-    catch_signal(SIGINT);
-    catch_signal(SIGTERM);
-    catch_signal(SIGHUP);
-    return open_context(common, show_run, asked_to_stop, out);
+    cli_progress_begin(common->quiet);
+    catch_signals(on_signal);
+    return open_context(common, cli_progress_told, asked_to_stop, out);
 }

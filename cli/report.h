@@ -30,6 +30,9 @@ cli_exit cli_exit_of(fil_status status);
 
 /* One line on stderr, made printable. */
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same for how something went, "note: ..."; nothing with --quiet. */
+void cli_note(const cli_common *common, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 /* The same for wrong usage; returns CLI_EXIT_USAGE. */
 int cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The library's last failure on ctx (NULL: without a context); returns its exit code. `where` is
@@ -39,10 +42,9 @@ int cli_failed(const fil_ctx *ctx, const char *where);
 /* Opens a context as the common options say. Returns 0 or an exit code, after the report. The log
  * goes to stderr: warnings always, more with -v. `common` must outlive the context. */
 int cli_open_context(cli_common *common, fil_ctx **out);
-/* The same; how far a call is goes to stderr where that is a terminal. */
+/* The same; how far a call is goes to stderr and to the events of progress.h. */
 int cli_open_context_with_progress(cli_common *common, fil_ctx **out);
-/* The same for runs of hours: lines of progress also where stderr is a file, with the time that is
- * left; SIGINT, SIGTERM and SIGHUP end the run in order. */
+/* The same for runs of hours: SIGINT, SIGTERM and SIGHUP end the run in order. */
 int cli_open_context_for_run(cli_common *common, fil_ctx **out);
 
 #endif

@@ -71,16 +71,17 @@ static void attention_json(cli_out *out, const fil_video_result *r)
     if (r->recall_bound < 1.0) cli_json_real(out, "recall_bound", r->recall_bound);
 }
 
-static void attention_text(const fil_video_result *r)
+static void attention_text(const cli_common *common, const fil_video_result *r)
 {
     if (r->dense_calls == r->calls) return;
-    cli_error("note: attention: density %.1f %% over the run, %.1f %% where sparse; %lld of %lld "
-              "calls dense; %.1f s, and %.1f s to choose",
-              100.0 * r->density, 100.0 * r->sparse_density, (long long)r->dense_calls,
-              (long long)r->calls, r->attention_seconds, r->choose_seconds);
+    cli_note(common,
+             "attention: density %.1f %% over the run, %.1f %% where sparse; %lld of %lld "
+             "calls dense; %.1f s, and %.1f s to choose",
+             100.0 * r->density, 100.0 * r->sparse_density, (long long)r->dense_calls,
+             (long long)r->calls, r->attention_seconds, r->choose_seconds);
     if (isfinite(r->recall))
-        cli_error("note: recall: mean %.4f, least of a head %.4f, least lower bound %.4f",
-                  r->recall, r->recall_min, r->recall_bound);
+        cli_note(common, "recall: mean %.4f, least of a head %.4f, least lower bound %.4f",
+                 r->recall, r->recall_min, r->recall_bound);
 }
 
 static void tell_json(cli_out *out, const char *verb, const char *path, const fil_video_result *r)
@@ -116,10 +117,10 @@ void cli_tell_run(const cli_call *call, int json, const char *path, const fil_vi
     if (strcmp(verb, "generate") == 0)
         snprintf(phases, sizeof phases, "text %.1f s, load %.1f s, sample %.1f s, ",
                  r->text_seconds, r->load_seconds, r->sample_seconds);
-    cli_error("note: %s%s%d frame%s of %d x %d pixels; %s%s %.1f s; peak %s",
-              path != NULL ? path : "", path != NULL ? ": " : "", (int)r->frames,
-              r->frames == 1 ? "" : "s", (int)r->width, (int)r->height, phases,
-              strcmp(verb, "encode") == 0 ? verb : "decode", r->decode_seconds,
-              cli_human(bytes, r->peak_bytes));
-    if (strcmp(verb, "generate") == 0) attention_text(r);
+    cli_note(call->common, "%s%s%d frame%s of %d x %d pixels; %s%s %.1f s; peak %s",
+             path != NULL ? path : "", path != NULL ? ": " : "", (int)r->frames,
+             r->frames == 1 ? "" : "s", (int)r->width, (int)r->height, phases,
+             strcmp(verb, "encode") == 0 ? verb : "decode", r->decode_seconds,
+             cli_human(bytes, r->peak_bytes));
+    if (strcmp(verb, "generate") == 0) attention_text(call->common, r);
 }

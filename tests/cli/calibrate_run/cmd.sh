@@ -5,7 +5,7 @@ printf 'a red fox\na blue ball\n' >p.txt
 run='-m demo -W 128 -H 128 --frames 9 --steps 2 --threads 1'
 # Slow machines tell their progress on stderr.
 filigree calibrate $run --prompt-file p.txt -o t.safetensors --density 0.9 --json >out 2>told || exit 1
-sed 's/"\([a-z_]*\)":[^,}]*/\1/g' out
+grep -v '"type":"\(phase\|phase_end\|step\|progress\|warning\)"' out | sed 's/"\([a-z_]*\)":[^,}]*/\1/g'
 filigree info t.safetensors | sed -n '/^name/,$p'
 video() {
     filigree generate $run -p "a green sea" --attn west --topology t.safetensors \

@@ -1,2 +1,2 @@
 # Short flags combine; an unknown letter among them is refused.
-filigree info -vvq x
+filigree info -vvy x

@@ -1,2 +1,2 @@
 # An unknown short option is named.
-filigree info -q x
+filigree info -y x
