@@ -47,7 +47,7 @@ static void build_many_pairs(buffer *b)
 {
     enum { n = 4097 };
     static gguf_pair pair[n];
-    static char      key[n][8];
+    static char      key[n][12];
     for (int i = 0; i < n; i++) {
         snprintf(key[i], sizeof key[i], "%d", i);
         pair[i] = (gguf_pair)P(key[i], GGUF_U8, "\1");
@@ -60,7 +60,7 @@ static void build_many_tensors(buffer *b)
 {
     enum { n = 65537 };
     static gguf_info info[n];
-    static char      name[n][8];
+    static char      name[n][12];
     for (int i = 0; i < n; i++) {
         snprintf(name[i], sizeof name[i], "%d", i);
         info[i] = (gguf_info){.name = name[i], .rank = 1};
