@@ -14,19 +14,13 @@
 #include "report.h"
 #include "verb.h"
 
-static const cli_verb *const all_verbs[] = {&cli_verb_generate,
-                                            &cli_verb_decode,
-                                            &cli_verb_encode,
-                                            &cli_verb_calibrate,
-                                            &cli_verb_probe,
-                                            &cli_verb_masks,
-                                            &cli_verb_compare,
-                                            &cli_verb_info,
-                                            &cli_verb_kernels,
-                                            &cli_verb_selftest,
-                                            &cli_verb_bench,
-                                            &cli_verb_help,
-                                            NULL};
+static const cli_verb *const all_verbs[] = {&cli_verb_generate, &cli_verb_decode,
+                                            &cli_verb_encode,   &cli_verb_calibrate,
+                                            &cli_verb_probe,    &cli_verb_masks,
+                                            &cli_verb_compare,  &cli_verb_convert,
+                                            &cli_verb_info,     &cli_verb_kernels,
+                                            &cli_verb_selftest, &cli_verb_bench,
+                                            &cli_verb_help,     NULL};
 
 /* A standard stream that is closed must not become the number of a file that we open: with stdout
  * closed, the first model file would get descriptor 1. The stand-in refuses the stream's direction,

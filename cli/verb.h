@@ -40,6 +40,7 @@ extern const cli_verb cli_verb_encode;
 extern const cli_verb cli_verb_compare;
 extern const cli_verb cli_verb_masks;
 extern const cli_verb cli_verb_calibrate;
+extern const cli_verb cli_verb_convert;
 extern const cli_verb cli_verb_info;
 extern const cli_verb cli_verb_probe;
 extern const cli_verb cli_verb_kernels;

@@ -26,6 +26,8 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/compare_frames.c
     engine/compare_latents.c
     engine/compare_ssim.c
+    engine/convert_api.c
+    engine/convert_plan.c
     engine/decode_api.c
     engine/decode_kept.c
     engine/encode_api.c

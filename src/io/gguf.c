@@ -95,6 +95,16 @@ static const type_row types[] = {
 
 enum { N_TYPES = sizeof types / sizeof types[0] };
 
+bool fili_gguf_type_of(fil_dtype dtype, uint32_t *number)
+{
+    for (uint32_t i = 0; i < N_TYPES; i++) {
+        if (types[i].dtype != dtype || dtype == FIL_DTYPE_NONE) continue;
+        *number = i;
+        return true;
+    }
+    return false;
+}
+
 static fil_status find_type(const reader *r, span *s)
 {
     const char *name =

@@ -1,10 +1,15 @@
-/* io/gguf_inside.h: what the files of the GGUF reader share: the header's bytes, read as far as
- * they are needed, and the key-value pairs. For gguf*.c alone.
+/* io/gguf_inside.h: what the files of the GGUF reader and writer share: the header's bytes, read as
+ * far as they are needed, the key-value pairs, and numbers of types. For gguf*.c alone.
  */
 #ifndef FILI_IO_GGUF_INSIDE_H
 #define FILI_IO_GGUF_INSIDE_H
 
+#include <stdbool.h>
+
 #include "io/tensors.h"
+
+/* ggml's number of a type; false if the format, as far as it is read here, has none. */
+bool fili_gguf_type_of(fil_dtype dtype, uint32_t *number);
 
 /* ---- the header's bytes --------------------------------------------------------------------- */
 

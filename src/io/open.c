@@ -26,15 +26,32 @@ static fil_status read_one(fili_tensors *set, const char *path)
     return fili_safetensors_read_header(set, source);
 }
 
+static void frame(fil_ctx *ctx, const char *path, const char *rest)
+{
+    const char *slash = strrchr(path, '/');
+    const char *base  = slash != NULL ? slash + 1 : path;
+    fili_error_frame(ctx, "file %s%s", fili_quote(base, strlen(base)).text, rest);
+}
+
+static fil_status read_any(fili_tensors *set, const char *path)
+{
+    const fil_status status =
+        ends_with(path, ".index.json") ? fili_index_read(set, path) : read_one(set, path);
+    if (status != FIL_OK) frame(set->ctx, path, "");
+    return status;
+}
+
 fil_status fili_tensors_open(fili_tensors *set, const char *path)
 {
-    fil_status status =
-        ends_with(path, ".index.json") ? fili_index_read(set, path) : read_one(set, path);
-    if (status == FIL_OK) status = fili_tensors_seal(set);
-    if (status != FIL_OK) {
-        const char *slash = strrchr(path, '/');
-        const char *base  = slash != NULL ? slash + 1 : path;
-        fili_error_frame(set->ctx, "file %s", fili_quote(base, strlen(base)).text);
-    }
+    return fili_tensors_open_all(set, &path, 1);
+}
+
+fil_status fili_tensors_open_all(fili_tensors *set, const char *const *paths, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        FIL_TRY(read_any(set, paths[i]));
+    if (n > 1) set->n_pairs = 0; /* one file's metadata are not the others' */
+    const fil_status status = fili_tensors_seal(set);
+    if (status != FIL_OK) frame(set->ctx, paths[0], n > 1 ? " and others" : "");
     return status;
 }

@@ -46,12 +46,16 @@ static fil_status check_tensor_name(fil_ctx *ctx, size_t i, const char *name)
 }
 
 /* *bytes = what the tensor takes. */
-static fil_status check_tensor(fil_ctx *ctx, size_t i, const fil_tensor_desc *t, uint64_t *bytes)
+static fil_status check_tensor(fil_ctx *ctx, size_t i, const fil_tensor_desc *t, bool blocks,
+                               uint64_t *bytes)
 {
+    uint32_t run;
     FIL_TRY(check_tensor_name(ctx, i, t->name));
     const fili_quoted q = fili_quote(t->name, strlen(t->name));
-    FIL_CHECK(ctx, fil_dtype_bits(t->dtype) != 0,
+    FIL_CHECK(ctx, blocks || fil_dtype_bits(t->dtype) != 0,
               "tensor '%s': %d is no dtype of a safetensors file", q.text, (int)t->dtype);
+    FIL_CHECK(ctx, fil_dtype_block(t->dtype, &run) != 0, "tensor '%s': %d is no dtype", q.text,
+              (int)t->dtype);
     FIL_CHECK(ctx, t->rank <= FIL_MAX_RANK, "tensor '%s' has %u dimensions; the limit is %d",
               q.text, t->rank, FIL_MAX_RANK);
     for (uint32_t d = 0; d < t->rank; d++)
@@ -60,6 +64,10 @@ static fil_status check_tensor(fil_ctx *ctx, size_t i, const fil_tensor_desc *t,
     FIL_CHECK(ctx, fili_shape_bytes(t->dtype, t->rank, t->shape, bytes),
               "tensor '%s': shape and dtype %s give no whole number of bytes below 2^64", q.text,
               fil_dtype_name(t->dtype));
+    const int64_t row = t->rank > 0 ? t->shape[t->rank - 1] : 1;
+    FIL_CHECK(ctx, fil_dtype_bits(t->dtype) != 0 || row % run == 0,
+              "tensor '%s' has rows of %lld elements; %s has blocks of %u", q.text, (long long)row,
+              fil_dtype_name(t->dtype), run);
     return FIL_OK;
 }
 
@@ -147,33 +155,14 @@ static int by_layout(const void *a, const void *b)
     return by_name(a, b);
 }
 
-static fil_status check_unique_names(fil_ctx *ctx, place *places, size_t n)
-{
-    if (n > 1) qsort(places, n, sizeof *places, by_name);
-    for (size_t i = 1; i < n; i++) {
-        const char *name = places[i].desc->name;
-        FIL_CHECK(ctx, strcmp(places[i - 1].desc->name, name) != 0, "tensor '%s' is there twice",
-                  fili_quote(name, strlen(name)).text);
-    }
-    return FIL_OK;
-}
-
 /* Sorts the places into file order and gives each its begin; *total = bytes of the data area. */
 static fil_status lay_out(fili_writer *w, place *places, const fili_writer_input *in,
                           uint64_t *total)
 {
     const size_t n = in->n_tensors;
     *total         = 0;
-    for (size_t i = 0; i < n; i++) {
-        fili_slot *slot = &w->slots[i];
-        char      *name;
-        FIL_TRY(check_tensor(w->ctx, i, &in->tensors[i], &slot->bytes));
-        FIL_TRY(
-            fili_arena_text(&w->arena, in->tensors[i].name, strlen(in->tensors[i].name), &name));
-        slot->name = name;
-        places[i]  = (place){.desc = &in->tensors[i], .slot = slot};
-    }
-    FIL_TRY(check_unique_names(w->ctx, places, n));
+    for (size_t i = 0; i < n; i++)
+        places[i] = (place){.desc = &in->tensors[i], .slot = &w->slots[i]};
     if (n > 1) qsort(places, n, sizeof *places, by_layout);
     for (size_t i = 0; i < n; i++) {
         places[i].begin = *total;
@@ -277,6 +266,60 @@ static void store_le64(char *dst, uint64_t value)
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
+static int by_slot_name(const void *a, const void *b)
+{
+    const fili_slot *const *x = a;
+    const fili_slot *const *y = b;
+    return strcmp((*x)->name, (*y)->name);
+}
+
+static fil_status check_unique_names(fil_ctx *ctx, const fili_slot *slots, size_t n)
+{
+    void *block;
+    FIL_TRY(fili_calloc(ctx, n, sizeof(fili_slot *), "tensor names", &block));
+    const fili_slot **sorted = block;
+    for (size_t i = 0; i < n; i++)
+        sorted[i] = &slots[i];
+    if (n > 1) qsort(sorted, n, sizeof *sorted, by_slot_name);
+    fil_status status = FIL_OK;
+    for (size_t i = 1; i < n && status == FIL_OK; i++)
+        if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0)
+            status = FIL_FAIL(ctx, FIL_E_ARG, "tensor '%s' is there twice",
+                              fili_quote(sorted[i]->name, strlen(sorted[i]->name)).text);
+    fili_free(ctx, block, n * sizeof(fili_slot *));
+    return status;
+}
+
+static fil_status take_slots(fili_writer *w, const fili_writer_input *in, bool blocks)
+{
+    const size_t n = in->n_tensors;
+    void        *slots;
+    FIL_TRY(fili_arena_calloc(&w->arena, n, sizeof *w->slots, &slots));
+    w->slots   = slots;
+    w->n_slots = n;
+    for (size_t i = 0; i < n; i++) {
+        const fil_tensor_desc *t = &in->tensors[i];
+        char                  *name;
+        FIL_TRY(check_tensor(w->ctx, i, t, blocks, &w->slots[i].bytes));
+        FIL_TRY(fili_arena_text(&w->arena, t->name, strlen(t->name), &name));
+        w->slots[i].name = name;
+    }
+    return check_unique_names(w->ctx, w->slots, n);
+}
+
+fil_status fili_writer_begin(fili_writer *w, fil_ctx *ctx, const fili_writer_input *in, bool blocks)
+{
+    const uint64_t limit = ctx->opt.limits.tensors;
+    *w                   = (fili_writer){.ctx = ctx, .file = FILI_ATOMIC_CLOSED};
+    fili_arena_init(&w->arena, ctx, "writer of tensors", 0);
+    if (in->n_tensors > limit)
+        return FIL_FAIL(ctx, FIL_E_LIMIT, "%zu tensors; the limit is %llu", in->n_tensors,
+                        (unsigned long long)limit);
+    const fil_status status = take_slots(w, in, blocks);
+    if (status != FIL_OK) fili_writer_close(w);
+    return status;
+}
+
 /* Everything before the data area, in one write. */
 static fil_status write_front(fili_writer *w, const place *places, const fili_writer_input *in,
                               uint64_t front)
@@ -319,28 +362,20 @@ static fil_status open_with(fili_writer *w, const char *path, const fili_writer_
     uint64_t front = 0;
     FIL_TRY(lay_out(w, places, in, &total));
     FIL_TRY(place_data(w, places, in, total, &front));
+    w->bytes = front + total;
     FIL_TRY(fili_atomic_open(w->ctx, path, replace, &w->file));
-    FIL_TRY(fili_atomic_resize(w->ctx, &w->file, front + total));
+    FIL_TRY(fili_atomic_resize(w->ctx, &w->file, w->bytes));
     return write_front(w, places, in, front);
 }
 
 fil_status fili_writer_open(fili_writer *w, fil_ctx *ctx, const char *path,
                             const fili_writer_input *in, int replace)
 {
-    const uint64_t limit = ctx->opt.limits.tensors;
-    void          *slots;
-    void          *places = NULL;
-    fil_status     status;
-    *w = (fili_writer){.ctx = ctx, .file = FILI_ATOMIC_CLOSED};
-    fili_arena_init(&w->arena, ctx, "safetensors writer", 0);
-    if (in->n_tensors > limit)
-        return FIL_FAIL(ctx, FIL_E_LIMIT, "%zu tensors; the limit is %llu", in->n_tensors,
-                        (unsigned long long)limit);
-    FIL_TRY(check_metadata(ctx, in->metadata, in->n_pairs));
-    FIL_TRY(check_unique_keys(ctx, in->metadata, in->n_pairs));
-    FIL_TRY_OR(done, fili_arena_calloc(&w->arena, in->n_tensors, sizeof *w->slots, &slots));
-    w->slots   = slots;
-    w->n_slots = in->n_tensors;
+    void      *places = NULL;
+    fil_status status;
+    FIL_TRY(fili_writer_begin(w, ctx, in, false));
+    FIL_TRY_OR(done, check_metadata(ctx, in->metadata, in->n_pairs));
+    FIL_TRY_OR(done, check_unique_keys(ctx, in->metadata, in->n_pairs));
     FIL_TRY_OR(done, fili_calloc(ctx, in->n_tensors, sizeof(place), "tensor layout", &places));
     status = open_with(w, path, in, replace, places);
 done:

@@ -7,6 +7,8 @@
 #ifndef FILI_IO_SAFETENSORS_WRITER_H
 #define FILI_IO_SAFETENSORS_WRITER_H
 
+#include <stdbool.h>
+
 #include "base/arena.h"
 #include "base/file.h"
 #include "filigree/file.h"
@@ -27,7 +29,8 @@ typedef struct fili_writer {
     fili_atomic file;
     fili_slot  *slots; /* [n_slots], in the caller's order */
     size_t      n_slots;
-    int         dead; /* a write failed: only closing is left */
+    uint64_t    bytes; /* of the whole file */
+    int         dead;  /* a write failed: only closing is left */
 } fili_writer;
 
 typedef struct fili_writer_input {
@@ -43,6 +46,12 @@ typedef struct fili_writer_input {
  * closed. */
 FIL_MUSTCHECK fil_status fili_writer_open(fili_writer *w, fil_ctx *ctx, const char *path,
                                           const fili_writer_input *input, int replace);
+
+/* The beginning of any writer's open: *w is set up, its slots have names and bytes; where they lie
+ * is the caller's to say, and so is the file. blocks: block types are accepted. E_ARG, E_LIMIT,
+ * E_NOMEM as above; on failure *w is closed. */
+FIL_MUSTCHECK fil_status fili_writer_begin(fili_writer *w, fil_ctx *ctx,
+                                           const fili_writer_input *input, bool blocks);
 
 /* Appends to slot i < n_slots. E_ARG: more than it holds; the writer stays usable. E_IO: it does
  * not. */

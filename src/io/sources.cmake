@@ -4,6 +4,7 @@ list(APPEND FIL_SOURCES
     io/gguf.c
     io/gguf_bytes.c
     io/gguf_pairs.c
+    io/gguf_writer.c
     io/index.c
     io/json.c
     io/open.c

@@ -78,6 +78,10 @@ const void *fili_tensors_map(const fili_tensors *set, const fili_entry *entry);
 /* Opens any supported file, telling the format from its content (and an index from its ending). */
 FIL_MUSTCHECK fil_status fili_tensors_open(fili_tensors *set, const char *path);
 
+/* Several files as one set, n >= 1: shards that come without an index. */
+FIL_MUSTCHECK fil_status fili_tensors_open_all(fili_tensors *set, const char *const *paths,
+                                               size_t n);
+
 /* One reader each: `set` has been init'ed; the caller seals. `source` is open already. */
 FIL_MUSTCHECK fil_status fili_safetensors_read_header(fili_tensors *set, int32_t source);
 FIL_MUSTCHECK fil_status fili_pth_read_header(fili_tensors *set, int32_t source);

@@ -4,6 +4,7 @@ list(APPEND FIL_SOURCES
     tensor/dequant.c
     tensor/dequant_base.c
     tensor/dtype.c
+    tensor/quantise.c
     tensor/view.c)
 
 # Variants for one instruction set: built wherever the compiler targets the architecture, chosen at

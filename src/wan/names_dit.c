@@ -89,12 +89,20 @@ static size_t block_prefix(const char *name)
     return name[i] == '.' ? i + 1 : 0;
 }
 
-/* The row whose stem is all of `name` up to ".weight", ".bias" or the end. */
-static const rename_row *find(const rename_row *rows, size_t n, const char *name, const char **rest)
+/* What the row's stem is on one side: where a name comes from, or goes to. */
+static const char *side(const rename_row *row, int of_ours)
+{
+    return of_ours ? row->to : row->from;
+}
+
+/* The first row whose stem is all of `name` up to ".weight", ".bias" or the end. */
+static const rename_row *find(const rename_row *rows, size_t n, const char *name, int of_ours,
+                              const char **rest)
 {
     for (size_t i = 0; i < n; i++) {
-        const size_t stem = strlen(rows[i].from);
-        if (strncmp(name, rows[i].from, stem) != 0) continue;
+        const char  *text = side(&rows[i], of_ours);
+        const size_t stem = strlen(text);
+        if (strncmp(name, text, stem) != 0) continue;
         *rest = name + stem;
         if (**rest == '\0' || strcmp(*rest, ".weight") == 0 || strcmp(*rest, ".bias") == 0)
             return &rows[i];
@@ -102,15 +110,30 @@ static const rename_row *find(const rename_row *rows, size_t n, const char *name
     return NULL;
 }
 
+/* In the tables the rows of diffusers come first, so that the way back finds them. */
+static int rename_name(const char *from, int of_ours, char *out, size_t size)
+{
+    const size_t      head = block_prefix(from);
+    const char       *name = from + head;
+    const char       *rest = "";
+    const rename_row *row =
+        head > 0 ? find(inside, sizeof inside / sizeof inside[0], name, of_ours, &rest)
+                 : find(top, sizeof top / sizeof top[0], name, of_ours, &rest);
+    if (row == NULL) return 0;
+    const char *to = side(row, !of_ours);
+    if (head + strlen(to) + strlen(rest) >= size) return 0;
+    snprintf(out, size, "%.*s%s%s", (int)head, from, to, rest);
+    return 1;
+}
+
 int fili_names_dit(const char *file_name, char *out, size_t size)
 {
-    const size_t      head = block_prefix(file_name);
-    const char       *name = file_name + head;
-    const char       *rest = "";
-    const rename_row *row  = head > 0 ? find(inside, sizeof inside / sizeof inside[0], name, &rest)
-                                      : find(top, sizeof top / sizeof top[0], name, &rest);
-    if (head > 0 && strcmp(name, "attn2.norm_added_q.weight") == 0) return 2;
-    if (row == NULL || head + strlen(row->to) + strlen(rest) >= size) return 0;
-    snprintf(out, size, "%.*s%s%s", (int)head, file_name, row->to, rest);
-    return 1;
+    const size_t head = block_prefix(file_name);
+    if (head > 0 && strcmp(file_name + head, "attn2.norm_added_q.weight") == 0) return 2;
+    return rename_name(file_name, 0, out, size);
+}
+
+int fili_names_dit_diffusers(const char *canonical, char *out, size_t size)
+{
+    return rename_name(canonical, 1, out, size);
 }

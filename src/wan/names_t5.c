@@ -113,3 +113,51 @@ int fili_names_t5(const char *file_name, char *out, size_t size)
     /* ComfyUI's files carry the tokenizer, and a marker of their quantisation. */
     return strcmp(file_name, "spiece_model") == 0 || strcmp(file_name, "scaled_fp8") == 0 ? 2 : 0;
 }
+
+/* ---- the way back --------------------------------------------------------------------------- */
+
+/* Names of other people: outside of blocks, and what stands around a block's number. */
+typedef struct style {
+    const char *embedding, *norm, *prefix, *infix;
+    const pair *pairs;
+    int         n;
+} style;
+
+static int from_original(const char *name, const style *s, char *out, size_t size)
+{
+    const char *number;
+    int         digits;
+    const char *rest  = behind(name, "blocks.", ".", &number, &digits);
+    const char *plain = strcmp(name, "token_embedding.weight") == 0 ? s->embedding
+                        : strcmp(name, "norm.weight") == 0          ? s->norm
+                                                                    : NULL;
+    if (plain != NULL) snprintf(out, size, "%s", plain);
+    for (int i = 0; rest != NULL && i < s->n; i++) {
+        if (strcmp(rest, s->pairs[i].ours) != 0) continue;
+        snprintf(out, size, "%s%.*s%s%s", s->prefix, digits, number, s->infix, s->pairs[i].theirs);
+        return 1;
+    }
+    return plain != NULL;
+}
+
+int fili_names_t5_diffusers(const char *canonical, char *out, size_t size)
+{
+    static const style s = {.embedding = "shared.weight",
+                            .norm      = "encoder.final_layer_norm.weight",
+                            .prefix    = "encoder.block.",
+                            .infix     = ".layer.",
+                            .pairs     = inner,
+                            .n         = INNER};
+    return from_original(canonical, &s, out, size);
+}
+
+int fili_names_t5_llama(const char *canonical, char *out, size_t size)
+{
+    static const style s = {.embedding = "token_embd.weight",
+                            .norm      = "enc.output_norm.weight",
+                            .prefix    = "enc.blk.",
+                            .infix     = ".",
+                            .pairs     = llama,
+                            .n         = LLAMA};
+    return from_original(canonical, &s, out, size);
+}

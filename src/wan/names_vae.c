@@ -111,3 +111,42 @@ int fili_names_vae(const char *file_name, char *out, size_t size)
     snprintf(stem, sizeof stem, "decoder.upsamples.%d.", level * LEVEL + block);
     return join(out, size, stem, up);
 }
+
+/* ---- the way back --------------------------------------------------------------------------- */
+
+/* stem, and the rest with the words of a residual block for ours. */
+static int join_back(char *out, size_t size, const char *stem, const char *rest)
+{
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        const char *tail = after(rest, parts[i].to);
+        if (tail == NULL) continue;
+        snprintf(out, size, "%s%s%s", stem, parts[i].from, tail);
+        return 1;
+    }
+    snprintf(out, size, "%s%s", stem, rest);
+    return 1;
+}
+
+int fili_names_vae_diffusers(const char *canonical, char *out, size_t size)
+{
+    char        stem[48];
+    int         block;
+    const char *rest;
+    for (size_t i = 0; i < sizeof tops / sizeof tops[0]; i++)
+        if ((rest = after(canonical, tops[i].to)) != NULL)
+            return join_back(out, size, tops[i].from, rest);
+    if ((rest = after(canonical, "encoder.downsamples.")) != NULL &&
+        (rest = number(rest, &block)) != NULL) {
+        snprintf(stem, sizeof stem, "encoder.down_blocks.%d.", block);
+        return join_back(out, size, stem, rest);
+    }
+    if ((rest = after(canonical, "decoder.upsamples.")) == NULL ||
+        (rest = number(rest, &block)) == NULL)
+        return 0;
+    if (block % LEVEL == LEVEL - 1)
+        snprintf(stem, sizeof stem, "decoder.up_blocks.%d.upsamplers.0.", block / LEVEL);
+    else
+        snprintf(stem, sizeof stem, "decoder.up_blocks.%d.resnets.%d.", block / LEVEL,
+                 block % LEVEL);
+    return join_back(out, size, stem, rest);
+}

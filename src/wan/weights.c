@@ -17,15 +17,25 @@
 
 typedef int (*name_map)(const char *file_name, char *out, size_t size);
 
-static name_map map_of(fili_part part)
+static int unknown_name(const char *file_name, char *out, size_t size)
 {
-    return part == FILI_PART_DIT  ? fili_names_dit
-           : part == FILI_PART_T5 ? fili_names_t5
-                                  : fili_names_vae;
+    (void)file_name;
+    (void)out;
+    (void)size;
+    return 0;
 }
 
-/* Scales and marks of fp8 files (wan.md 15.2): no tensors of the model. */
-static bool is_auxiliary(const char *name)
+static name_map map_of(fili_part part)
+{
+    static const name_map maps[] = {[FILI_PART_DIT]   = fili_names_dit,
+                                    [FILI_PART_T5]    = fili_names_t5,
+                                    [FILI_PART_VAE]   = fili_names_vae,
+                                    [FILI_PART_OTHER] = unknown_name};
+    return maps[part];
+}
+
+/* wan.md 15.2: no tensors of the model. */
+bool fili_weights_is_mark(const char *name)
 {
     static const char *const ends[] = {".scale_weight", ".weight_scale", ".scale_input",
                                        ".input_scale", ".comfy_quant"};
@@ -40,7 +50,9 @@ static bool is_auxiliary(const char *name)
 static const char *prefix_of(const fili_tensors *set, fili_part part)
 {
     static const char *const prefixes[] = {"model.diffusion_model.", "diffusion_model.", "model."};
-    const size_t             n = part == FILI_PART_DIT ? sizeof prefixes / sizeof prefixes[0] : 2;
+    const size_t             n = part == FILI_PART_DIT     ? sizeof prefixes / sizeof prefixes[0]
+                                 : part == FILI_PART_OTHER ? 0
+                                                           : 2;
     for (size_t p = 0; p < n; p++)
         for (size_t i = 0; i < set->n_entries; i++)
             if (strncmp(set->entries[i].name, prefixes[p], strlen(prefixes[p])) == 0)
@@ -70,7 +82,7 @@ static fil_status add_weight(fili_weights *w, const fili_entry *e, const char *p
     const size_t skip  = strlen(prefix);
     const char  *plain = strncmp(e->name, prefix, skip) == 0 ? e->name + skip : e->name;
     char        *name;
-    if (is_auxiliary(plain)) return FIL_OK;
+    if (fili_weights_is_mark(plain)) return FIL_OK;
     const int known = map_of(w->part)(plain, canonical, sizeof canonical);
     if (known == 2) return FIL_OK;
     const char *chosen = known != 0 ? canonical : plain;
@@ -141,6 +153,48 @@ fil_status fili_weights_open(fil_ctx *ctx, fili_part part, const char *path, uin
     return status;
 }
 
+/* The part that has a tensor which this one and no other has. */
+static fili_part part_of(const fili_tensors *set)
+{
+    static const char *const marks[][2] = {
+        [FILI_PART_DIT] = {"head.modulation", "head.head.weight"},
+        [FILI_PART_T5]  = {"token_embedding.weight", NULL},
+        [FILI_PART_VAE] = {"decoder.conv1.weight", "encoder.conv1.weight"}};
+    char canonical[600];
+    for (int part = 0; part < FILI_PART_OTHER; part++) {
+        const size_t skip = strlen(prefix_of(set, (fili_part)part));
+        for (size_t i = 0; i < set->n_entries; i++) {
+            const char *name = set->entries[i].name;
+            if (strlen(name) < skip ||
+                map_of((fili_part)part)(name + skip, canonical, sizeof canonical) != 1)
+                continue;
+            for (int k = 0; k < 2; k++)
+                if (marks[part][k] != NULL && strcmp(canonical, marks[part][k]) == 0)
+                    return (fili_part)part;
+        }
+    }
+    return FILI_PART_OTHER;
+}
+
+static fil_status open_files(fili_weights *w, const char *const *paths, size_t n)
+{
+    FIL_TRY(fili_tensors_open_all(&w->set, paths, n));
+    w->part = part_of(&w->set);
+    FIL_TRY(take_names(w));
+    return w->part == FILI_PART_DIT && strcmp(w->set.format, "gguf") == 0
+               ? fili_weights_restore_shapes(w)
+               : FIL_OK;
+}
+
+fil_status fili_weights_open_files(fil_ctx *ctx, const char *const *paths, size_t n, uint32_t flags,
+                                   fili_weights **out)
+{
+    FIL_TRY(fili_weights_new(ctx, FILI_PART_OTHER, flags, out));
+    const fil_status status = open_files(*out, paths, n);
+    if (status != FIL_OK) fili_weights_close(out);
+    return status;
+}
+
 static fil_status copy_made(fili_weights *w, const fili_made_tensor *tensors, size_t n)
 {
     void *block;
@@ -199,6 +253,24 @@ void fili_weights_close(fili_weights **w)
 fil_ctx *fili_weights_ctx(const fili_weights *w)
 {
     return w->ctx;
+}
+
+fili_part fili_weights_part(const fili_weights *w)
+{
+    return w->part;
+}
+
+const fili_tensors *fili_weights_set(const fili_weights *w)
+{
+    return &w->set;
+}
+
+fili_weight_kind fili_weights_kind(const fili_weights *w, size_t i)
+{
+    const fili_weight *t = &w->tensors[i];
+    if (!fili_weights_is_number(t->entry->dtype))
+        return t->quantised ? FILI_WEIGHT_UNREAD : FILI_WEIGHT_OTHER;
+    return t->scale != NULL ? FILI_WEIGHT_SCALED : FILI_WEIGHT_PLAIN;
 }
 
 fili_weight *fili_weights_tensor(const fili_weights *w, const char *name)

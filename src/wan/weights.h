@@ -10,9 +10,12 @@
 #ifndef FILI_WAN_WEIGHTS_H
 #define FILI_WAN_WEIGHTS_H
 
+#include <stdbool.h>
+
 #include "io/tensors.h"
 
-typedef enum fili_part { FILI_PART_DIT, FILI_PART_T5, FILI_PART_VAE } fili_part;
+/* FILI_PART_OTHER: no part that is known; names are as they are. */
+typedef enum fili_part { FILI_PART_DIT, FILI_PART_T5, FILI_PART_VAE, FILI_PART_OTHER } fili_part;
 
 typedef struct fili_weights fili_weights;
 
@@ -24,6 +27,11 @@ typedef struct fili_weights fili_weights;
  */
 FIL_MUSTCHECK fil_status fili_weights_open(fil_ctx *ctx, fili_part part, const char *path,
                                            uint32_t flags, fili_weights **out);
+
+/* The part that files hold, n >= 1 of them, told from their tensors: fili_weights_part says which.
+ * Without a config.json. */
+FIL_MUSTCHECK fil_status fili_weights_open_files(fil_ctx *ctx, const char *const *paths, size_t n,
+                                                 uint32_t flags, fili_weights **out);
 
 /* A tensor in memory. */
 typedef struct fili_made_tensor {
@@ -47,6 +55,11 @@ void fili_weights_close(fili_weights **w);
 
 fil_ctx *fili_weights_ctx(const fili_weights *w);
 
+fili_part fili_weights_part(const fili_weights *w);
+
+/* The directory of the file, or of all files. */
+const fili_tensors *fili_weights_set(const fili_weights *w);
+
 /* By canonical name; NULL = absent. entry->name is the name in the file. Does not count as use. */
 const fili_entry *fili_weights_find(const fili_weights *w, const char *name);
 
@@ -55,6 +68,18 @@ const fili_entry *fili_weights_find(const fili_weights *w, const char *name);
  * them. */
 size_t            fili_weights_count(const fili_weights *w);
 const fili_entry *fili_weights_at(const fili_weights *w, size_t i, const char **name);
+
+/* What taking the i-th involves. */
+typedef enum fili_weight_kind {
+    FILI_WEIGHT_PLAIN,  /* numbers or blocks of them */
+    FILI_WEIGHT_SCALED, /* with a scale beside it: fp8_scaled */
+    FILI_WEIGHT_OTHER,  /* no numbers to compute with: integers */
+    FILI_WEIGHT_UNREAD  /* quantised in a way that is not read */
+} fili_weight_kind;
+fili_weight_kind fili_weights_kind(const fili_weights *w, size_t i);
+
+/* True for the scales and marks of fp8 files, by their name in the file. */
+bool fili_weights_is_mark(const char *name);
 
 /* Text of the part's config.json (beside the file or in the folder), NUL-terminated; NULL if there
  * is none or it belongs to another part. At most the context's limit header_bytes. */
@@ -105,5 +130,12 @@ FIL_MUSTCHECK fil_status fili_weights_check_all_used(fili_weights *w);
 int fili_names_dit(const char *file_name, char *out, size_t size);
 int fili_names_t5(const char *file_name, char *out, size_t size);
 int fili_names_vae(const char *file_name, char *out, size_t size);
+
+/* The way back, from canonical names to those of diffusers (transformers', of a text encoder) and
+ * of llama.cpp. 1: known; 0: not, out is untouched. */
+int fili_names_dit_diffusers(const char *canonical, char *out, size_t size);
+int fili_names_t5_diffusers(const char *canonical, char *out, size_t size);
+int fili_names_vae_diffusers(const char *canonical, char *out, size_t size);
+int fili_names_t5_llama(const char *canonical, char *out, size_t size);
 
 #endif

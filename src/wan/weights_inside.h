@@ -40,7 +40,9 @@ FIL_MUSTCHECK fil_status fili_weights_new(fil_ctx *ctx, fili_part part, uint32_t
                                           fili_weights **out);
 /* E_FORMAT: two alike. */
 FIL_MUSTCHECK fil_status fili_weights_sort(fili_weights *w);
-fili_weight             *fili_weights_tensor(const fili_weights *w, const char *name);
+/* True for the types whose values can be taken. */
+bool         fili_weights_is_number(fil_dtype dtype);
+fili_weight *fili_weights_tensor(const fili_weights *w, const char *name);
 
 /* Takes the config.json beside `file` if it is this part's. E_FORMAT: it is no JSON; E_IO. */
 FIL_MUSTCHECK fil_status fili_weights_read_config(fili_weights *w, const char *file);

@@ -34,7 +34,7 @@ fili_shape_string fili_shape_text(uint32_t rank, const int64_t *shape)
     return s;
 }
 
-static bool is_number(fil_dtype dtype)
+bool fili_weights_is_number(fil_dtype dtype)
 {
     return fili_convert_has(dtype) || dtype == FIL_F8_E5M2 || fili_dequant_has(dtype);
 }
@@ -50,11 +50,11 @@ static bool fits(const fili_entry *e, uint32_t rank, const int64_t *shape)
 static fil_status check_type(const fili_weights *w, const fili_weight *t)
 {
     const fili_quoted name = fili_quote(t->entry->name, strlen(t->entry->name));
-    if (!is_number(t->entry->dtype) && t->quantised)
+    if (!fili_weights_is_number(t->entry->dtype) && t->quantised)
         return FIL_FAIL(w->ctx, FIL_E_UNSUP,
                         "tensor '%s' is quantised as %s (comfy_quant); filigree reads fp8 alone",
                         name.text, fil_dtype_name(t->entry->dtype));
-    if (!is_number(t->entry->dtype))
+    if (!fili_weights_is_number(t->entry->dtype))
         return FIL_FAIL(w->ctx, FIL_E_MISMATCH,
                         "tensor '%s' has type %s; expected BF16, F16, F32, F64, an F8 or a block "
                         "type of GGUF; the tensors look like %s",
@@ -228,7 +228,8 @@ fil_status fili_weights_read_part(fili_weights *w, const char *name, fil_dtype w
                                   uint64_t n, void *dst)
 {
     const fili_weight *t = fili_weights_tensor(w, name);
-    FIL_CHECK(w->ctx, t != NULL && is_number(t->entry->dtype), "tensor '%s' was not checked", name);
+    FIL_CHECK(w->ctx, t != NULL && fili_weights_is_number(t->entry->dtype),
+              "tensor '%s' was not checked", name);
     FIL_CHECK(w->ctx, first <= elements(t) && n <= elements(t) - first,
               "%llu elements from %llu on lie outside of tensor '%s'", (unsigned long long)n,
               (unsigned long long)first, name);

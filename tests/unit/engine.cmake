@@ -2,6 +2,7 @@ fil_add_test(test_attention_api)
 fil_add_test(test_file_api)
 fil_add_test(test_bench)
 fil_add_test(test_folder)
+fil_add_test(test_convert_file support/dit_make.c)
 
 # The demo checkpoint is written once and opened by test_file_api.
 set(demo ${CMAKE_CURRENT_BINARY_DIR}/demo)

@@ -1,0 +1,1 @@
+filigree convert --help
