@@ -95,27 +95,36 @@ void fili_dir_close(fil_ctx *ctx, int *dir)
     *dir = -1;
 }
 
-fil_status fili_file_read(fil_ctx *ctx, const fili_file *file, uint64_t offset, void *dst,
-                          size_t bytes)
+/* -errno, or for a file that has become shorter 1 + its last byte. */
+int64_t fili_file_read_raw(const fili_os *os, const fili_file *file, uint64_t offset, void *dst,
+                           size_t bytes)
 {
-    const fili_os *os   = ctx->os;
-    int            left = FILI_RETRIES;
-    size_t         done = 0;
+    int    left = FILI_RETRIES;
+    size_t done = 0;
     while (done < bytes) {
         const size_t  rest = bytes - done;
         const size_t  ask  = rest < FILI_MAX_TRANSFER ? rest : FILI_MAX_TRANSFER;
         const int64_t n    = os->pread(os->self, file->fd, (char *)dst + done, ask, offset + done);
         if (fili_retry(n, &left)) continue;
-        if (n > 0) {
-            done += (size_t)n;
-            continue;
-        }
-        const fili_quoted name = fili_quote(file->name, strlen(file->name));
-        if (n < 0)
-            return FIL_FAIL(ctx, FIL_E_IO, "cannot read '%s': %s", name.text, strerror((int)-n));
-        return FIL_FAIL(ctx, FIL_E_IO,
-                        "'%s' ends at byte %llu; it had %llu bytes when it was opened", name.text,
-                        (unsigned long long)(offset + done), (unsigned long long)file->size);
+        if (n < 0) return n;
+        if (n == 0) return (int64_t)(offset + done) + 1;
+        done += (size_t)n;
     }
-    return FIL_OK;
+    return 0;
+}
+
+fil_status fili_file_read_failed(fil_ctx *ctx, const fili_file *file, int64_t failure)
+{
+    const fili_quoted name = fili_quote(file->name, strlen(file->name));
+    if (failure < 0)
+        return FIL_FAIL(ctx, FIL_E_IO, "cannot read '%s': %s", name.text, strerror((int)-failure));
+    return FIL_FAIL(ctx, FIL_E_IO, "'%s' ends at byte %lld; it had %llu bytes when it was opened",
+                    name.text, (long long)failure - 1, (unsigned long long)file->size);
+}
+
+fil_status fili_file_read(fil_ctx *ctx, const fili_file *file, uint64_t offset, void *dst,
+                          size_t bytes)
+{
+    const int64_t failure = fili_file_read_raw(ctx->os, file, offset, dst, bytes);
+    return failure == 0 ? FIL_OK : fili_file_read_failed(ctx, file, failure);
 }

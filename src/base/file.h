@@ -51,6 +51,12 @@ void fili_file_close(fil_ctx *ctx, fili_file *file);
 FIL_MUSTCHECK fil_status fili_file_read(fil_ctx *ctx, const fili_file *file, uint64_t offset,
                                         void *dst, size_t bytes);
 
+/* The same from a task, which must not touch a context: 0, or what fili_file_read_failed is to be
+ * told afterwards. */
+int64_t    fili_file_read_raw(const fili_os *os, const fili_file *file, uint64_t offset, void *dst,
+                              size_t bytes);
+fil_status fili_file_read_failed(fil_ctx *ctx, const fili_file *file, int64_t failure);
+
 /* ---- a file that appears whole or not at all ------------------------------------------------ */
 
 /* Written under a temporary name beside its final one; fili_atomic_commit does fsync, rename,

@@ -3,17 +3,23 @@
  * A tensor of the wanted type is read as it is; any other goes through small pieces on the stack,
  * widened to f32, scaled where the file says so, and rounded once. F8_E5M2 is the upper byte of
  * F16. Of GGUF's block types whole blocks are read, also for a part that begins inside one. Only
- * floating-point and block types are read.
+ * floating-point and block types are read. Large tensors are read by all threads, in tasks of fixed
+ * size.
  */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/pool.h"
 #include "tensor/convert.h"
 #include "tensor/dequant.h"
 #include "wan/weights_inside.h"
 
-enum { PIECE = 2048 }; /* elements: whole blocks of every type */
+enum {
+    PIECE = 2048,   /* elements: whole blocks of every type */
+    GRAIN = 1 << 18 /* of a task: whole pieces */
+};
 
 /* ---- checks --------------------------------------------------------------------------------- */
 
@@ -100,14 +106,6 @@ static const void *data_of(const fili_weights *w, const fili_weight *t)
     return t->made != NULL ? t->made : fili_tensors_map(&w->set, t->entry);
 }
 
-static fil_status read_bytes(const fili_weights *w, const fili_weight *t, uint64_t begin, void *dst,
-                             uint64_t bytes)
-{
-    if (t->made == NULL) return fili_tensors_read(&w->set, t->entry, begin, dst, bytes);
-    memcpy(dst, (const char *)t->made + begin, (size_t)bytes);
-    return FIL_OK;
-}
-
 /* An 8-bit float with 5 bits of exponent is the upper byte of an F16. */
 static void widen_e5m2(uint16_t *dst, const uint8_t *src, size_t n)
 {
@@ -177,25 +175,75 @@ static void convert_stretch(fili_isa isa, const request *r, uint64_t at, uint64_
     }
 }
 
+/* A request on its way: tasks of GRAIN elements from `base` on, the beginning of a block. */
+typedef struct reading {
+    const fili_weights *w;
+    const fili_weight  *t;
+    const request      *r;
+    uint64_t            base;
+    atomic_llong        failure; /* of the file, as fili_file_read_raw tells it; 0: none */
+} reading;
+
+static int64_t read_bytes(const reading *g, uint64_t begin, void *dst, uint64_t bytes)
+{
+    const fili_entry *e = g->t->entry;
+    if (g->t->made == NULL)
+        return fili_file_read_raw(g->w->ctx->os, &g->w->set.sources[e->source].file,
+                                  e->offset + begin, dst, (size_t)bytes);
+    memcpy(dst, (const char *)g->t->made + begin, (size_t)bytes);
+    return 0;
+}
+
+/* Elements at .. end - 1, through small pieces. */
+static int64_t read_range(const reading *g, uint64_t at, uint64_t end)
+{
+    unsigned char  raw[PIECE * sizeof(double)]; /* a piece of the widest type, more of others */
+    const request *r = g->r;
+    uint32_t       block;
+    const uint64_t size = fil_dtype_block(r->from, &block);
+    const uint64_t most = sizeof raw / size * block;
+    if (r->from == r->want && r->scale == 1.0f)
+        return read_bytes(g, at * size, r->dst + (at - r->first) * size, (end - at) * size);
+    for (; at < end; at += most) {
+        const uint64_t blocks  = (end - at + block - 1) / block;
+        const uint64_t count   = blocks * block < most ? blocks * block : most;
+        const int64_t  failure = read_bytes(g, at / block * size, raw, count / block * size);
+        if (failure != 0) return failure;
+        convert_stretch(g->w->ctx->isa, r, at, count, raw);
+    }
+    return 0;
+}
+
+static fil_status read_task(void *arg, int64_t task, int32_t worker)
+{
+    reading       *g     = arg;
+    const uint64_t begin = g->base + (uint64_t)task * GRAIN;
+    const uint64_t end   = g->r->end - begin < GRAIN ? g->r->end : begin + GRAIN;
+    (void)worker;
+    if (atomic_load(&g->failure) != 0) return FIL_OK;
+    const int64_t failure = read_range(g, begin, end);
+    if (failure != 0) atomic_store(&g->failure, failure);
+    return FIL_OK;
+}
+
 /* Elements first .. first + n - 1, which are there. */
 static fil_status read_values(const fili_weights *w, const fili_weight *t, fil_dtype want,
                               uint64_t first, uint64_t n, void *dst)
 {
-    unsigned char  raw[PIECE * sizeof(double)]; /* a piece of the widest type, more of others */
-    uint32_t       block;
-    const uint64_t size = fil_dtype_block(t->entry->dtype, &block);
-    const uint64_t most = sizeof raw / size * block;
-    request        r    = {.from = t->entry->dtype, .want = want, .first = first, .dst = dst};
-    r.end               = first + n;
+    request r = {
+        .from = t->entry->dtype, .want = want, .first = first, .end = first + n, .dst = dst};
+    reading  g = {.w = w, .t = t, .r = &r};
+    uint32_t block;
+    (void)fil_dtype_block(r.from, &block);
+    g.base = r.from == want ? first : first - first % block;
+    atomic_init(&g.failure, 0);
     FIL_TRY(read_scale(w, t, &r.scale));
-    if (r.from == want && r.scale == 1.0f) return read_bytes(w, t, first * size, dst, n * size);
-    for (uint64_t at = first - first % block; at < r.end; at += most) {
-        const uint64_t blocks = (r.end - at + block - 1) / block;
-        const uint64_t count  = blocks * block < most ? blocks * block : most;
-        FIL_TRY(read_bytes(w, t, at / block * size, raw, count / block * size));
-        convert_stretch(w->ctx->isa, &r, at, count, raw);
-    }
-    return FIL_OK;
+    FIL_TRY(fili_pool_run(w->ctx, "reading a tensor",
+                          fili_task_count((int64_t)(r.end - g.base), GRAIN), read_task, &g));
+    const int64_t failure = atomic_load(&g.failure);
+    return failure == 0
+               ? FIL_OK
+               : fili_file_read_failed(w->ctx, &w->set.sources[t->entry->source].file, failure);
 }
 
 static uint64_t elements(const fili_weight *t)
