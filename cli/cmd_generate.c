@@ -20,6 +20,7 @@ typedef struct generate_values {
     const char *capture, *capture_to;
     const char *checkpoint_every, *resume, *recipe;
     int64_t     preview;
+    const char *text_cache;
     int         plan, force, json;
     cli_attn    attn;
     int         measure_recall;
@@ -64,9 +65,9 @@ static int take_rhythm(const char *text, fil_generate_options *o, int *never)
     return CLI_EXIT_DONE;
 }
 
-/* Names of files beside the output. */
+/* Names of files beside the output, and of the cache's folder. */
 typedef struct places {
-    char checkpoint[4096], recipe[4096], preview[4096];
+    char checkpoint[4096], recipe[4096], preview[4096], text_cache[4096];
 } places;
 
 static int name_beside(char place[4096], const char *output, const char *ending)
@@ -74,6 +75,24 @@ static int name_beside(char place[4096], const char *output, const char *ending)
     const int n = snprintf(place, 4096, "%s%s", output, ending);
     if (n >= 0 && n < 4096) return CLI_EXIT_DONE;
     return cli_usage("generate: the name of the output is too long");
+}
+
+/* Where programs keep what they can make anew (XDG base directories); without a home, nowhere. */
+static void take_text_cache(const generate_values *v, fil_generate_options *o, places *at)
+{
+    const char *base = getenv("XDG_CACHE_HOME");
+    const char *home = getenv("HOME");
+    int         n    = -1;
+    o->text_cache    = v->text_cache;
+    if (v->text_cache != NULL) {
+        if (strcmp(v->text_cache, "off") == 0) o->text_cache = NULL;
+        return;
+    }
+    if (base != NULL && base[0] == '/')
+        n = snprintf(at->text_cache, sizeof at->text_cache, "%s/filigree/text", base);
+    else if (home != NULL && home[0] == '/')
+        n = snprintf(at->text_cache, sizeof at->text_cache, "%s/.cache/filigree/text", home);
+    if (n > 0 && (size_t)n < sizeof at->text_cache) o->text_cache = at->text_cache;
 }
 
 /* A video has its recipe beside it. */
@@ -120,7 +139,7 @@ static int refuse_beside_recipe(const generate_values *v)
     unsigned char   bytes[sizeof other];
     memcpy(&other, v, sizeof other);
     memset(&other.model, 0, sizeof other.model);
-    other.resume = other.recipe = other.checkpoint_every = NULL;
+    other.resume = other.recipe = other.checkpoint_every = other.text_cache = NULL;
     other.json = other.force = other.plan = 0;
     other.preview                         = 0;
     if (v->resume == NULL) {
@@ -130,11 +149,12 @@ static int refuse_beside_recipe(const generate_values *v)
     memcpy(bytes, &other, sizeof other);
     for (size_t i = 0; i < sizeof bytes; i++)
         if (bytes[i] != 0)
-            return cli_usage("generate: expected none but the model's options,%s "
-                             "--checkpoint-every, --preview, --force, --plan and --json beside "
-                             "--%s, which has the others",
-                             v->resume != NULL ? "" : " outputs, captures,",
-                             v->resume != NULL ? "resume" : "recipe");
+            return cli_usage(
+                "generate: expected none but the model's options,%s "
+                "--checkpoint-every, --preview, --text-cache, --force, --plan and --json "
+                "beside --%s, which has the others",
+                v->resume != NULL ? "" : " outputs, captures,",
+                v->resume != NULL ? "resume" : "recipe");
     return CLI_EXIT_DONE;
 }
 
@@ -173,6 +193,7 @@ static void plan_json(cli_out *out, const fil_plan *p)
     cli_json_real(out, "tflop", p->flops * 1e-12);
     cli_json_text(out, "attention", p->attention);
     cli_json_real(out, "density", p->density);
+    cli_json_number(out, "text_cached", (uint64_t)p->text_cached);
     cli_json_number(out, "text_bytes", p->text_bytes);
     cli_json_number(out, "sample_bytes", p->sample_bytes);
     cli_json_number(out, "decode_bytes", p->decode_bytes);
@@ -201,6 +222,10 @@ static void plan_text(cli_out *out, const fil_plan *p)
     cli_putf(out, "prompts     %d token%s", (int)p->prompt_tokens,
              p->prompt_tokens == 1 ? "" : "s");
     if (p->negative_tokens > 0) cli_putf(out, ", negative %d", (int)p->negative_tokens);
+    if (p->text_cached == p->passes)
+        cli_put(out, "; encoded before: the text encoder is not opened");
+    else if (p->text_cached > 0)
+        cli_putf(out, "; %d of %d encoded before", (int)p->text_cached, (int)p->passes);
     cli_putf(out, "\nlatents     %d x %d x %d x %d, %lld tokens\n", (int)p->channels,
              (int)p->latent_frames, (int)p->latent_height, (int)p->latent_width,
              (long long)p->tokens);
@@ -269,6 +294,7 @@ static int take_saved(const generate_values *v, fil_generate_options *o, places 
     int code  = v->resume != NULL ? take_rhythm(v->checkpoint_every, o, &never) : CLI_EXIT_DONE;
     o->replace |= v->force != 0;
     o->event = cli_progress_event;
+    take_text_cache(v, o, at);
     if (v->resume != NULL) {
         o->resume     = v->resume;
         o->checkpoint = never ? NULL : v->resume;
@@ -333,6 +359,7 @@ static int run_generate(const cli_call *call)
     policy.measure_recall = v->measure_recall != 0;
     o.policy              = &policy;
     fill_rest(v, &o);
+    take_text_cache(v, &o, &at);
     code = take_checkpoint(v, &o, &at);
     if (code != CLI_EXIT_DONE) return code;
     tell_events(call);
@@ -413,6 +440,10 @@ static const cli_option options[] = {
     CLI_TEXT_OPTION("recipe", 0, "FILE",
                     "repeat the run that OUTPUT.json tells of; outputs may be other ones",
                     AT(recipe)),
+    CLI_TEXT_OPTION("text-cache", 0, "DIR",
+                    "keep what the text encoder gives in this folder and take it from there, or "
+                    "off; default: filigree/text in XDG_CACHE_HOME or ~/.cache",
+                    AT(text_cache)),
     CLI_FLAG_OPTION("plan", "check everything, print work and memory, and end", AT(plan)),
     CLI_FLAG_OPTION("force", "replace files that exist", AT(force)),
     CLI_FLAG_OPTION("json", "print JSON on stdout: what happens, one object a line, and the result",

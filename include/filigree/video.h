@@ -194,6 +194,13 @@ typedef struct fil_generate_options {
 
     fil_event_fn event;      /* told what happens on the way; NULL = nobody wants to know */
     void        *event_user; /* for event */
+
+    /* Rows that the text encoder gave are kept in this folder and found again, by prompt,
+     * tokenizer, encoder, precision and machine: the bits of the run are the same, and where all
+     * its prompts are found neither tokenizer nor encoder is opened. The folder is made if it is
+     * not there; of more than 256 MiB the oldest files are removed. What goes wrong with it is told
+     * in the log and is no failure. No recipe has it. NULL = no such folder. */
+    const char *text_cache;
 } fil_generate_options;
 
 /* Fills in the defaults named above. Cannot fail. */
@@ -221,6 +228,8 @@ typedef struct fil_plan {
     int32_t  captures;       /* files of captured q, k, v, */
     uint64_t capture_bytes;  /* and what they hold, on disk */
     uint64_t kept_bytes;     /* decoded frames on disk, beside the checkpoint, until they stand */
+    int32_t  text_cached;    /* prompts whose rows lie in text_cache; all of them: tokenizer and
+                                text encoder are not opened */
 } fil_plan;
 
 /* Checks everything that fil_generate checks and tells what it would do; reads headers, no weights.
@@ -279,8 +288,8 @@ FIL_API FIL_MUSTCHECK fil_status fil_recipe_open(fil_ctx *ctx, const char *path,
 /* Closes and sets *recipe to NULL. NULL and a NULL handle are accepted. */
 FIL_API void fil_recipe_close(fil_recipe **recipe);
 
-/* Borrowed from the recipe; copy the struct to change something. checkpoint, resume, preview and
- * callbacks are NULL. NULL for NULL. */
+/* Borrowed from the recipe; copy the struct to change something. checkpoint, resume, preview,
+ * text_cache and callbacks are NULL. NULL for NULL. */
 FIL_API const fil_model_options    *fil_recipe_model(const fil_recipe *recipe);
 FIL_API const fil_generate_options *fil_recipe_generate(const fil_recipe *recipe);
 

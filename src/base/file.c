@@ -56,6 +56,18 @@ fil_status fili_file_open(fil_ctx *ctx, int dir, const char *path, int flags, fi
     return FIL_OK;
 }
 
+fil_status fili_file_stat(fil_ctx *ctx, int dir, const char *path, fili_stat *out)
+{
+    const fili_os *os = ctx->os;
+    const int      fd = fili_open_retrying(os, dir, path, FILI_OPEN_PATH);
+    if (fd < 0) return open_failed(ctx, path, 0, -fd);
+    const int r = os->fstat(os->self, fd, out);
+    (void)os->close(os->self, fd);
+    return r >= 0 ? FIL_OK
+                  : FIL_FAIL(ctx, FIL_E_IO, "cannot stat '%s': %s",
+                             fili_quote(path, strlen(path)).text, strerror(-r));
+}
+
 void fili_file_close(fil_ctx *ctx, fili_file *file)
 {
     if (file->fd >= 0) (void)ctx->os->close(ctx->os->self, file->fd);

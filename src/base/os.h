@@ -27,6 +27,8 @@ typedef enum fili_file_kind {
 typedef struct fili_stat {
     uint64_t       size;
     uint64_t       dev, inode;
+    uint64_t       modified_ns; /* when content was last written, by the wall clock; since 1970 */
+    uint64_t       changed_ns;  /* and content or attributes: programs cannot set this one */
     fili_file_kind kind;
 } fili_stat;
 

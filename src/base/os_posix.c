@@ -70,15 +70,22 @@ static fili_file_kind kind_of(mode_t mode)
     return FILI_KIND_DEVICE;
 }
 
+static uint64_t nanoseconds(struct timespec t)
+{
+    return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+}
+
 static int posix_fstat(void *self, int fd, fili_stat *out)
 {
     (void)self;
     struct stat st;
     if (fstat(fd, &st) < 0) return -errno;
-    *out = (fili_stat){.size  = (uint64_t)st.st_size,
-                       .dev   = (uint64_t)st.st_dev,
-                       .inode = (uint64_t)st.st_ino,
-                       .kind  = kind_of(st.st_mode)};
+    *out = (fili_stat){.size        = (uint64_t)st.st_size,
+                       .dev         = (uint64_t)st.st_dev,
+                       .inode       = (uint64_t)st.st_ino,
+                       .modified_ns = nanoseconds(st.st_mtim),
+                       .changed_ns  = nanoseconds(st.st_ctim),
+                       .kind        = kind_of(st.st_mode)};
     return 0;
 }
 

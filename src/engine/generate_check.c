@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "engine/video_job.h"
+#include "engine/text_cache.h"
 #include "wan/dit_hash.h"
 
 static fil_status open_part(fili_job *job, fili_part part, fili_weights **out)
@@ -102,19 +102,23 @@ static fil_status check_text(fili_job *job, const fili_umt5 *umt5, int32_t vocab
 
 /* ---- prompts -------------------------------------------------------------------------------- */
 
-static fil_status tokenize(fili_job *job, fili_tokenizer *t, const char *what, const char *text,
-                           fili_prompt *out)
+static const char *prompt_name(int pass)
 {
-    int              cut    = 0;
-    const fil_status status = fili_tokenizer_ids(t, text, out->ids, &out->n, &cut);
-    if (status != FIL_OK) {
-        fili_error_frame(job->ctx, "reading the %s", what);
-        return status;
+    return pass == 0 ? "prompt" : "negative prompt";
+}
+
+static fil_status tokenize(fili_job *job, fili_tokenizer *t, int pass)
+{
+    fili_prompt *p      = &job->prompt[pass];
+    const char  *text   = pass == 0 ? job->o.prompt : job->o.negative;
+    int          cut    = 0;
+    fil_status   status = FIL_OK;
+    if (!p->cached) {
+        status = fili_tokenizer_ids(t, text, p->ids, &p->n, &cut);
+        p->cut = cut;
     }
-    if (cut > 0)
-        fili_log(job->ctx, FIL_LOG_WARNING, "the %s is cut: %d of its %d tokens are left out", what,
-                 cut, cut + out->n);
-    return FIL_OK;
+    if (status != FIL_OK) fili_error_frame(job->ctx, "reading the %s", prompt_name(pass));
+    return status;
 }
 
 static fil_status open_tokenizer(fili_job *job, fili_tokenizer **t)
@@ -128,32 +132,53 @@ static fil_status open_tokenizer(fili_job *job, fili_tokenizer **t)
     return status;
 }
 
-static fil_status take_prompts(fili_job *job, int32_t *vocabulary)
+static fil_status take_ids(fili_job *job, int32_t *vocabulary)
 {
     fili_tokenizer *t = NULL;
     FIL_TRY(open_tokenizer(job, &t));
     *vocabulary       = fili_tokenizer_size(t);
-    fil_status status = tokenize(job, t, "prompt", job->o.prompt, &job->prompt[0]);
-    if (status == FIL_OK && job->plan.passes == 2)
-        status = tokenize(job, t, "negative prompt", job->o.negative, &job->prompt[1]);
+    fil_status status = FIL_OK;
+    for (int i = 0; i < job->plan.passes && status == FIL_OK; i++)
+        status = tokenize(job, t, i);
     fili_tokenizer_close(&t);
-    job->plan.prompt_tokens   = job->prompt[0].n;
-    job->plan.negative_tokens = job->prompt[1].n;
     return status;
 }
 
-static fil_status check_prompts(fili_job *job)
+static void tell_prompts(fili_job *job)
+{
+    job->plan.prompt_tokens   = job->prompt[0].n;
+    job->plan.negative_tokens = job->prompt[1].n;
+    for (int i = 0; i < job->plan.passes; i++) {
+        const fili_prompt *p = &job->prompt[i];
+        if (p->cut > 0)
+            fili_log(job->ctx, FIL_LOG_WARNING, "the %s is cut: %d of its %d tokens are left out",
+                     prompt_name(i), (int)p->cut, (int)(p->cut + p->n));
+    }
+}
+
+static fil_status check_encoder(fili_job *job, int32_t vocabulary)
 {
     fili_weights *weights = NULL;
     fili_umt5    *umt5    = NULL;
-    int32_t       vocabulary;
-    FIL_TRY(take_prompts(job, &vocabulary));
-    fil_status status = open_part(job, FILI_PART_T5, &weights);
+    fil_status    status  = open_part(job, FILI_PART_T5, &weights);
     if (status == FIL_OK) status = fili_umt5_open(job->ctx, weights, job->o.precision, &umt5);
     if (status == FIL_OK) status = check_text(job, umt5, vocabulary);
     fili_umt5_close(&umt5);
     fili_weights_close(&weights);
     return from(job, FILI_PART_T5, status);
+}
+
+/* Where all of them were encoded before, neither tokenizer nor encoder is opened. */
+static fil_status check_prompts(fili_job *job)
+{
+    int32_t vocabulary = 0;
+    fili_text_cache_look(job);
+    const bool known = job->plan.text_cached == job->plan.passes;
+    if (!known) FIL_TRY(take_ids(job, &vocabulary));
+    tell_prompts(job);
+    if (!known) return check_encoder(job, vocabulary);
+    job->plan.text_bytes = rows_bytes(job);
+    return FIL_OK;
 }
 
 /* ---- sizes ---------------------------------------------------------------------------------- */

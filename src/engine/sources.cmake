@@ -54,4 +54,5 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/probe_file.c
     engine/probe_measure.c
     engine/ranges.c
-    engine/recipe.c)
+    engine/recipe.c
+    engine/text_cache.c)

@@ -9,6 +9,7 @@
  *     generate_check.c   parts of the model, tokens, memory
  *     generate_capture.c what is captured on the way
  *     generate_text.c    prompts -> rows            (text encoder opened and closed)
+ *     text_cache.c       rows <-> files
  *     generate_run.c     rows, noise -> latents     (transformer opened and closed)
  *     preview.c          x0 on the way -> a small picture
  *     checkpoint.c       state -> file -> state
@@ -32,6 +33,7 @@
 #include "filigree/video.h"
 #include "io/png_image.h"
 #include "io/safetensors_writer.h"
+#include "io/sha256.h"
 #include "io/tokenizer.h"
 #include "io/video_file.h"
 #include "wan/dit.h"
@@ -178,8 +180,11 @@ FIL_MUSTCHECK fil_status fili_latents_write(fil_ctx *ctx, const char *path, cons
 
 typedef struct fili_prompt {
     int32_t ids[FILI_TOKENIZER_MAX];
-    int32_t n;    /* 0: not used */
-    float  *rows; /* [n, text_dim] */
+    int32_t n;      /* 0: not used */
+    int32_t cut;    /* ids that were left out */
+    float  *rows;   /* [n, text_dim] */
+    bool    cached; /* they come from a file */
+    char    key[FILI_SHA256_HEX];
 } fili_prompt;
 
 struct fili_job {
@@ -197,6 +202,7 @@ struct fili_job {
     int                  replace; /* what this run writes on its way may be there already */
     int64_t              shape[FILI_LATENT_RANK], n; /* of the latents, and their product */
     fili_prompt          prompt[2];                  /* the prompt, the negative one */
+    bool                 has_text_keys;              /* of both, for the cache of text encodings */
 
     fili_weights      *dit_weights, *vae_weights;
     fili_dit_config    dit;

@@ -10,6 +10,7 @@ list(APPEND FIL_SOURCES
     wan/names_t5.c
     wan/names_vae.c
     wan/umt5.c
+    wan/umt5_fingerprint.c
     wan/umt5_open.c
     wan/vae.c
     wan/vae_attention.c

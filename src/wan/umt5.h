@@ -13,6 +13,7 @@
 #ifndef FILI_WAN_UMT5_H
 #define FILI_WAN_UMT5_H
 
+#include "io/sha256.h"
 #include "wan/weights.h"
 
 #define FILI_UMT5_MAX_ROWS 512
@@ -41,6 +42,10 @@ const fili_umt5_config *fili_umt5_config_of(const fili_umt5 *u);
 
 /* Bytes that the encoding of n rows takes beside weights that stay where they lie. 0: E_NOMEM. */
 uint64_t fili_umt5_bytes(const fili_umt5 *u, int32_t n);
+
+/* Adds to h what tells whether encoding gives other bits: rows of a miniature, encoded here. About
+ * a megabyte and some milliseconds. E_NOMEM, E_CANCELLED. */
+FIL_MUSTCHECK fil_status fili_umt5_fingerprint(fil_ctx *ctx, fil_dtype precision, fili_sha256 *h);
 
 /* Seconds of the last encode, by part; for benchmarks. */
 typedef struct fili_umt5_times {

@@ -27,6 +27,9 @@ if(NOT FIL_SANITIZE MATCHES "memory")
     fil_add_test(test_calibrate)
     set_tests_properties(test_calibrate PROPERTIES
         FIXTURES_REQUIRED demo ENVIRONMENT FIL_DEMO=${demo})
+    fil_add_test(test_text_cache)
+    set_tests_properties(test_text_cache PROPERTIES
+        FIXTURES_REQUIRED demo ENVIRONMENT FIL_DEMO=${demo})
     fil_add_test(test_parity)
     fil_add_test(test_probe)
     fil_add_test(test_fastwan support/dit_make.c)
