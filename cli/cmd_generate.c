@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "attn_options.h"
+#include "many.h"
 #include "progress.h"
 #include "report.h"
 #include "run_options.h"
@@ -14,14 +15,14 @@
 typedef struct generate_values {
     cli_model   model;
     cli_run     run;
-    const char *prompt, *output;
+    const char *prompt, *prompt_file, *output;
     int64_t     fps, crf;
     const char *noise, *save_noise, *save_latents, *save_frames;
     const char *capture, *capture_to;
     const char *checkpoint_every, *resume, *recipe;
     int64_t     preview;
     const char *text_cache;
-    int         plan, force, json;
+    int         plan, force, json, goes_on;
     cli_attn    attn;
     int         measure_recall;
 } generate_values;
@@ -247,6 +248,15 @@ static void plan_text(cli_out *out, const fil_plan *p)
 
 /* ---- the verb ------------------------------------------------------------------------------- */
 
+static void tell_plan(const cli_call *call, const fil_plan *p)
+{
+    const generate_values *v = call->values;
+    if (v->json != 0)
+        plan_json(call->out, p);
+    else
+        plan_text(call->out, p);
+}
+
 static int plan_or_run(const cli_call *call, fil_ctx *ctx, fil_model *model,
                        const fil_generate_options *o)
 {
@@ -255,10 +265,7 @@ static int plan_or_run(const cli_call *call, fil_ctx *ctx, fil_model *model,
     fil_video_result       r;
     if (v->plan != 0) {
         if (fil_generate_check(model, o, &p) != FIL_OK) return cli_failed(ctx, NULL);
-        if (v->json != 0)
-            plan_json(call->out, &p);
-        else
-            plan_text(call->out, &p);
+        tell_plan(call, &p);
         return CLI_EXIT_DONE;
     }
     const fil_status status = fil_generate(model, o, &r);
@@ -337,6 +344,35 @@ static int run_saved(const cli_call *call)
     return code;
 }
 
+/* For --prompt-file names are made for each prompt. */
+static int run_many(const cli_call *call, fil_ctx *ctx, fil_model *model, fil_generate_options *o,
+                    int never)
+{
+    const generate_values *v   = call->values;
+    const cli_many_how     how = {.prompt_file = v->prompt_file,
+                                  .resumes     = v->goes_on,
+                                  .saves       = never == 0,
+                                  .plan        = v->plan,
+                                  .json        = v->json,
+                                  .tell_plan   = tell_plan};
+    o->preview_steps           = (int32_t)v->preview;
+    return cli_generate_many(call, ctx, model, o, &how);
+}
+
+static int check_words(const generate_values *v)
+{
+    if (v->prompt == NULL && v->prompt_file == NULL)
+        return cli_usage("generate: expected a prompt (-p TEXT), found none");
+    if (v->prompt != NULL && v->prompt_file != NULL)
+        return cli_usage("generate: expected --prompt or --prompt-file, found both");
+    if (v->goes_on != 0 && v->prompt_file == NULL)
+        return cli_usage("generate: --continue is for --prompt-file; a single run goes on with "
+                         "--resume");
+    if (v->output == NULL && v->save_latents == NULL && v->save_frames == NULL)
+        return cli_usage("generate: expected an output (-o FILE.mp4), found none");
+    return CLI_EXIT_DONE;
+}
+
 static int run_generate(const cli_call *call)
 {
     const generate_values *v     = call->values;
@@ -350,21 +386,23 @@ static int run_generate(const cli_call *call)
     if (v->resume != NULL && v->recipe != NULL)
         return cli_usage("generate: expected --resume or --recipe, found both");
     if (v->resume != NULL || v->recipe != NULL) return run_saved(call);
-    if (v->prompt == NULL) return cli_usage("generate: expected a prompt (-p TEXT), found none");
-    if (v->output == NULL && v->save_latents == NULL && v->save_frames == NULL)
-        return cli_usage("generate: expected an output (-o FILE.mp4), found none");
-    int code = cli_attn_take(&v->attn, &policy);
+    int never = 0;
+    int code  = check_words(v);
+    if (code == CLI_EXIT_DONE) code = cli_attn_take(&v->attn, &policy);
     if (code == CLI_EXIT_DONE) code = cli_run_take(&v->run, timesteps, sigmas, &o);
     if (code != CLI_EXIT_DONE) return code;
     policy.measure_recall = v->measure_recall != 0;
     o.policy              = &policy;
     fill_rest(v, &o);
     take_text_cache(v, &o, &at);
-    code = take_checkpoint(v, &o, &at);
+    code = v->prompt_file != NULL ? take_rhythm(v->checkpoint_every, &o, &never)
+                                  : take_checkpoint(v, &o, &at);
     if (code != CLI_EXIT_DONE) return code;
     tell_events(call);
     code = cli_open_model(call->common, &v->model, "generate", &ctx, &model);
-    if (code == CLI_EXIT_DONE) code = plan_or_run(call, ctx, model, &o);
+    if (code == CLI_EXIT_DONE)
+        code = v->prompt_file != NULL ? run_many(call, ctx, model, &o, never)
+                                      : plan_or_run(call, ctx, model, &o);
     fil_model_close(&model);
     fil_ctx_close(&ctx);
     return code;
@@ -388,6 +426,13 @@ static const cli_option options[] = {
                     "for files of your own: use bf16 weights in place, follow symbolic links",
                     AT(model.trusted)),
     CLI_TEXT_OPTION("prompt", 'p', "TEXT", "what the video shows", AT(prompt)),
+    CLI_TEXT_OPTION("prompt-file", 0, "FILE",
+                    "instead: a video for each line of a file, in one load; outputs are numbered, "
+                    "OUT.mp4: OUT-001.mp4",
+                    AT(prompt_file)),
+    CLI_FLAG_OPTION("continue",
+                    "with --prompt-file: leave alone what stands, go on with what was begun",
+                    AT(goes_on)),
     CLI_TEXT_OPTION("negative", 'n', "TEXT",
                     "what it should not show; default: official's own, diffusers: none",
                     RUN(negative)),
@@ -466,6 +511,11 @@ const cli_verb cli_verb_generate = {
         "--resume "
         "FILE goes on from there, needs nothing else, and gives the bits of a run that was never "
         "stopped.\n"
+        "\n"
+        "--prompt-file makes several videos in one load of the model, one for each line; empty "
+        "lines and those that begin with # do not count. Each has the bits of a run by itself, "
+        "with the same seed. A list that was stopped goes on with the same command and "
+        "--continue.\n"
         "\n"
         "Beside a video lies OUTPUT.json: all options, and how the run went. --recipe repeats it. "
         "Videos and pictures carry the settings that made them, and nothing that tells where files "

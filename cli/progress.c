@@ -169,6 +169,16 @@ static void send_progress(double time)
     now.sent = time;
 }
 
+/* The next one of several videos begins. */
+static void send_around(void)
+{
+    if (strcmp(now.around.phase, "videos") != 0 || cli_pace_ended(&now.around)) return;
+    cli_json_open(now.events, "video");
+    cli_json_number(now.events, "video", now.around.done + 1);
+    cli_json_number(now.events, "videos", now.around.total);
+    send();
+}
+
 static void tell_events(cli_pace_news news, double time)
 {
     const bool steps = strcmp(now.pace.phase, "sample") == 0;
@@ -255,6 +265,7 @@ void cli_progress_told(void *user, const fil_progress *progress)
     if (is_no_phase(progress->phase)) return;
     if (stands_around(progress->phase)) {
         (void)cli_pace_take(&now.around, progress, time);
+        if (now.events != NULL) send_around();
         if (cli_pace_ended(&now.around)) now.around.phase = NULL;
         return;
     }

@@ -59,7 +59,7 @@ typedef struct fil_calibrate_options {
      * must be NULL. */
     const fil_generate_options *run;
 
-    const char *prompt_file; /* UTF-8 text, one prompt a line; empty lines do not count */
+    const char *prompt_file; /* UTF-8 text, one prompt a line (fil_prompts_open) */
     const char *output;      /* the topology file */
     int32_t     replace;     /* 1 = an existing output is replaced */
 

@@ -93,13 +93,16 @@ typedef int (*fil_frame_fn)(void *user, int32_t index, const uint8_t *rgb, int32
 /* Something that happened on the way, beside the progress of filigree.h. */
 typedef enum fil_event_kind {
     FIL_EVENT_SAVED   = 0, /* the run, as it was after `step` steps, in the checkpoint `path` */
-    FIL_EVENT_PREVIEW = 1  /* a preview of what it was after `step` steps, in `path` */
+    FIL_EVENT_PREVIEW = 1, /* a preview of what it was after `step` steps, in `path` */
+    FIL_EVENT_DONE    = 2  /* everything stands: the video is `path`, `result` says how it went */
 } fil_event_kind;
 
 typedef struct fil_event {
     fil_event_kind kind; /* later versions may tell of further kinds */
     int32_t        step, n_steps;
     const char    *path; /* borrowed for the call; NULL where there is none */
+
+    const struct fil_video_result *result; /* of FIL_EVENT_DONE, else NULL */
 } fil_event;
 
 /* *event is borrowed for the call. */
@@ -274,6 +277,42 @@ typedef struct fil_video_result {
  * checkpoint that cannot be written is told in the log and in *result, and is no failure. */
 FIL_API FIL_MUSTCHECK fil_status fil_generate(fil_model *model, const fil_generate_options *options,
                                               fil_video_result *result);
+
+/* ---- several videos ------------------------------------------------------------------------- */
+
+/* n videos, one after the other, each with the bits that fil_generate gives it, in one load of the
+ * model: all prompts go through the text encoder first, and the transformer stays open from one
+ * video to the next where size, guidance and policy ask for it alike. It also stays while frames
+ * are decoded, unless the context's limit has no room for both. Everything that can be wrong with
+ * any of the videos is found before any work; the first failure ends the call (the videos before it
+ * stand). options[n]: structs of one size, with the same precision, and no two write to one file.
+ * n: 1 to 10000. done: how many stand; last: how the one went that was worked on last; both may be
+ * NULL, and each run tells FIL_EVENT_DONE. text_seconds of each is 0. Status as fil_generate.
+ *
+ * Progress also comes as the phase "videos", around those of each. */
+FIL_API FIL_MUSTCHECK fil_status fil_generate_many(fil_model                         *model,
+                                                   const fil_generate_options *const *options,
+                                                   int32_t n, int32_t *done,
+                                                   fil_video_result *last);
+
+/* The same checks; the plan is that of the video that takes most memory. */
+FIL_API FIL_MUSTCHECK fil_status fil_generate_many_check(fil_model                         *model,
+                                                         const fil_generate_options *const *options,
+                                                         int32_t n, fil_plan *plan);
+
+/* A text file of prompts: UTF-8, one a line, blanks at its ends left out; lines that are empty or
+ * begin with # do not count. At most 1,000 in 1 MiB. Opaque. */
+typedef struct fil_prompts fil_prompts;
+
+/* E_IO; E_FORMAT: none in it, or a NUL character; E_LIMIT; E_NOMEM. Borrows ctx. */
+FIL_API FIL_MUSTCHECK fil_status fil_prompts_open(fil_ctx *ctx, const char *path,
+                                                  fil_prompts **out);
+/* Closes and sets *prompts to NULL. NULL and a NULL handle are accepted. */
+FIL_API void fil_prompts_close(fil_prompts **prompts);
+/* How many; 0 for NULL. */
+FIL_API int32_t fil_prompts_count(const fil_prompts *prompts);
+/* Borrowed; NULL beyond the last one. */
+FIL_API const char *fil_prompts_text(const fil_prompts *prompts, int32_t index);
 
 /* ---- recipes -------------------------------------------------------------------------------- */
 

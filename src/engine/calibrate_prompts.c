@@ -1,4 +1,6 @@
-/* engine/calibrate_prompts.c: a text file of prompts, one a line (calibration.h). */
+/* engine/calibrate_prompts.c: a text file of prompts, one a line; # begins a comment
+ * (calibration.h, prompts_api.c).
+ */
 #include <string.h>
 
 #include "base/mem.h"
@@ -45,7 +47,7 @@ static fil_status split(fili_arena *arena, const char *text, size_t bytes, const
         const size_t some = trim(&line, all);
         at += all + 1;
         number++;
-        if (some == 0) continue;
+        if (some == 0 || *line == '#') continue;
         if (*n == FILI_PROMPTS_MOST)
             return FIL_FAIL(arena->ctx, FIL_E_LIMIT, "more than %d prompts", FILI_PROMPTS_MOST);
         FIL_TRY(add(arena, line, some, number, &prompts[*n]));

@@ -8,18 +8,20 @@
 #include "engine/recipe.h"
 #include "engine/video_job.h"
 
-static fil_status job_open(fil_model *model, const fil_generate_options *options, fili_job **out)
+fil_status fili_job_open(fil_model *model, const fil_generate_options *options, fili_batch *batch,
+                         fili_job **out)
 {
     void *block;
     FIL_TRY(fili_calloc(model->ctx, 1, sizeof(fili_job), "a run", &block));
     *out                    = block;
     (*out)->ctx             = model->ctx;
     (*out)->model           = model;
+    (*out)->batch           = batch;
     const fil_status status = fili_job_check(*out, options);
     return status;
 }
 
-static void job_close(fili_job **job)
+void fili_job_close(fili_job **job)
 {
     if (*job == NULL) return;
     fil_ctx *ctx = (*job)->ctx;
@@ -92,7 +94,18 @@ static fil_status write_recipe(const fili_job *job, const fil_video_result *resu
     return status;
 }
 
-static fil_status run(fili_job *job, fil_video_result *result)
+static void tell_done(const fili_job *job, fil_video_result *result)
+{
+    const fil_event e  = {.kind    = FIL_EVENT_DONE,
+                          .step    = job->plan.steps,
+                          .n_steps = job->plan.steps,
+                          .path    = job->o.video,
+                          .result  = result};
+    result->peak_bytes = job->ctx->memory.peak;
+    if (job->o.event != NULL) job->o.event(job->o.event_user, &e);
+}
+
+fil_status fili_job_run(fili_job *job, fil_video_result *result)
 {
     const double begun = fili_seconds(job->ctx);
     result->frames     = job->o.frames;
@@ -109,6 +122,7 @@ static fil_status run(fili_job *job, fil_video_result *result)
     FIL_TRY(decode(job, result));
     FIL_TRY(write_recipe(job, result));
     fili_checkpoint_remove(job);
+    tell_done(job, result);
     return FIL_OK;
 }
 
@@ -120,9 +134,9 @@ fil_status fil_generate(fil_model *model, const fil_generate_options *options,
     FIL_CHECK(NULL, model != NULL, "fil_generate: model is NULL");
     fili_ctx_enter(model->ctx);
     FIL_CHECK(model->ctx, options != NULL, "fil_generate: options is NULL");
-    fil_status status = job_open(model, options, &job);
-    if (status == FIL_OK) status = run(job, &mine);
-    job_close(&job);
+    fil_status status = fili_job_open(model, options, NULL, &job);
+    if (status == FIL_OK) status = fili_job_run(job, &mine);
+    fili_job_close(&job);
     mine.peak_bytes = model->ctx->memory.peak;
     if (result != NULL) *result = mine;
     return status;
@@ -135,8 +149,8 @@ fil_status fil_generate_check(fil_model *model, const fil_generate_options *opti
     fili_ctx_enter(model->ctx);
     FIL_CHECK(model->ctx, options != NULL && plan != NULL, "fil_generate_check: %s is NULL",
               options == NULL ? "options" : "plan");
-    const fil_status status = job_open(model, options, &job);
+    const fil_status status = fili_job_open(model, options, NULL, &job);
     if (status == FIL_OK) *plan = job->plan;
-    job_close(&job);
+    fili_job_close(&job);
     return status;
 }

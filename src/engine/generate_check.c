@@ -289,6 +289,19 @@ static void choose_dit_options(fili_job *job)
     o->w            = job->plan.latent_width;
     o->passes       = job->plan.passes;
     o->context_rows = most_rows(job);
+    if (job->batch != NULL && job->batch->context_rows > o->context_rows)
+        o->context_rows = job->batch->context_rows;
+}
+
+/* What lies beside this run in a batch: the rows of all, and the transformer while frames are
+ * decoded. */
+static void count_batch(fili_job *job, uint64_t dit)
+{
+    fil_plan      *p    = &job->plan;
+    const uint64_t rows = job->batch->rows_bytes;
+    p->text_bytes += rows;
+    p->sample_bytes += rows;
+    if (p->decode_bytes > 0) p->decode_bytes += rows + (job->batch->keeps ? dit : 0);
 }
 
 static fil_status count_memory(fili_job *job)
@@ -308,6 +321,7 @@ static fil_status count_memory(fili_job *job)
                                   job->shape, &job->outputs, &p->decode_bytes));
         p->decode_bytes += x;
     }
+    if (job->batch != NULL) count_batch(job, dit.total);
     p->peak_bytes = p->text_bytes;
     if (p->sample_bytes > p->peak_bytes) p->peak_bytes = p->sample_bytes;
     if (p->decode_bytes > p->peak_bytes) p->peak_bytes = p->decode_bytes;

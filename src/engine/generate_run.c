@@ -51,7 +51,9 @@ static fil_status draw_noise(sampling *s)
 static fil_status open_dit(sampling *s)
 {
     fili_job *job = s->job;
-    FIL_TRY(fili_dit_open(job->ctx, job->dit_weights, &job->dit, &job->dit_options, &s->dit));
+    if (job->batch != NULL) s->dit = fili_batch_take(job->batch, &job->dit_options);
+    if (s->dit == NULL)
+        FIL_TRY(fili_dit_open(job->ctx, job->dit_weights, &job->dit, &job->dit_options, &s->dit));
     job->policy.dit = s->dit;
     for (int i = 0; i < job->plan.passes; i++)
         FIL_TRY(fili_dit_set_context(s->dit, i, job->prompt[i].rows, job->prompt[i].n));
@@ -149,6 +151,23 @@ static void tell_saves(const fili_checkpoint *k, fil_video_result *result)
     result->save_failures = k->failures;
 }
 
+/* In a batch it is for the next one. */
+static void close_dit(sampling *s)
+{
+    fili_job   *job   = s->job;
+    fili_batch *batch = job->batch;
+    if (batch == NULL) {
+        fili_dit_close(&s->dit);
+        return;
+    }
+    if (batch->dit == NULL && s->dit != NULL) {
+        batch->dit       = s->dit;
+        batch->weights   = job->dit_weights;
+        job->dit_weights = NULL;
+    }
+    if (!batch->keeps) fili_batch_close(batch);
+}
+
 fil_status fili_job_sample(fili_job *job, fil_video_result *result)
 {
     sampling     s      = {.job = job};
@@ -165,7 +184,7 @@ fil_status fili_job_sample(fili_job *job, fil_video_result *result)
     if (s.dit != NULL || status == FIL_OK) tell_attention(job, s.dit, status == FIL_OK, result);
     job->policy.dit = NULL;
     fili_preview_close(job);
-    fili_dit_close(&s.dit);
+    close_dit(&s);
     fili_solver_fini(&s.solver);
     for (int i = 0; i < 2; i++)
         fili_free(job->ctx, s.v[i], latent_bytes(job));

@@ -9,7 +9,7 @@ static fil_status encode(fili_job *job, fili_umt5 *umt5)
     for (int i = 0; i < job->plan.passes; i++) {
         fili_prompt *p = &job->prompt[i];
         void        *rows;
-        if (p->cached) continue;
+        if (p->rows != NULL) continue;
         FIL_TRY(fili_check_cancel(job->ctx));
         FIL_TRY(fili_arena_alloc(&job->arena,
                                  (size_t)p->n * (size_t)job->dit.text_dim * sizeof(float), &rows));
@@ -19,18 +19,37 @@ static fil_status encode(fili_job *job, fili_umt5 *umt5)
     return FIL_OK;
 }
 
+static fil_status text_open(const fil_model *m, fil_dtype precision, fili_text *text)
+{
+    const char *path   = m->paths.part[FILI_PART_T5];
+    fil_status  status = fili_weights_open(m->ctx, FILI_PART_T5, path, m->flags, &text->weights);
+    if (status == FIL_OK) status = fili_umt5_open(m->ctx, text->weights, precision, &text->umt5);
+    return status;
+}
+
+void fili_text_close(fili_text *text)
+{
+    fili_umt5_close(&text->umt5);
+    fili_weights_close(&text->weights);
+}
+
+static bool has_all_rows(const fili_job *job)
+{
+    for (int i = 0; i < job->plan.passes; i++)
+        if (job->prompt[i].rows == NULL) return false;
+    return true;
+}
+
+/* In a batch the encoder stays open for the next job. */
 fil_status fili_job_text(fili_job *job)
 {
-    const fil_model *m       = job->model;
-    fili_weights    *weights = NULL;
-    fili_umt5       *umt5    = NULL;
-    if (job->plan.text_cached == job->plan.passes) return FIL_OK;
-    fil_status status =
-        fili_weights_open(job->ctx, FILI_PART_T5, m->paths.part[FILI_PART_T5], m->flags, &weights);
-    if (status == FIL_OK) status = fili_umt5_open(job->ctx, weights, job->o.precision, &umt5);
-    if (status == FIL_OK) status = encode(job, umt5);
-    fili_umt5_close(&umt5);
-    fili_weights_close(&weights);
+    fili_text  mine   = {.umt5 = NULL};
+    fili_text *text   = job->batch != NULL ? &job->batch->text : &mine;
+    fil_status status = FIL_OK;
+    if (has_all_rows(job)) return FIL_OK;
+    if (text->umt5 == NULL) status = text_open(job->model, job->o.precision, text);
+    if (status == FIL_OK) status = encode(job, text->umt5);
+    fili_text_close(&mine);
     if (status == FIL_OK) fili_text_cache_keep(job);
     return status;
 }

@@ -39,8 +39,10 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/generate_check.c
     engine/generate_options.c
     engine/generate_run.c
+    engine/generate_many.c
     engine/preview.c
     engine/preview_fit.c
+    engine/prompts_api.c
     engine/generate_text.c
     engine/latents_file.c
     engine/mask_draw.c

@@ -10,6 +10,7 @@
  *     generate_capture.c what is captured on the way
  *     generate_text.c    prompts -> rows            (text encoder opened and closed)
  *     text_cache.c       rows <-> files
+ *     generate_many.c    several jobs over one transformer
  *     generate_run.c     rows, noise -> latents     (transformer opened and closed)
  *     preview.c          x0 on the way -> a small picture
  *     checkpoint.c       state -> file -> state
@@ -25,6 +26,7 @@
 
 #include "base/arena.h"
 #include "diffusion/solver.h"
+#include "engine/batch.h"
 #include "engine/capture.h"
 #include "engine/checkpoint.h"
 #include "engine/frame_log.h"
@@ -190,7 +192,8 @@ typedef struct fili_prompt {
 struct fili_job {
     fil_ctx             *ctx;
     const fil_model     *model;
-    bool                 bare; /* nobody takes what comes of it: no output is asked for */
+    fili_batch          *batch; /* of fil_generate_many; NULL: the run stands alone */
+    bool                 bare;  /* nobody takes what comes of it: no output is asked for */
     fil_generate_options o;
     fili_arena           arena; /* texts of the job, rows of the prompts */
     fil_plan             plan;
@@ -220,6 +223,13 @@ struct fili_job {
 /* job is zeroed but for ctx and model. Fills it; on any result fili_job_fini is to be called. */
 FIL_MUSTCHECK fil_status fili_job_check(fili_job *job, const fil_generate_options *options);
 void                     fili_job_fini(fili_job *job);
+/* Makes a job and checks it; *out is to be closed whatever the result. batch: NULL, or what it
+ * shares with others. */
+FIL_MUSTCHECK fil_status fili_job_open(fil_model *model, const fil_generate_options *options,
+                                       fili_batch *batch, fili_job **out);
+/* From prompts, or from rows where they are set, to files. */
+FIL_MUSTCHECK fil_status fili_job_run(fili_job *job, fil_video_result *result);
+void                     fili_job_close(fili_job **job); /* NULL accepted */
 /* Its first part: what can be judged without a model. */
 FIL_MUSTCHECK fil_status fili_job_options(fili_job *job, const fil_generate_options *options);
 

@@ -136,6 +136,11 @@ FIL_MUSTCHECK fil_status fili_dit_open(fil_ctx *ctx, fili_weights *w, const fili
 /* NULL and a NULL handle are accepted. */
 void fili_dit_close(fili_dit **d);
 
+/* For another run with the same weights: 1 if d is what open would give with `options`; it then
+ * has their hooks, no contexts, and times of 0. 0: it is not, and stays as it was; so where either
+ * has a mask of its own. */
+int fili_dit_reuse(fili_dit *d, const fili_dit_options *options);
+
 /* The order and blocks of the token grid, for who makes masks. */
 const fili_order  *fili_dit_order(const fili_dit *d);
 const fili_blocks *fili_dit_blocks(const fili_dit *d);

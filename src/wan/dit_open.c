@@ -363,6 +363,39 @@ fail:
     return status;
 }
 
+/* ---- again ---------------------------------------------------------------------------------- */
+
+static bool is_same_order(const fili_order_spec *a, const fili_order_spec *b)
+{
+    return a->kind == b->kind && a->cube.f == b->cube.f && a->cube.h == b->cube.h &&
+           a->cube.w == b->cube.w;
+}
+
+static bool is_same_size(const fili_dit *d, const fili_dit_options *b)
+{
+    const fili_dit_options *a    = &d->o;
+    const int32_t           rows = b->context_rows > 0 ? b->context_rows : d->c.text_len;
+    return a->t == b->t && a->h == b->h && a->w == b->w && a->passes == b->passes &&
+           a->context_rows == rows && a->max_sinks == b->max_sinks && a->has_tail == b->has_tail &&
+           a->gate == b->gate;
+}
+
+int fili_dit_reuse(fili_dit *d, const fili_dit_options *options)
+{
+    fili_dit_options *o = &d->o;
+    if (o->mask != NULL || options->mask != NULL || !is_same_size(d, options) ||
+        !is_same_order(&o->order, &options->order) || o->precision != options->precision ||
+        o->packed != options->packed)
+        return 0;
+    o->choose = options->choose;
+    o->trace  = options->trace;
+    o->user   = options->user;
+    for (int32_t i = 0; i < o->passes; i++)
+        d->context[i].is_set = 0;
+    fili_dit_times_reset(d);
+    return 1;
+}
+
 /* ---- asking --------------------------------------------------------------------------------- */
 
 const fili_order *fili_dit_order(const fili_dit *d)

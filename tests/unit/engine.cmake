@@ -15,6 +15,7 @@ if(NOT FIL_SANITIZE MATCHES "memory")
     fil_add_test(test_capture)
     fil_add_test(test_compare)
     fil_add_test(test_generate)
+    fil_add_test(test_generate_many)
     fil_add_test(test_generate_policy)
     fil_add_test(test_mask_pictures)
     fil_add_test(test_preview)
@@ -22,7 +23,7 @@ if(NOT FIL_SANITIZE MATCHES "memory")
     fil_add_test(test_frame_log)
     fil_add_test(test_recipe)
     fil_add_test(test_resume)
-    set_tests_properties(test_capture test_generate test_generate_policy test_preview test_resume PROPERTIES
+    set_tests_properties(test_capture test_generate test_generate_many test_generate_policy test_preview test_resume PROPERTIES
         FIXTURES_REQUIRED demo ENVIRONMENT FIL_DEMO=${demo})
     fil_add_test(test_calibrate)
     set_tests_properties(test_calibrate PROPERTIES

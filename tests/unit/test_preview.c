@@ -227,8 +227,11 @@ static double correlation(const uint8_t *frame, int frames, const uint8_t *sheet
         const int y = i / 3 / W_PLACES;
         const int x = i / 3 % W_PLACES;
         double    a = 0.0;
-        for (int k = 0; k < 64 * frames; k++)
-            a += frame[((k / 64 * H + y * 8 + k / 8 % 8) * W + x * 8 + k % 8) * 3 + i % 3] / 64.0;
+        for (int k = 0; k < 64 * frames; k++) {
+            const int row = k / 64 * H + y * 8 + k / 8 % 8;
+            const int at  = (row * W + x * 8 + k % 8) * 3 + i % 3;
+            a += frame[at] / 64.0;
+        }
         const int    row = cell / 4 * 2 * H_PLACES + 2 * y;
         const int    col = cell % 4 * 2 * W_PLACES + 2 * x;
         const double b   = sheet[(row * SHEET_W + col) * 3 + i % 3];

@@ -3,7 +3,7 @@
 demo_model demo
 run='filigree generate -m demo -p x -W 256 -H 256 --frames 81 --steps 1000 --threads 1'
 python3 "$CLI_TESTS/on_terminal.py" --wait 'step 1/1000' --signal INT $run --save-latents a
-ls -A
+ls
 NO_COLOR=1 python3 "$CLI_TESTS/on_terminal.py" --wait 'step 1/1000' --signal TERM $run \
     --save-latents a --checkpoint-every never
 echo "not drawn:"

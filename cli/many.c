@@ -1,0 +1,242 @@
+/* cli/many.c: one video for each line of a file (cli/many.h). */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "many.h"
+#include "progress.h"
+#include "report.h"
+#include "video_run.h"
+
+enum { PLACE = 4096, PLACES = 8 };
+
+typedef struct video {
+    fil_generate_options o;
+    int                  skipped;
+    char                 place[PLACES][PLACE]; /* paths that o points to */
+} video;
+
+typedef struct many {
+    const cli_call              *call;
+    const cli_many_how          *how;
+    fil_ctx                     *ctx;
+    fil_prompts                 *prompts;
+    int32_t                      n, n_runs; /* prompts, and those that are not skipped */
+    video                       *videos;
+    const fil_generate_options **runs; /* [n_runs] */
+} many;
+
+/* ---- names ---------------------------------------------------------------------------------- */
+
+int cli_numbered(char *out, size_t size, const char *path, int32_t number, int32_t n)
+{
+    const char  *slash = strrchr(path, '/');
+    const char  *name  = slash != NULL ? slash + 1 : path;
+    const char  *dot   = strrchr(name, '.');
+    const size_t stem  = dot != NULL && dot != name ? (size_t)(dot - path) : strlen(path);
+    const int    width = n > 9999 ? 5 : n > 999 ? 4 : 3;
+    const int    bytes =
+        snprintf(out, size, "%.*s-%0*d%s", (int)stem, path, width, (int)number, path + stem);
+    return bytes > 0 && (size_t)bytes < size;
+}
+
+static const char *main_output(const fil_generate_options *o)
+{
+    return o->video != NULL ? o->video : o->save_frames != NULL ? o->save_frames : o->save_latents;
+}
+
+static int too_long(void)
+{
+    return cli_usage("generate: the name of an output is too long");
+}
+
+static int name_outputs(const many *m, video *v, int32_t i)
+{
+    const char **const path[] = {&v->o.video, &v->o.save_noise, &v->o.save_latents,
+                                 &v->o.save_frames, &v->o.capture_to};
+    for (int k = 0; k < 5; k++) {
+        if (*path[k] == NULL) continue;
+        if (!cli_numbered(v->place[k], PLACE, *path[k], i + 1, m->n)) return too_long();
+        *path[k] = v->place[k];
+    }
+    return CLI_EXIT_DONE;
+}
+
+static int beside(char place[PLACE], const char *output, const char *ending)
+{
+    const int n = snprintf(place, PLACE, "%s%s", output, ending);
+    return n > 0 && n < PLACE ? CLI_EXIT_DONE : too_long();
+}
+
+static int name_beside(const many *m, video *v)
+{
+    const char *output = main_output(&v->o);
+    int         code   = beside(v->place[5], output, ".json");
+    if (code == CLI_EXIT_DONE) code = beside(v->place[6], output, ".resume.safetensors");
+    if (code == CLI_EXIT_DONE) code = beside(v->place[7], output, ".preview.png");
+    v->o.save_recipe = v->o.video != NULL ? v->place[5] : NULL;
+    v->o.checkpoint  = m->how->saves != 0 ? v->place[6] : NULL;
+    v->o.preview     = v->o.preview_steps > 0 ? v->place[7] : NULL;
+    return code;
+}
+
+/* ---- what is there -------------------------------------------------------------------------- */
+
+static int is_there(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+/* A video is told by the recipe beside it; frames and latents by their names alone. */
+static int check_standing(const many *m, const video *v)
+{
+    fil_recipe *recipe = NULL;
+    int         code   = CLI_EXIT_DONE;
+    if (v->o.save_recipe == NULL) return CLI_EXIT_DONE;
+    if (fil_recipe_open(m->ctx, v->o.save_recipe, &recipe) != FIL_OK)
+        return cli_failed(m->ctx, NULL);
+    const fil_generate_options *o = fil_recipe_generate(recipe);
+    if (o->prompt == NULL || strcmp(o->prompt, v->o.prompt) != 0 || o->seed != v->o.seed)
+        code = cli_usage("'%.200s' exists and is of another prompt or seed; expected that of line "
+                         "'%.60s'",
+                         v->o.video, v->o.prompt);
+    fil_recipe_close(&recipe);
+    return code;
+}
+
+/* The recipe is the last file of a run. A name with a number is that of many pictures. */
+static int does_stand(const video *v)
+{
+    const char *output = main_output(&v->o);
+    if (v->o.video == NULL) return is_there(output);
+    return is_there(v->o.save_recipe) && (is_there(output) || strchr(output, '%') != NULL);
+}
+
+static int look(const many *m, video *v)
+{
+    const int begun  = is_there(v->place[6]);
+    const int stands = does_stand(v);
+    if (m->how->resumes == 0) return CLI_EXIT_DONE;
+    if (begun) {
+        v->o.resume = v->place[6];
+        v->o.replace |= is_there(main_output(&v->o)); /* its own, from before it was stopped */
+        return CLI_EXIT_DONE;
+    }
+    v->skipped = stands;
+    return stands ? check_standing(m, v) : CLI_EXIT_DONE;
+}
+
+/* ---- the list ------------------------------------------------------------------------------- */
+
+static void on_event(void *user, const fil_event *event);
+
+static int fill(many *m, const fil_generate_options *base)
+{
+    for (int32_t i = 0; i < m->n; i++) {
+        video *v        = &m->videos[i];
+        v->o            = *base;
+        v->o.prompt     = fil_prompts_text(m->prompts, i);
+        v->o.event      = on_event;
+        v->o.event_user = m;
+        int code        = name_outputs(m, v, i);
+        if (code == CLI_EXIT_DONE) code = name_beside(m, v);
+        if (code == CLI_EXIT_DONE) code = look(m, v);
+        if (code != CLI_EXIT_DONE) return code;
+        if (!v->skipped) m->runs[m->n_runs++] = &v->o;
+    }
+    return CLI_EXIT_DONE;
+}
+
+static int many_open(many *m, const fil_generate_options *base)
+{
+    if (fil_prompts_open(m->ctx, m->how->prompt_file, &m->prompts) != FIL_OK)
+        return cli_failed(m->ctx, NULL);
+    m->n      = fil_prompts_count(m->prompts);
+    m->videos = calloc((size_t)m->n, sizeof *m->videos);
+    m->runs   = calloc((size_t)m->n, sizeof *m->runs);
+    if (m->videos == NULL || m->runs == NULL) {
+        cli_error("no memory for %d prompts", (int)m->n);
+        return CLI_EXIT_MEMORY;
+    }
+    return fill(m, base);
+}
+
+static void many_close(many *m)
+{
+    fil_prompts_close(&m->prompts);
+    free(m->videos);
+    free(m->runs);
+}
+
+/* ---- the runs ------------------------------------------------------------------------------- */
+
+static void on_event(void *user, const fil_event *event)
+{
+    const many *m = user;
+    if (event->kind == FIL_EVENT_DONE)
+        cli_tell_run(m->call, m->how->json, event->path, event->result);
+    else
+        cli_progress_event(NULL, event);
+}
+
+static void tell_stopped(const many *m, int32_t done, const fil_video_result *last)
+{
+    const int32_t stand     = m->n - m->n_runs + done;
+    char          saved[64] = "";
+    if (last->saved_step >= 0)
+        snprintf(saved, sizeof saved, ", the next is saved after %d step%s", (int)last->saved_step,
+                 last->saved_step == 1 ? "" : "s");
+    cli_error("note: %d of %d videos stand%s; go on with the same command and --continue",
+              (int)stand, (int)m->n, saved);
+}
+
+static void tell_end(const many *m)
+{
+    const int32_t skipped = m->n - m->n_runs;
+    if (m->how->json != 0) {
+        cli_json_open(m->call->out, "videos");
+        cli_json_number(m->call->out, "videos", (uint64_t)m->n);
+        cli_json_number(m->call->out, "made", (uint64_t)m->n_runs);
+        cli_json_number(m->call->out, "skipped", (uint64_t)skipped);
+        cli_json_close(m->call->out);
+    } else {
+        cli_note(m->call->common, "%d video%s made, %d stood before", (int)m->n_runs,
+                 m->n_runs == 1 ? "" : "s", (int)skipped);
+    }
+}
+
+static int plan(const many *m, fil_model *model)
+{
+    fil_plan p;
+    if (m->n_runs == 0) return CLI_EXIT_DONE;
+    if (fil_generate_many_check(model, m->runs, m->n_runs, &p) != FIL_OK)
+        return cli_failed(m->ctx, NULL);
+    if (m->how->json == 0)
+        cli_putf(m->call->out, "videos      %d to make, %d stand; of each, or of the largest:\n",
+                 (int)m->n_runs, (int)(m->n - m->n_runs));
+    m->how->tell_plan(m->call, &p);
+    return CLI_EXIT_DONE;
+}
+
+static int run(const many *m, fil_model *model)
+{
+    int32_t          done = 0;
+    fil_video_result last = {.saved_step = -1};
+    if (m->n_runs > 0 && fil_generate_many(model, m->runs, m->n_runs, &done, &last) != FIL_OK) {
+        const int code = cli_failed(m->ctx, NULL);
+        if (done > 0 || last.saved_step >= 0 || m->n_runs < m->n) tell_stopped(m, done, &last);
+        return code;
+    }
+    tell_end(m);
+    return CLI_EXIT_DONE;
+}
+
+int cli_generate_many(const cli_call *call, fil_ctx *ctx, fil_model *model,
+                      const fil_generate_options *base, const cli_many_how *how)
+{
+    many m    = {.call = call, .how = how, .ctx = ctx};
+    int  code = many_open(&m, base);
+    if (code == CLI_EXIT_DONE) code = how->plan != 0 ? plan(&m, model) : run(&m, model);
+    many_close(&m);
+    return code;
+}

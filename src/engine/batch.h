@@ -1,0 +1,33 @@
+/* engine/batch.h: what the runs of fil_generate_many share: the text encoder, and then the
+ * transformer, which stay open from one to the next.
+ */
+#ifndef FILI_ENGINE_BATCH_H
+#define FILI_ENGINE_BATCH_H
+
+#include "wan/dit.h"
+#include "wan/umt5.h"
+
+/* The text encoder of a model, open or not. */
+typedef struct fili_text {
+    fili_weights *weights;
+    fili_umt5    *umt5;
+} fili_text;
+
+void fili_text_close(fili_text *text); /* idempotent */
+
+typedef struct fili_batch {
+    int32_t  context_rows; /* of the longest prompt */
+    uint64_t rows_bytes;   /* of all prompts */
+    bool     keeps;        /* the transformer stays open while frames are decoded */
+
+    fili_text     text;    /* while prompts are read */
+    fili_dit     *dit;     /* NULL: none is open */
+    fili_weights *weights; /* that it was opened with */
+} fili_batch;
+
+/* The open transformer, with the hooks of `options`, or NULL if it is not what they ask for; then
+ * none is open any more. The batch goes on owning it. */
+fili_dit *fili_batch_take(fili_batch *batch, const fili_dit_options *options);
+void      fili_batch_close(fili_batch *batch); /* idempotent */
+
+#endif

@@ -1,0 +1,280 @@
+/* engine/generate_many.c: fil_generate_many: several videos in one load of the model
+ * (filigree/video.h).
+ *
+ * Each run is a job of its own, checked, worked off and closed as fil_generate does it. Four times
+ * over all of them: check, and cut the prompts into tokens; check again with what is then known of
+ * memory; read the prompts, with one text encoder; run, with one transformer. Rows of prompts are
+ * what is kept of a job from one time to the next.
+ */
+#include <string.h>
+
+#include "base/mem.h"
+#include "engine/video_job.h"
+
+enum { MOST = 10000 }; /* videos of a call */
+
+/* What is kept of a run between its checks and its work. */
+typedef struct item {
+    fil_generate_options o; /* whole, as this version has them */
+    fili_prompt          prompt[2];
+} item;
+
+typedef struct many {
+    fil_model                         *model;
+    fil_ctx                           *ctx;
+    const fil_generate_options *const *options;
+    int32_t                            n;
+    item                              *item; /* [n] */
+    fili_batch                         batch;
+    fili_arena                         arena; /* rows of the prompts */
+    int32_t                            text_dim;
+    fil_plan                           plan; /* of the run that takes most */
+} many;
+
+/* ---- the transformer ------------------------------------------------------------------------ */
+
+void fili_batch_close(fili_batch *batch)
+{
+    fili_text_close(&batch->text);
+    fili_dit_close(&batch->dit);
+    fili_weights_close(&batch->weights);
+}
+
+fili_dit *fili_batch_take(fili_batch *batch, const fili_dit_options *options)
+{
+    if (batch->dit != NULL && !fili_dit_reuse(batch->dit, options)) fili_batch_close(batch);
+    return batch->dit;
+}
+
+/* ---- checks --------------------------------------------------------------------------------- */
+
+static fil_status in_video(const many *m, int32_t i, fil_status status)
+{
+    if (status != FIL_OK) fili_error_frame(m->ctx, "video %d of %d", (int)i + 1, (int)m->n);
+    return status;
+}
+
+enum { PATHS = 7 };
+
+static void list_paths(const fil_generate_options *o, const char *path[PATHS])
+{
+    const char *const all[PATHS] = {o->video,       o->save_noise, o->save_latents, o->save_frames,
+                                    o->save_recipe, o->checkpoint, o->preview};
+    memcpy(path, all, sizeof all);
+}
+
+/* Each job looks at its own files; here those of different runs. */
+static fil_status check_paths(const many *m, int32_t i)
+{
+    const char *mine[PATHS];
+    const char *theirs[PATHS];
+    list_paths(&m->item[i].o, mine);
+    for (int32_t k = 0; k < i; k++) {
+        list_paths(&m->item[k].o, theirs);
+        for (int a = 0; a < PATHS; a++)
+            for (int b = 0; b < PATHS; b++)
+                FIL_CHECK(m->ctx, !fili_same_path(mine[a], theirs[b]),
+                          "two videos are to go to one file, '%.160s'", mine[a]);
+    }
+    return FIL_OK;
+}
+
+static void keep(many *m, int32_t i, const fili_job *job)
+{
+    m->item[i].o = job->o;
+    m->text_dim  = job->dit.text_dim;
+    memcpy(m->item[i].prompt, job->prompt, sizeof job->prompt);
+    for (int p = 0; p < job->plan.passes; p++) {
+        const int32_t rows        = job->prompt[p].n;
+        m->item[i].prompt[p].rows = NULL; /* those of a cache end with the job */
+        if (rows > m->batch.context_rows) m->batch.context_rows = rows;
+        m->batch.rows_bytes += (uint64_t)rows * (uint64_t)m->text_dim * sizeof(float);
+    }
+}
+
+static fil_status check_one(many *m, int32_t i)
+{
+    fili_job *job = NULL;
+    FIL_CHECK(m->ctx, m->options[i] != NULL, "fil_generate_many: options[%d] is NULL", (int)i);
+    fil_status status = fili_job_open(m->model, m->options[i], NULL, &job);
+    if (status == FIL_OK) keep(m, i, job);
+    fili_job_close(&job);
+    if (status == FIL_OK && m->item[i].o.precision != m->item[0].o.precision)
+        status = FIL_FAIL(m->ctx, FIL_E_ARG, "precision: expected one for all videos");
+    return status;
+}
+
+/* Now that the memory of all is known. */
+static fil_status check_again(many *m)
+{
+    for (int32_t i = 0; i < m->n; i++) {
+        fili_job        *job    = NULL;
+        const fil_status status = fili_job_open(m->model, m->options[i], &m->batch, &job);
+        if (status == FIL_OK && (i == 0 || job->plan.peak_bytes > m->plan.peak_bytes))
+            m->plan = job->plan;
+        fili_job_close(&job);
+        if (status != FIL_OK) return in_video(m, i, status);
+    }
+    return FIL_OK;
+}
+
+static fil_status check_all(many *m)
+{
+    for (int32_t i = 0; i < m->n; i++) {
+        fil_status status = check_one(m, i);
+        if (status == FIL_OK) status = check_paths(m, i);
+        if (status != FIL_OK) return in_video(m, i, status);
+    }
+    m->batch.keeps    = true;
+    fil_status status = check_again(m);
+    if (status != FIL_E_NOMEM) return status;
+    m->batch.keeps = false; /* then it is read anew for each video */
+    fili_ctx_enter(m->ctx);
+    return check_again(m);
+}
+
+/* ---- prompts -------------------------------------------------------------------------------- */
+
+/* Rows of the same text that an earlier run has. */
+static float *find_rows(const many *m, int32_t before, const char *text)
+{
+    for (int32_t i = 0; i < before; i++) {
+        const item *t = &m->item[i];
+        if (t->prompt[0].rows != NULL && strcmp(t->o.prompt, text) == 0) return t->prompt[0].rows;
+        if (t->prompt[1].rows != NULL && strcmp(t->o.negative, text) == 0) return t->prompt[1].rows;
+    }
+    return NULL;
+}
+
+/* The job's rows end with it: a copy, where they are no earlier run's. */
+static fil_status keep_rows(many *m, int32_t i, const fili_job *job, float *const earlier[2])
+{
+    for (int k = 0; k < 2; k++) {
+        fili_prompt *p = &m->item[i].prompt[k];
+        if (p->n == 0) continue;
+        const size_t bytes = (size_t)p->n * (size_t)m->text_dim * sizeof(float);
+        void        *rows  = earlier[k];
+        if (rows == NULL) {
+            FIL_TRY(fili_arena_alloc(&m->arena, bytes, &rows));
+            memcpy(rows, job->prompt[k].rows, bytes);
+        }
+        p->rows = rows;
+    }
+    return FIL_OK;
+}
+
+static void take_rows(const many *m, int32_t i, fili_job *job, float *earlier[2])
+{
+    for (int k = 0; k < 2; k++) {
+        fili_prompt *p = &job->prompt[k];
+        earlier[k]     = NULL;
+        if (p->n > 0) earlier[k] = find_rows(m, i, k == 0 ? job->o.prompt : job->o.negative);
+        if (earlier[k] == NULL) continue;
+        p->rows   = earlier[k];
+        p->cached = true; /* and need not be written */
+    }
+}
+
+static fil_status encode(many *m, int32_t i)
+{
+    fili_job  *job        = NULL;
+    float     *earlier[2] = {NULL, NULL};
+    fil_status status     = fili_job_open(m->model, m->options[i], &m->batch, &job);
+    if (status == FIL_OK) {
+        take_rows(m, i, job, earlier);
+        status = fili_job_text(job);
+    }
+    if (status == FIL_OK) status = keep_rows(m, i, job, earlier);
+    fili_job_close(&job);
+    return status;
+}
+
+static fil_status encode_all(many *m)
+{
+    fil_status status = FIL_OK;
+    for (int32_t i = 0; status == FIL_OK && i < m->n; i++)
+        if (m->item[i].o.resume == NULL) status = in_video(m, i, encode(m, i));
+    fili_text_close(&m->batch.text);
+    return status;
+}
+
+/* ---- runs ----------------------------------------------------------------------------------- */
+
+static fil_status run_one(many *m, int32_t i, fil_video_result *result)
+{
+    fili_job  *job    = NULL;
+    fil_status status = fili_job_open(m->model, m->options[i], &m->batch, &job);
+    if (status == FIL_OK) {
+        memcpy(job->prompt, m->item[i].prompt, sizeof job->prompt);
+        status = fili_job_run(job, result);
+    }
+    fili_job_close(&job);
+    result->peak_bytes = m->ctx->memory.peak;
+    return status;
+}
+
+static fil_status run_all(many *m, fil_video_result *last, int32_t *done)
+{
+    fil_status status = FIL_OK;
+    for (int32_t i = 0; i < m->n; i++) {
+        *last = (fil_video_result){.saved_step = -1};
+        fili_progress(m->ctx, "videos", (uint64_t)i, (uint64_t)m->n);
+        status = run_one(m, i, last);
+        if (status != FIL_OK) return in_video(m, i, status);
+        ++*done;
+    }
+    fili_progress(m->ctx, "videos", (uint64_t)m->n, (uint64_t)m->n);
+    return status;
+}
+
+/* ---- the calls ------------------------------------------------------------------------------ */
+
+static fil_status many_open(many *m, fil_model *model, const fil_generate_options *const *options,
+                            int32_t n)
+{
+    void *block;
+    *m = (many){.model = model, .ctx = model->ctx, .options = options, .n = n};
+    fili_arena_init(&m->arena, m->ctx, "prompts", 0);
+    FIL_CHECK(m->ctx, options != NULL && n >= 1 && n <= MOST,
+              "fil_generate_many: expected 1 to %d videos, found %d", MOST, (int)n);
+    FIL_TRY(fili_calloc(m->ctx, (size_t)n, sizeof *m->item, "videos", &block));
+    m->item = block;
+    return check_all(m);
+}
+
+static void many_close(many *m)
+{
+    fili_batch_close(&m->batch);
+    if (m->item != NULL) fili_free(m->ctx, m->item, (size_t)m->n * sizeof *m->item);
+    fili_arena_fini(&m->arena);
+}
+
+fil_status fil_generate_many_check(fil_model *model, const fil_generate_options *const *options,
+                                   int32_t n, fil_plan *plan)
+{
+    many m;
+    FIL_CHECK(NULL, model != NULL, "fil_generate_many_check: model is NULL");
+    fili_ctx_enter(model->ctx);
+    FIL_CHECK(model->ctx, plan != NULL, "fil_generate_many_check: plan is NULL");
+    const fil_status status = many_open(&m, model, options, n);
+    if (status == FIL_OK) *plan = m.plan;
+    many_close(&m);
+    return status;
+}
+
+fil_status fil_generate_many(fil_model *model, const fil_generate_options *const *options,
+                             int32_t n, int32_t *done, fil_video_result *last)
+{
+    many             m;
+    fil_video_result mine  = {.saved_step = -1};
+    int32_t          stand = 0;
+    FIL_CHECK(NULL, model != NULL, "fil_generate_many: model is NULL");
+    fili_ctx_enter(model->ctx);
+    fil_status status = many_open(&m, model, options, n);
+    if (status == FIL_OK) status = encode_all(&m);
+    if (status == FIL_OK) status = run_all(&m, &mine, &stand);
+    many_close(&m);
+    if (done != NULL) *done = stand;
+    if (last != NULL) *last = mine;
+    return status;
+}

@@ -1,0 +1,38 @@
+# A list that was stopped goes on: what stands is left alone, what was begun goes on, with the same
+# bytes in the end.
+. "$CLI_TESTS/inputs.sh"
+demo_model demo
+printf 'one\ntwo\nthree\n' >p.txt
+run='filigree generate -m demo --prompt-file p.txt -W 128 -H 128 --frames 9 --steps 30 --threads 1'
+$run --save-latents whole -q || exit 1
+$run --save-latents part -q --checkpoint-every 1 2>err &
+job=$!
+n=0
+until [ -e part-002.resume.safetensors ] || [ $n = 600 ]; do
+    sleep 0.02
+    n=$((n + 1))
+done
+kill -TERM $job
+wait $job
+echo "exit $?"
+tail -n 1 err
+ls part-001
+$run --save-latents part --plan --continue | head -n 1
+$run --save-latents part --continue 2>err || exit 1
+tail -n 1 err
+for i in 001 002 003; do
+    cmp whole-$i part-$i || exit 1
+done
+$run --save-latents part --continue
+echo "exit $?"
+$run --save-latents part
+echo "exit $?"
+filigree generate -m demo --prompt-file p.txt -W 32 -H 32 --frames 1 --steps 1 -q -o v.png || exit 1
+printf 'one\nother\nthree\nfour\n' >p.txt
+filigree generate -m demo --prompt-file p.txt -W 32 -H 32 --frames 1 --steps 1 -o v.png --continue
+echo "exit $?"
+printf 'one\ntwo\nthree\nfour\n' >p.txt
+filigree generate -m demo --prompt-file p.txt -W 32 -H 32 --frames 1 --steps 1 -o v.png --continue \
+    2>err || exit 1
+tail -n 1 err
+ls v-*
