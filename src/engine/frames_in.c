@@ -88,7 +88,9 @@ static fil_status open_video(fili_frames_in *f)
         FIL_TRY(fili_video_reader_get(&f->video, f->rgb, &more));
     }
     fili_video_reader_close(&f->video);
-    return fili_video_reader_open(&f->video, f->ctx, f->path);
+    FIL_TRY(fili_video_reader_open(&f->video, f->ctx, f->path));
+    if (f->video.shape.width == f->width && f->video.shape.height == f->height) return FIL_OK;
+    return FIL_FAIL(f->ctx, FIL_E_IO, "the video was replaced while it was read");
 }
 
 static fil_status open_picture(fili_frames_in *f)

@@ -373,6 +373,53 @@ static void a_video_file_is_refused_unless_it_is_wanted(void **state)
                 fil_ctx_error(ctx)->status == FIL_E_UNSUP);
 }
 
+static void write_video(fil_ctx *ctx, const char *name, int32_t side)
+{
+    const fili_video_shape shape = {
+        .width = side, .height = side, .fps_num = 16, .fps_den = 1, .format = FILI_VIDEO_Y4M};
+    fili_video_writer w;
+    uint8_t          *rgb = calloc(1, (size_t)side * (size_t)side * 3 + FILI_VIDEO_PAD);
+    assert_non_null(rgb);
+    assert_int_equal(fili_video_writer_open(&w, ctx, scratch_path(&dir, name), 0, &shape, 1),
+                     FIL_OK);
+    assert_int_equal(fili_video_writer_put(&w, rgb), FIL_OK);
+    assert_int_equal(fili_video_writer_finish(&w), FIL_OK);
+    free(rgb);
+}
+
+/* A fil_cancel_fn: it is asked between the two times that a video is opened. */
+static int replace_the_video(void *user)
+{
+    (void)user;
+    (void)rename(scratch_path(&dir, "large.y4m"), scratch_path(&dir, "a.y4m"));
+    return 0;
+}
+
+/* Its frames would not fit into the memory that was taken for the first one. */
+static void a_video_that_is_replaced_while_it_is_read_is_refused(void **state)
+{
+    const fili_video_plugin *plugin;
+    fil_compare_options      o;
+    fil_compare_result       r;
+    fil_ctx                 *ctx = NULL;
+    fil_options              opt;
+    if (fili_video_load(*state, &plugin) != FIL_OK) skip();
+    write_video(*state, "a.y4m", 16);
+    write_video(*state, "large.y4m", 256);
+    fil_options_init(&opt);
+    opt.cancel = replace_the_video;
+    assert_int_equal(fil_ctx_open(&ctx, &opt), FIL_OK);
+    char a[512];
+    snprintf(a, sizeof a, "%s", scratch_path(&dir, "a.y4m"));
+    fil_compare_options_init(&o);
+    o.a     = a;
+    o.b     = a;
+    o.lossy = 1;
+    assert_int_equal(fil_compare(ctx, &o, &r), FIL_E_IO);
+    assert_message(ctx, "was replaced while it was read");
+    fil_ctx_close(&ctx);
+}
+
 static void a_nan_in_latents_is_told(void **state)
 {
     static const float bad[] = {NAN, INFINITY, -INFINITY};
@@ -467,6 +514,7 @@ int main(void)
         TEST(other_shapes_of_latents_are_refused),
         TEST(frames_are_not_compared_with_latents),
         TEST(a_video_file_is_refused_unless_it_is_wanted),
+        TEST(a_video_that_is_replaced_while_it_is_read_is_refused),
         TEST(a_nan_in_latents_is_told),
         TEST(missing_arguments_are_refused),
         TEST(the_callback_ends_the_call),
