@@ -386,7 +386,9 @@ static int open_demuxer(media *m, char *why)
     m->codec->thread_count = 1;
     r                      = avcodec_parameters_to_context(m->codec, m->stream->codecpar);
     if (r >= 0) r = avcodec_open2(m->codec, decoder, NULL);
-    return r < 0 ? complain(why, "the decoder does not open", r) : 0;
+    if (r < 0) return complain(why, "the decoder does not open", r);
+    if (m->codec->width > 0 && m->codec->height > 0) return 0;
+    return complain(why, "libav finds no pictures in it (an animated .webp is not read)", 0);
 }
 
 static int read_open(const fili_video_bytes *bytes, fili_video_shape *shape, void **reader,
