@@ -308,6 +308,7 @@ static int take_saved(const generate_values *v, fil_generate_options *o, places 
         if (code == CLI_EXIT_DONE) code = take_preview(v, o, at);
         return code != CLI_EXIT_DONE ? code : take_sidecar(o, at);
     }
+    o->replace = v->force != 0; /* by the word of this call, not of a file */
     take_outputs(v, o);
     return take_checkpoint(v, o, at);
 }
