@@ -50,14 +50,16 @@ static void fill_rest(const generate_values *v, fil_generate_options *o)
 /* "5": steps; "60s": seconds; "never". */
 static int take_rhythm(const char *text, fil_generate_options *o, int *never)
 {
-    char        *end  = NULL;
-    const double n    = text != NULL && *text >= '0' && *text <= '9' ? strtod(text, &end) : -1.0;
-    const int    unit = end != NULL && strcmp(end, "s") == 0;
-    *never            = text != NULL && strcmp(text, "never") == 0;
+    char        *end   = NULL;
+    const double n     = text != NULL && *text >= '0' && *text <= '9' ? strtod(text, &end) : -1.0;
+    const bool   plain = end != NULL && end == text + strspn(text, "0123456789.");
+    *never             = text != NULL && strcmp(text, "never") == 0;
     if (text == NULL || *never) return CLI_EXIT_DONE;
-    if (unit && n <= 1e9)
+    o->checkpoint_steps   = FIL_AUTO; /* a recipe's own does not stay beside it */
+    o->checkpoint_seconds = FIL_AUTO;
+    if (plain && strcmp(end, "s") == 0 && n <= 1e9)
         o->checkpoint_seconds = n;
-    else if (end != NULL && *end == '\0' && n >= 1.0 && n <= 1000.0 && floor(n) == n)
+    else if (plain && *end == '\0' && n >= 1.0 && n <= 1000.0 && floor(n) == n)
         o->checkpoint_steps = (int32_t)n;
     else
         return cli_usage("option --checkpoint-every: expected steps (5), seconds (60s) or never, "

@@ -22,3 +22,4 @@ refused --timesteps 1000,
 refused --timesteps 1000,abc
 refused --sigmas ''
 refused --timestep 5
+refused --checkpoint-every 0x5
