@@ -171,9 +171,11 @@ static void tell_saved(const fil_video_result *r)
 
 static void tell_stopped(const fil_generate_options *o, const fil_video_result *r)
 {
+    char word[4096];
     if (o->checkpoint == NULL || r->saved_step < 0) return;
     cli_error("note: saved after %d step%s; go on with: filigree generate --resume %s",
-              (int)r->saved_step, r->saved_step == 1 ? "" : "s", o->checkpoint);
+              (int)r->saved_step, r->saved_step == 1 ? "" : "s",
+              cli_shell_word(word, sizeof word, o->checkpoint));
 }
 
 /* ---- the plan ------------------------------------------------------------------------------- */

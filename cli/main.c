@@ -120,7 +120,8 @@ int main(int argc, char **argv)
     static char buffer[1 << 16];
     cli_out     out = {.stream = stdout};
     hold_standard_streams();
-    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGPIPE, SIG_IGN); /* both are failures of a write, which is told */
+    (void)signal(SIGXFSZ, SIG_IGN);
     (void)setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
     int code = dispatch(argv + (argc > 0), argc > 0 ? argc - 1 : 0, &out);
     cli_progress_wipe();

@@ -272,3 +272,26 @@ const char *cli_human(char *text, uint64_t bytes)
     snprintf(text, CLI_HUMAN, "%.2f %s", value, unit[u]);
     return text;
 }
+
+static size_t add(char *text, size_t size, size_t at, const char *piece, int bytes)
+{
+    if (at < size) snprintf(text + at, size - at, "%.*s", bytes, piece);
+    return at + (size_t)bytes;
+}
+
+const char *cli_shell_word(char *text, size_t size, const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "%+,-./:=@_";
+    const size_t      bytes   = strlen(word);
+    size_t            n       = 0;
+    if (bytes > 0 && strspn(word, plain) == bytes) {
+        snprintf(text, size, "%s", word);
+        return text;
+    }
+    n = add(text, size, n, "'", 1);
+    for (const char *c = word; *c != '\0'; c++)
+        n = *c == '\'' ? add(text, size, n, "'\\''", 4) : add(text, size, n, c, 1);
+    (void)add(text, size, n, "'", 1);
+    return text;
+}

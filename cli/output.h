@@ -58,4 +58,8 @@ void cli_json_close(cli_out *out);
 #define CLI_HUMAN 32
 const char *cli_human(char *text, uint64_t bytes);
 
+/* A word as a shell takes it, in quotes where it needs them. Written to text[size], cut off there;
+ * returns text. */
+const char *cli_shell_word(char *text, size_t size, const char *word);
+
 #endif
