@@ -6,6 +6,8 @@
 #include "io/le.h"
 #include "io/zip.h"
 
+#define MAGIC "filigree.frames."
+
 enum { HEADER = 128, CRC = 4 };
 
 static size_t frame_bytes(const fili_frame_log *log)
@@ -71,7 +73,7 @@ static void give_up(fili_frame_log *log, const char *reason, const fil_error *be
 static void fill_header(const fili_frame_log_what *w, char header[HEADER + 1])
 {
     char line[HEADER];
-    snprintf(line, sizeof line, "filigree.frames.1 %s %d %d %d", w->key, (int)w->n, (int)w->width,
+    snprintf(line, sizeof line, MAGIC "1 %s %d %d %d", w->key, (int)w->n, (int)w->width,
              (int)w->height);
     snprintf(header, HEADER + 1, "%-*s\n", HEADER - 1, line);
 }
@@ -152,6 +154,26 @@ void fili_frame_log_open(fili_frame_log *log, fil_ctx *ctx, const fili_frame_log
     if (log->kept == 0 && begin_anew(log, header) != FIL_OK)
         give_up(log, ctx->error.message, &before);
     ctx->error = before;
+}
+
+fil_status fili_frame_log_look(fil_ctx *ctx, const char *path)
+{
+    static const char magic[] = MAGIC;
+
+    char           head[sizeof magic - 1];
+    fili_frame_log log = {.ctx = ctx, .path = path};
+    log.fd = fili_open_retrying(ctx->os, FILI_CWD, path, FILI_OPEN_READ | FILI_OPEN_NOFOLLOW);
+    if (log.fd < 0) return FIL_OK; /* nothing is there, or writing to it will fail */
+    const uint64_t size   = size_of(&log);
+    const size_t   bytes  = size < sizeof head ? (size_t)size : sizeof head;
+    fil_status     status = get_bytes(&log, 0, head, bytes);
+    if (status == FIL_OK && memcmp(head, magic, bytes) != 0)
+        status = FIL_FAIL(ctx, FIL_E_IO,
+                          "'%s' is there and holds no frames of a run that was stopped; --force "
+                          "replaces it",
+                          fili_quote(path, strlen(path)).text);
+    fili_frame_log_close(&log);
+    return status;
 }
 
 /* ---- frames --------------------------------------------------------------------------------- */

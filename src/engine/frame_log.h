@@ -32,6 +32,10 @@ typedef struct fili_frame_log_what {
 /* Bytes on disk of n frames. */
 uint64_t fili_frame_log_bytes(int32_t n, int32_t width, int32_t height);
 
+/* Before a run that goes on: E_IO if a file is there that is no log. Nothing there is no failure.
+ */
+FIL_MUSTCHECK fil_status fili_frame_log_look(fil_ctx *ctx, const char *path);
+
 /* goes_on: 1: frames that are there already count, as log->kept tells; 0: they are thrown away.
  * rgb: room for one frame, for the time of the call. */
 void fili_frame_log_open(fili_frame_log *log, fil_ctx *ctx, const fili_frame_log_what *what,

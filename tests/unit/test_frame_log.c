@@ -199,6 +199,24 @@ static void any_call_that_fails_costs_the_log_alone(void **state)
         }
 }
 
+/* What a kill has left of a log is one, however short it is. */
+static void a_file_that_is_no_log_is_told(void **state)
+{
+    fil_ctx *ctx = *state;
+    size_t   bytes;
+    write_all(ctx);
+    unsigned char *data = scratch_read(&dir, "log", &bytes);
+    for (size_t n = 0; n <= bytes; n++) {
+        scratch_write(&dir, "log", data, n);
+        assert_int_equal(fili_frame_log_look(ctx, what().path), FIL_OK);
+    }
+    free(data);
+    scratch_write(&dir, "log", "mine", 4);
+    assert_int_equal(fili_frame_log_look(ctx, what().path), FIL_E_IO);
+    assert_non_null(strstr(fil_ctx_error(ctx)->message, "holds no frames"));
+    assert_int_equal(fili_frame_log_look(ctx, scratch_path(&dir, "none")), FIL_OK);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -209,6 +227,7 @@ int main(void)
         TEST(a_flipped_bit_costs_the_frames_from_there_on),
         TEST(it_goes_on_behind_what_is_kept),
         TEST(frames_of_another_run_do_not_count),
+        TEST(a_file_that_is_no_log_is_told),
         TEST(without_a_path_nothing_is_kept),
         TEST(any_call_that_fails_costs_the_log_alone),
     };

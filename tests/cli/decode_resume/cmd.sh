@@ -34,3 +34,7 @@ filigree decode -m demo -i k --threads 1 -o w.y4m 2>/dev/null
 cmp w.y4m v.y4m || exit 1
 rm err
 ls
+echo mine >x.y4m.frames
+filigree decode -m demo -i k -o x.y4m --resume
+echo "exit $?"
+cat x.y4m.frames
