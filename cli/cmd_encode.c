@@ -47,8 +47,8 @@ static const cli_option options[] = {
     CLI_FLAG_OPTION("trusted", "for files of your own: follow symbolic links, map files",
                     AT(model.trusted)),
     CLI_TEXT_OPTION("input", 'i', "FILE",
-                    "a video file, a .png, or a .safetensors with frames as --save-frames writes "
-                    "them",
+                    "a video file, a .png, DIR/%05d.png, or a .safetensors with frames as "
+                    "--save-frames writes them",
                     AT(input)),
     CLI_TEXT_OPTION("output", 'o', "FILE", "write the latents as safetensors", AT(output)),
     CLI_NUMBER_OPTION("frames", 0, "N", "take the first 4n + 1 frames; default: all that fit",

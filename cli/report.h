@@ -18,7 +18,7 @@
     X(MEMORY, 4, "not enough memory")                                                              \
     X(IO, 5, "input or output failed")                                                             \
     X(NONFINITE, 6, "non-finite values")                                                           \
-    X(STOPPED, 75, "stopped and saved; can be resumed")
+    X(STOPPED, 75, "stopped by a signal; what was saved can be resumed")
 
 typedef enum cli_exit {
 #define CLI_EXIT_ENUM(name, code, text) CLI_EXIT_##name = (code),
