@@ -18,7 +18,7 @@ static int make_file(void **state)
 {
     enum { n = 40, list = 300000 };
     static gguf_info info[n];
-    static char      names[n][16];
+    static char      names[n][24];
     static char      value[12 + list] = {
              0, 0, 0, 0, (char)(list & 255), (char)(list >> 8 & 255), (char)(list >> 16)};
     static char     target[512];
