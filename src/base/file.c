@@ -68,6 +68,14 @@ fil_status fili_file_stat(fil_ctx *ctx, int dir, const char *path, fili_stat *ou
                              fili_quote(path, strlen(path)).text, strerror(-r));
 }
 
+bool fili_is_there(const fil_ctx *ctx, const char *path)
+{
+    const fili_os *os = ctx->os;
+    const int      fd = fili_open_retrying(os, FILI_CWD, path, FILI_OPEN_PATH | FILI_OPEN_NOFOLLOW);
+    if (fd >= 0) (void)os->close(os->self, fd);
+    return fd != -ENOENT;
+}
+
 void fili_file_close(fil_ctx *ctx, fili_file *file)
 {
     if (file->fd >= 0) (void)ctx->os->close(ctx->os->self, file->fd);

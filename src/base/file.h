@@ -40,6 +40,8 @@ FIL_MUSTCHECK fil_status fili_file_open(fil_ctx *ctx, int dir, const char *path,
                                         fili_file *out);
 /* What stands under that name, without opening it. E_IO. */
 FIL_MUSTCHECK fil_status fili_file_stat(fil_ctx *ctx, int dir, const char *path, fili_stat *out);
+/* Whether something stands under that name, whatever it is, or it cannot be told. */
+bool fili_is_there(const fil_ctx *ctx, const char *path);
 /* A directory, to open files in. The descriptor is closed with fili_dir_close. */
 FIL_MUSTCHECK fil_status fili_dir_open(fil_ctx *ctx, const char *path, int *out);
 void                     fili_dir_close(fil_ctx *ctx, int *dir);

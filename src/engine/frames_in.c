@@ -102,28 +102,17 @@ static fil_status open_picture(fili_frames_in *f)
     return FIL_OK;
 }
 
-static bool is_picture(fil_ctx *ctx, const char *path)
-{
-    fili_file  file;
-    const bool found = fili_file_open(ctx, FILI_CWD, path, 0, &file) == FIL_OK;
-    if (found)
-        fili_file_close(ctx, &file);
-    else
-        fili_ctx_enter(ctx); /* it is no failure */
-    return found;
-}
-
 /* Numbers from 0 on, as we write them, or from 1 on, as others do. */
 static fil_status open_numbered(fili_frames_in *f)
 {
     char name[FILI_NUMBERED_BYTES];
-    f->first = is_picture(f->ctx, fili_numbered_name(&f->numbered, 0, name)) ? 0 : 1;
+    f->first = fili_is_there(f->ctx, fili_numbered_name(&f->numbered, 0, name)) ? 0 : 1;
     FIL_TRY(fili_png_read(f->ctx, fili_numbered_name(&f->numbered, f->first, name), &f->picture));
     f->width  = f->picture.width;
     f->height = f->picture.height;
     for (f->n = 1; f->n < 100001; f->n++) {
         FIL_TRY(fili_check_cancel(f->ctx));
-        if (!is_picture(f->ctx, fili_numbered_name(&f->numbered, f->first + f->n, name))) break;
+        if (!fili_is_there(f->ctx, fili_numbered_name(&f->numbered, f->first + f->n, name))) break;
     }
     return FIL_OK;
 }

@@ -48,15 +48,6 @@ fil_status fili_output_check(fil_ctx *ctx, const char *what, const char *path, i
 
 /* ---- pictures with numbers ------------------------------------------------------------------ */
 
-/* Whether a file of that name is there, whatever it is. */
-static bool is_there(fil_ctx *ctx, const char *path)
-{
-    const fili_os *os = ctx->os;
-    const int      fd = fili_open_retrying(os, FILI_CWD, path, FILI_OPEN_PATH | FILI_OPEN_NOFOLLOW);
-    if (fd >= 0) (void)os->close(os->self, fd);
-    return fd != -ENOENT;
-}
-
 /* The path without its last part and the '/' before it. */
 static fil_status take_folder(fil_ctx *ctx, const char *path, size_t bytes,
                               char folder[FILI_NUMBERED_BYTES])
@@ -76,7 +67,7 @@ static fil_status look_for_folder(fil_ctx *ctx, fili_outputs *o)
     o->missing        = 0;
     if (slash == NULL || slash == o->video) return FIL_OK;
     FIL_TRY(take_folder(ctx, o->video, (size_t)(slash - o->video), folder));
-    if (is_there(ctx, folder)) return FIL_OK;
+    if (fili_is_there(ctx, folder)) return FIL_OK;
     o->missing = (size_t)(slash - o->video);
     return fili_output_check(ctx, "pictures in", folder, 0);
 }
@@ -89,14 +80,16 @@ fil_status fili_outputs_begin(fil_ctx *ctx, const fili_outputs *o)
     return fili_dir_make(ctx, folder);
 }
 
-/* A picture behind the last one would be taken for a frame of this video. */
+/* Pictures that are there are of this run if its decoded frames are there, too; a picture behind
+ * the last one would be taken for a frame of this video. */
 static fil_status look_for_pictures(fil_ctx *ctx, const fili_outputs *o, const fili_numbered *n)
 {
-    char name[FILI_NUMBERED_BYTES];
+    char       name[FILI_NUMBERED_BYTES];
+    const bool begun = o->goes_on && (o->kept == NULL || fili_is_there(ctx, o->kept));
     for (int32_t i = 0; i < o->n; i++)
-        FIL_TRY(fili_output_check(ctx, "video", fili_numbered_name(n, i, name),
-                                  o->replace || o->goes_on));
-    if (!is_there(ctx, fili_numbered_name(n, o->n, name))) return FIL_OK;
+        FIL_TRY(
+            fili_output_check(ctx, "video", fili_numbered_name(n, i, name), o->replace || begun));
+    if (!fili_is_there(ctx, fili_numbered_name(n, o->n, name))) return FIL_OK;
     return FIL_FAIL(ctx, FIL_E_IO,
                     "'%s' is there already and would pass for a frame of this video, which has %d: "
                     "expected another name, or that file removed",
