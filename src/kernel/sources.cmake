@@ -50,6 +50,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         kernel/cpu/attn_fwd_avx512bf16.c
         kernel/cpu/conv3d_wino_avx2.c
         kernel/cpu/conv3d_wino_avx512.c
+        kernel/cpu/conv3d_wino_bf16_avx2.c
         kernel/cpu/linear_amx.c
         kernel/cpu/linear_avx2.c
         kernel/cpu/linear_avx512.c
@@ -74,7 +75,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         kernel/cpu/tile_avx2.c
         kernel/cpu/tile_avx512.c)
     set_source_files_properties(
-        kernel/cpu/attn_fwd_avx2.c kernel/cpu/conv3d_wino_avx2.c kernel/cpu/linear_avx2.c
+        kernel/cpu/attn_fwd_avx2.c kernel/cpu/conv3d_wino_avx2.c
+        kernel/cpu/conv3d_wino_bf16_avx2.c kernel/cpu/linear_avx2.c
         kernel/cpu/mass_avx2.c kernel/cpu/norm_avx2.c kernel/cpu/peak_avx2.c
         kernel/cpu/pooling_avx2.c kernel/cpu/sampled_avx2.c kernel/cpu/select_avx2.c
         kernel/cpu/tile_avx2.c

@@ -7,6 +7,8 @@
  * clip (docs/design/conv3d.md). The tile is about 256 KiB and stays in the L2 cache.
  * Blocks of rows differ in the zeros above and below; each distinct shape has two primitives, one
  * that writes and one that adds. Packed weights: a piece for each time tap, same layout for all.
+ * Where the library has no bf16 products (before AVX-512), the last row widens the rows that a task
+ * reads and computes in f32: half of the memory for frames, not more speed.
  */
 #include <string.h>
 
@@ -41,7 +43,8 @@ typedef struct conv_plan {
     filk_tile_fn        tile;
     int32_t             out_t, out_h, out_w;
     int32_t             grain; /* output rows of a task */
-    size_t              acc_bytes, bias_bytes, thread_bytes;
+    int32_t             widen; /* 1: x and W are bf16, the primitives' f32 */
+    size_t              acc_bytes, bias_bytes, wide_bytes, thread_bytes;
     size_t              piece_bytes; /* packed weights of a time tap */
 } conv_plan;
 
@@ -53,6 +56,12 @@ static size_t padded(size_t bytes)
 static int64_t element_bytes(const filk_conv3d_problem *p)
 {
     return p->dtype == FIL_BF16 ? 2 : 4;
+}
+
+/* Of the primitives' x and W. */
+static dnnl_data_type_t inner_type(const conv_plan *plan)
+{
+    return plan->p.dtype == FIL_BF16 && !plan->widen ? dnnl_bf16 : dnnl_f32;
 }
 
 /* First input row of output row y, before it is cut to the frame. */
@@ -93,7 +102,7 @@ typedef struct conv_descs {
 static dnnl_status_t describe(const conv_plan *plan, const row_block *b, conv_descs *out)
 {
     const filk_conv3d_problem *p       = &plan->p;
-    const dnnl_data_type_t     type    = p->dtype == FIL_BF16 ? dnnl_bf16 : dnnl_f32;
+    const dnnl_data_type_t     type    = inner_type(plan);
     const dnnl_dims_t          x_dims  = {1, p->c_in, b->in_rows, p->w.size};
     const dnnl_dims_t          y_dims  = {1, p->c_out, b->rows, plan->out_w};
     const dnnl_dims_t          w_dims  = {p->c_out, p->c_in, p->h.kernel, p->w.kernel};
@@ -129,17 +138,18 @@ static fil_status add_shape(fil_ctx *ctx, conv_plan *plan, const row_block *b)
                           &s->add);
 }
 
-/* The weights of one time tap, [C_out, C_in, kh, kw] inside PyTorch's [C_out, C_in, kt, kh, kw]. */
+/* The weights of one time tap, [C_out, C_in, kh, kw] inside PyTorch's [C_out, C_in, kt, kh, kw];
+ * widened, they lie by themselves. */
 static fil_status build_packing(fil_ctx *ctx, conv_plan *plan)
 {
-    const filk_conv3d_problem *p     = &plan->p;
-    const dnnl_data_type_t     type  = p->dtype == FIL_BF16 ? dnnl_bf16 : dnnl_f32;
-    const int64_t              plane = (int64_t)p->h.kernel * p->w.kernel;
-    const dnnl_dims_t          dims  = {p->c_out, p->c_in, p->h.kernel, p->w.kernel};
-    const dnnl_dims_t  strides = {p->c_in * p->t.kernel * plane, p->t.kernel * plane, p->w.kernel,
-                                  1};
-    dnnl_memory_desc_t from;
-    const dnnl_memory_desc_t *to = &plan->shape[0].write.weights;
+    const filk_conv3d_problem *p       = &plan->p;
+    const dnnl_data_type_t     type    = inner_type(plan);
+    const int64_t              plane   = (int64_t)p->h.kernel * p->w.kernel;
+    const int64_t              taps    = plan->widen ? 1 : p->t.kernel;
+    const dnnl_dims_t          dims    = {p->c_out, p->c_in, p->h.kernel, p->w.kernel};
+    const dnnl_dims_t          strides = {p->c_in * taps * plane, taps * plane, p->w.kernel, 1};
+    dnnl_memory_desc_t         from;
+    const dnnl_memory_desc_t  *to = &plan->shape[0].write.weights;
     FIL_TRY(filk_dnn_check(ctx, dnnl_memory_desc_init_by_strides(&from, 4, dims, type, strides),
                            "the weights"));
     plan->piece_bytes = padded(dnnl_memory_desc_get_size(to));
@@ -149,6 +159,17 @@ static fil_status build_packing(fil_ctx *ctx, conv_plan *plan)
 static void larger(size_t *a, size_t b)
 {
     if (b > *a) *a = b;
+}
+
+/* Room for what a task reads of a frame, and for the weights of a time tap. */
+static size_t wide_bytes(const conv_plan *plan)
+{
+    const filk_conv3d_problem *p    = &plan->p;
+    const size_t               taps = (size_t)p->h.kernel * (size_t)p->w.kernel;
+    size_t                     most = taps * (size_t)p->c_in * (size_t)p->c_out;
+    for (int32_t i = 0; i < plan->n_shapes; i++)
+        larger(&most, (size_t)plan->shape[i].block.in_rows * (size_t)p->w.size * (size_t)p->c_in);
+    return padded(most * sizeof(float));
 }
 
 static fil_status build(fil_ctx *ctx, conv_plan *plan)
@@ -171,7 +192,8 @@ static fil_status build(fil_ctx *ctx, conv_plan *plan)
     }
     plan->acc_bytes    = padded((size_t)row_bytes * (size_t)plan->grain);
     plan->bias_bytes   = padded((size_t)p->c_out * sizeof(float));
-    plan->thread_bytes = plan->acc_bytes + plan->bias_bytes + padded(scratch);
+    plan->wide_bytes   = plan->widen ? wide_bytes(plan) : 0;
+    plan->thread_bytes = plan->acc_bytes + plan->bias_bytes + plan->wide_bytes + padded(scratch);
     return FIL_OK;
 }
 
@@ -189,13 +211,14 @@ static void destroy(fil_ctx *ctx, void **plan)
     *plan = NULL;
 }
 
-static fil_status create(fil_ctx *ctx, const void *problem, void **plan)
+static fil_status make(fil_ctx *ctx, const void *problem, int32_t widen, void **plan)
 {
     fil_status status;
     *plan = NULL;
     FIL_TRY(fili_calloc(ctx, 1, sizeof(conv_plan), "conv3d plan", plan));
     conv_plan *c = *plan;
     memcpy(&c->p, problem, sizeof c->p);
+    c->widen = widen;
     c->out_t = filk_conv3d_out(&c->p.t);
     c->out_h = filk_conv3d_out(&c->p.h);
     c->out_w = filk_conv3d_out(&c->p.w);
@@ -206,6 +229,16 @@ static fil_status create(fil_ctx *ctx, const void *problem, void **plan)
 fail:
     destroy(ctx, plan);
     return status;
+}
+
+static fil_status create(fil_ctx *ctx, const void *problem, void **plan)
+{
+    return make(ctx, problem, 0, plan);
+}
+
+static fil_status create_widening(fil_ctx *ctx, const void *problem, void **plan)
+{
+    return make(ctx, problem, 1, plan);
 }
 
 /* ---- sizes, packing ------------------------------------------------------------------------- */
@@ -228,17 +261,41 @@ typedef struct pack_state {
     char            *packed, *workspace;
 } pack_state;
 
+/* The part of a thread's workspace behind the tile and the bias: widened values, then scratch. */
+static char *wide_of(const conv_plan *c, char *workspace, int32_t worker)
+{
+    return workspace + (size_t)worker * c->thread_bytes + c->acc_bytes + c->bias_bytes;
+}
+
+static void widen(float *to, const char *from, int64_t n)
+{
+    fili_convert_row(fili_convert_select(FILI_ISA_AVX2), FIL_F32, to, FIL_BF16, from, (size_t)n);
+}
+
+/* The taps of one time, which lie apart in the tensor. */
+static void widen_tap(const conv_plan *c, const char *weight, float *to)
+{
+    const filk_conv3d_problem *p     = &c->p;
+    const int64_t              plane = (int64_t)p->h.kernel * p->w.kernel;
+    for (int64_t i = 0; i < (int64_t)p->c_out * p->c_in; i++)
+        widen(to + i * plane, weight + i * p->t.kernel * plane * element_bytes(p), plane);
+}
+
 static fil_status pack_task(void *arg, int64_t tap, int32_t worker)
 {
     const pack_state          *s    = arg;
     const conv_plan           *c    = s->c;
     const filk_conv3d_problem *p    = &c->p;
     const int64_t              from = tap * p->h.kernel * p->w.kernel * element_bytes(p);
+    char                      *wide = wide_of(c, s->workspace, worker);
     /* oneDNN takes what it only reads through a plain pointer. */
     void *data[2] = {(void *)((uintptr_t)s->weight + (uintptr_t)from),
                      s->packed + (size_t)tap * c->piece_bytes};
-    return filk_dnn_execute(&c->dnn, &c->packing, worker, data,
-                            s->workspace + (size_t)worker * c->thread_bytes);
+    if (c->widen) {
+        widen_tap(c, s->weight + from, (float *)(void *)wide);
+        data[0] = wide;
+    }
+    return filk_dnn_execute(&c->dnn, &c->packing, worker, data, wide + c->wide_bytes);
 }
 
 static fil_status pack(fil_ctx *ctx, const void *plan, const void *weight, void *packed,
@@ -260,7 +317,7 @@ typedef struct conv_task {
     int32_t           frame, first; /* output frame, its first row */
     int32_t           worker;
     const conv_shape *shape;
-    char             *acc, *scratch;
+    char             *acc, *wide, *scratch;
 } conv_task;
 
 static fil_status sum_taps(const conv_plan *c, const filk_conv3d_args *a, const conv_task *k)
@@ -274,6 +331,11 @@ static fil_status sum_taps(const conv_plan *c, const filk_conv3d_args *a, const 
         if (t < 0 || t >= p->t.size || a->frames[t] == NULL) continue;
         void *data[3] = {(void *)((uintptr_t)a->frames[t] + (uintptr_t)(from * element_bytes(p))),
                          (void *)((uintptr_t)a->packed + (uintptr_t)i * c->piece_bytes), k->acc};
+        if (c->widen) {
+            widen((float *)(void *)k->wide, data[0],
+                  (int64_t)k->shape->block.in_rows * p->w.size * p->c_in);
+            data[0] = k->wide;
+        }
         const fil_status status = filk_dnn_execute(&c->dnn, any ? &k->shape->add : &k->shape->write,
                                                    k->worker, data, k->scratch);
         if (status != FIL_OK) return status;
@@ -321,7 +383,8 @@ static fil_status rows_task(void *arg, int64_t task, int32_t worker)
                                .first   = (int32_t)(task % blocks) * c->grain,
                                .worker  = worker,
                                .acc     = mine,
-                               .scratch = mine + c->acc_bytes + c->bias_bytes};
+                               .wide    = wide_of(c, s->workspace, worker),
+                               .scratch = wide_of(c, s->workspace, worker) + c->wide_bytes};
     const row_block  b      = block_of(c, k.first);
     for (int32_t i = 0; i < c->n_shapes; i++)
         if (memcmp(&c->shape[i].block, &b, sizeof b) == 0) k.shape = &c->shape[i];
@@ -362,6 +425,11 @@ const char *filk_conv3d_f32_rows__onednn_refuse(const void *problem)
     return refuse_other_than(problem, FIL_F32);
 }
 
+const char *filk_conv3d_bf16_widened__onednn_refuse(const void *problem)
+{
+    return refuse_other_than(problem, FIL_BF16);
+}
+
 const filk_plan_ops filk_conv3d_bf16_rows__onednn_plan = {.create       = create,
                                                           .destroy      = destroy,
                                                           .workspace    = workspace_bytes,
@@ -375,3 +443,10 @@ const filk_plan_ops filk_conv3d_f32_rows__onednn_plan = {.create       = create,
                                                          .packed_bytes = packed_bytes,
                                                          .pack         = pack,
                                                          .run          = run};
+
+const filk_plan_ops filk_conv3d_bf16_widened__onednn_plan = {.create       = create_widening,
+                                                             .destroy      = destroy,
+                                                             .workspace    = workspace_bytes,
+                                                             .packed_bytes = packed_bytes,
+                                                             .pack         = pack,
+                                                             .run          = run};

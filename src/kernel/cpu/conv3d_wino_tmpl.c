@@ -14,6 +14,8 @@
  * Places lie an odd number of lines apart, else all 16 would fall into the same sets of the cache.
  * Additions in the transforms make the error about twice that of direct sums; an input that is much
  * larger than its neighbours shows in the rounding of the other outputs of its tile.
+ * With WINO_BF16 pixels and weights are bf16 and are widened as they are transformed: half of the
+ * memory for frames, and the sums of f32.
  */
 #include <string.h>
 
@@ -25,6 +27,14 @@
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b)  JOIN_(a, b)
+
+#ifdef WINO_BF16
+typedef uint16_t element;
+#define ELEMENT FIL_BF16
+#else
+typedef float element;
+#define ELEMENT FIL_F32
+#endif
 
 enum {
     PLACES = 16,
@@ -100,18 +110,30 @@ static size_t packed_bytes(const void *plan)
 
 typedef struct pack_state {
     const wino_plan *w;
-    const float     *weight;
+    const element   *weight;
     float           *packed;
 } pack_state;
 
+static double widened(element e)
+{
+#ifdef WINO_BF16
+    const uint32_t bits = (uint32_t)e << 16;
+    float          value;
+    memcpy(&value, &bits, sizeof value);
+    return (double)value;
+#else
+    return (double)e;
+#endif
+}
+
 /* G g G^T of one kernel. */
-static void transform_kernel(const float *g, double u[PLACES])
+static void transform_kernel(const element *g, double u[PLACES])
 {
     double rows[4][3];
     for (int32_t x = 0; x < 3; x++) {
-        const double a = (double)g[x];
-        const double b = (double)g[3 + x];
-        const double c = (double)g[6 + x];
+        const double a = widened(g[x]);
+        const double b = widened(g[3 + x]);
+        const double c = widened(g[6 + x]);
         rows[0][x]     = a;
         rows[1][x]     = 0.5 * (a + b + c);
         rows[2][x]     = 0.5 * (a - b + c);
@@ -165,17 +187,17 @@ typedef struct run_state {
 } run_state;
 
 typedef struct wino_task {
-    int32_t      frame; /* of the output */
-    int64_t      first; /* tile */
-    int64_t      tiles; /* up to TILES */
-    const float *zeros; /* [c_in] */
-    const float *bias;  /* [panels * COLS] */
-    float       *v, *m;
+    int32_t        frame; /* of the output */
+    int64_t        first; /* tile */
+    int64_t        tiles; /* up to TILES */
+    const element *zeros; /* [c_in] */
+    const float   *bias;  /* [panels * COLS] */
+    float         *v, *m;
 } wino_task;
 
 /* The 16 pixels under a tile; those outside are zeros. */
-static void pixels_of(const wino_plan *w, const float *frame, const wino_task *k, int64_t tile,
-                      const float *d[PLACES])
+static void pixels_of(const wino_plan *w, const element *frame, const wino_task *k, int64_t tile,
+                      const element *d[PLACES])
 {
     const filk_conv3d_problem *p  = &w->p;
     const int64_t              y0 = 2 * (tile / w->tiles_x) - p->h.before;
@@ -198,11 +220,20 @@ INLINE void transform_four(vf *a, vf *b, vf *c, vf *d)
     *c         = *c - t;
 }
 
-INLINE void transform_pixels(const float *const d[PLACES], int64_t c, float *v, int64_t place)
+INLINE vf load_pixel(const element *p)
+{
+#ifdef WINO_BF16
+    return vf_load_bf16(p);
+#else
+    return vf_load(p);
+#endif
+}
+
+INLINE void transform_pixels(const element *const d[PLACES], int64_t c, float *v, int64_t place)
 {
     vf t[PLACES];
     for (int i = 0; i < PLACES; i++)
-        t[i] = vf_load(d[i] + c);
+        t[i] = load_pixel(d[i] + c);
     for (int i = 0; i < 4; i++)
         transform_four(&t[i], &t[4 + i], &t[8 + i], &t[12 + i]);
     for (int i = 0; i < 4; i++)
@@ -211,11 +242,11 @@ INLINE void transform_pixels(const float *const d[PLACES], int64_t c, float *v, 
         vf_store(v + i * place, t[i]);
 }
 
-static void transform_frame(const wino_plan *w, const float *frame, const wino_task *k)
+static void transform_frame(const wino_plan *w, const element *frame, const wino_task *k)
 {
     const int64_t n = w->p.c_in;
     for (int64_t i = 0; i < k->tiles; i++) {
-        const float *d[PLACES];
+        const element *d[PLACES];
         pixels_of(w, frame, k, k->first + i, d);
         for (int64_t c = 0; c < n; c += VF_LANES)
             transform_pixels(d, c, k->v + i * n + c, w->v_place);
@@ -345,7 +376,7 @@ static fil_status tiles_task(void *arg, int64_t task, int32_t worker)
     wino_task k     = {.frame = (int32_t)(task / tasks),
                        .first = range.begin,
                        .tiles = range.end - range.begin,
-                       .zeros = zeros,
+                       .zeros = (const element *)(const void *)zeros,
                        .bias  = bias};
     int       any   = 0;
     k.v             = bias + odd_lines(w->panels * COLS);
@@ -386,7 +417,7 @@ static int is_three(const filk_conv3d_axis *a)
 const char *JOIN(WINO_STEM, _refuse)(const void *problem)
 {
     const filk_conv3d_problem *p = problem;
-    if (p->dtype != FIL_F32) return "takes f32 only";
+    if (p->dtype != ELEMENT) return ELEMENT == FIL_F32 ? "takes f32 only" : "takes bf16 only";
     if (p->out_dtype != FIL_BF16 && p->out_dtype != FIL_F32) return "writes bf16 and f32 only";
     if (p->bias_dtype != FIL_DTYPE_NONE && p->bias_dtype != FIL_BF16 && p->bias_dtype != FIL_F32)
         return "takes a bias in bf16 or f32 only";
