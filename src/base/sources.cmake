@@ -11,6 +11,7 @@ list(APPEND FIL_SOURCES
     base/pool.c
     base/rng_mt19937.c
     base/rng_philox.c
+    base/spool.c
     base/status.c)
 if(FIL_OPENMP)
     list(APPEND FIL_SOURCES base/pool_openmp.c)

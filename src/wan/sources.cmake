@@ -19,6 +19,7 @@ list(APPEND FIL_SOURCES
     wan/vae_plan.c
     wan/vae_rows.c
     wan/vae_run.c
+    wan/vae_tiles.c
     wan/weights.c
     wan/weights_config.c
     wan/weights_gguf.c

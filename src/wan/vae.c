@@ -96,6 +96,11 @@ void fili_vae_stream_reset(fili_vae_stream *stream)
     s->times    = (fili_vae_times){0.0, 0.0, 0.0, 0.0};
 }
 
+void fili_vae_stream_uncut(fili_vae_stream *stream)
+{
+    stream->uncut = 1;
+}
+
 const char *fili_vae_stream_kernel(const fili_vae_stream *stream)
 {
     const vae_layer *l = &stream->layer[1]; /* the first residual block */
@@ -261,8 +266,8 @@ done:
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
-/* F32 where bf16 has no kernel but the reference. */
-static fil_status usable_precision(fil_ctx *ctx, fil_dtype wanted, fil_dtype *out)
+/* The row of a convolution as most are. */
+static fil_status usual_row(fil_ctx *ctx, fil_dtype dtype, const filk_row **row)
 {
     const filk_conv3d_axis side = {.size = 16, .kernel = 3, .stride = 1, .before = 1, .after = 1};
     const filk_conv3d_axis time = {.size = 3, .kernel = 3, .stride = 1};
@@ -271,16 +276,32 @@ static fil_status usable_precision(fil_ctx *ctx, fil_dtype wanted, fil_dtype *ou
                                    .w          = side,
                                    .c_in       = 96,
                                    .c_out      = 96,
-                                   .dtype      = FIL_BF16,
+                                   .dtype      = dtype,
                                    .out_dtype  = FIL_F32,
                                    .bias_dtype = FIL_F32};
-    const filk_row           *row;
+    return filk_select(ctx, &filk_conv3d, &p, NULL, row);
+}
+
+/* F32 where bf16 has no kernel but the reference. */
+fil_status fili_vae_usable(fil_ctx *ctx, fil_dtype wanted, fil_dtype *out)
+{
+    const filk_row *row;
     *out = FIL_F32;
     FIL_CHECK(ctx, wanted == FIL_F32 || wanted == FIL_BF16,
               "VAE: precision %s; expected F32 or BF16", fil_dtype_name(wanted));
     if (wanted == FIL_F32) return FIL_OK;
-    FIL_TRY(filk_select(ctx, &filk_conv3d, &p, NULL, &row));
+    FIL_TRY(usual_row(ctx, FIL_BF16, &row));
     if (row->isa != FILI_ISA_REF || ctx->isa == FILI_ISA_REF) *out = FIL_BF16;
+    return FIL_OK;
+}
+
+fil_status fili_vae_kernel(fil_ctx *ctx, fil_dtype precision, const char **name)
+{
+    fil_dtype       dtype;
+    const filk_row *row;
+    FIL_TRY(fili_vae_usable(ctx, precision, &dtype));
+    FIL_TRY(usual_row(ctx, dtype, &row));
+    *name = row->name;
     return FIL_OK;
 }
 
@@ -291,7 +312,7 @@ static fil_status count_bytes(fil_ctx *ctx, const fili_vae_config *config, fil_d
     const uint64_t   before = fil_ctx_memory(ctx).used;
     fil_status       status;
     fil_dtype        dtype;
-    FIL_TRY(usable_precision(ctx, precision, &dtype));
+    FIL_TRY(fili_vae_usable(ctx, precision, &dtype));
     FIL_TRY(make_stream(ctx, config, dtype, encoder, h, w, &s));
     FIL_TRY_OR(done, fili_vae_plan(s));
     FIL_TRY_OR(done, fili_vae_reserve(s, bytes));
@@ -396,7 +417,7 @@ static fil_status check_half(fili_vae *v, int encoder)
 
 static fil_status fill(fili_vae *v, fil_dtype precision)
 {
-    FIL_TRY(usable_precision(v->ctx, precision, &v->precision));
+    FIL_TRY(fili_vae_usable(v->ctx, precision, &v->precision));
     FIL_TRY(fili_vae_detect(v->ctx, v->weights, &v->config));
     v->has_decoder = fili_weights_find(v->weights, "decoder.conv1.weight") != NULL;
     v->has_encoder = fili_weights_find(v->weights, "encoder.conv1.weight") != NULL;
@@ -405,7 +426,7 @@ static fil_status fill(fili_vae *v, fil_dtype precision)
     FIL_TRY(fili_weights_check_all_used(v->weights));
     if (v->precision != precision)
         fili_log(v->ctx, FIL_LOG_INFO,
-                 "VAE: computes in f32, as there is no fast bf16 convolution for %s",
+                 "VAE: computes in f32, as there is no bf16 convolution for %s",
                  fili_isa_name(v->ctx->isa));
     return FIL_OK;
 }
@@ -433,6 +454,11 @@ void fili_vae_close(fili_vae **vae)
 const fili_vae_config *fili_vae_config_of(const fili_vae *vae)
 {
     return &vae->config;
+}
+
+fil_ctx *fili_vae_ctx(const fili_vae *vae)
+{
+    return vae->ctx;
 }
 
 fil_dtype fili_vae_precision(const fili_vae *vae)

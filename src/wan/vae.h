@@ -8,7 +8,8 @@
  * [-1, 1], H = 8h, W = 8w, 4(T - 1) + 1 of them. Sizes come from the tensors: base width,
  * multipliers, blocks and which levels work on time; the factors above are those of Wan2.1.
  * Results have the same bits for any number of threads and however the latents are cut into calls.
- * Does not tile, does not sample (encoding gives the mean), knows no file of pictures.
+ * Does not tile (vae_tiles.h does), does not sample (encoding gives the mean), knows no file of
+ * pictures.
  */
 #ifndef FILI_WAN_VAE_H
 #define FILI_WAN_VAE_H
@@ -40,12 +41,14 @@ typedef struct fili_vae fili_vae;
 
 /* Takes sizes, mean and deviation from the tensors and the config.json beside them, and checks
  * every tensor. Borrows `weights`, which must outlive it. precision: F32, or BF16: inputs of the
- * convolutions are bf16 (sums and everything else f32); where this machine has no fast kernel for
- * that, f32 is used and the log says so. E_MISMATCH: not such a VAE (name, expected, found). */
+ * convolutions are bf16 (sums and everything else f32), and so are the frames that wait for them;
+ * where the only kernel for that is the reference, f32 is used and the log says so. E_MISMATCH: not
+ * such a VAE (name, expected, found). */
 FIL_MUSTCHECK fil_status fili_vae_open(fil_ctx *ctx, struct fili_weights *weights,
                                        fil_dtype precision, fili_vae **out);
 void                     fili_vae_close(fili_vae **vae); /* NULL accepted */
 const fili_vae_config   *fili_vae_config_of(const fili_vae *vae);
+fil_ctx                 *fili_vae_ctx(const fili_vae *vae);
 /* What is really used: F32 or BF16. */
 fil_dtype fili_vae_precision(const fili_vae *vae);
 
@@ -116,8 +119,14 @@ FIL_MUSTCHECK fil_status fili_vae_catch_up(fili_vae_stream *stream, const float 
 
 /* Forgets every frame: the next one is the first again. */
 void fili_vae_stream_reset(fili_vae_stream *stream);
+/* Frames keep values outside [-1, 1], until the stream is closed. */
+void fili_vae_stream_uncut(fili_vae_stream *stream);
 /* Name of the row that most convolutions take. */
 const char *fili_vae_stream_kernel(const fili_vae_stream *stream);
+/* The same, known without a stream; static. */
+FIL_MUSTCHECK fil_status fili_vae_kernel(fil_ctx *ctx, fil_dtype precision, const char **name);
+/* F32 or BF16: what is used where `precision` is asked for. */
+FIL_MUSTCHECK fil_status fili_vae_usable(fil_ctx *ctx, fil_dtype precision, fil_dtype *out);
 
 /* Seconds spent in a stream's frames, by part: CPU time with one thread, else elapsed time. */
 typedef struct fili_vae_times {

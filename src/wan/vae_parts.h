@@ -122,6 +122,7 @@ struct fili_vae_stream {
     int             encoder;
     int             failed; /* a frame was not finished: the past is of no use */
     int32_t         until;  /* layers from this one on are left out; it stands behind an UP */
+    int             uncut;  /* frames keep values outside [-1, 1] */
     int32_t         n_layers, n_plans, n_pieces;
     vae_level       level[FILI_VAE_LEVELS];
     vae_layer       layer[VAE_LAYERS];

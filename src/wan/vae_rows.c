@@ -177,8 +177,10 @@ static fil_status rgb_out_row(void *arg, int64_t y, int32_t worker)
     const int64_t     plane = (int64_t)r->v->h * r->v->w;
     (void)worker;
     for (int64_t x = 0; x < r->v->w; x++)
-        for (int64_t c = 0; c < 3; c++)
-            r->to[c * plane + y * r->v->w + x] = cut(r->from[(y * r->v->w + x) * 3 + c]);
+        for (int64_t c = 0; c < 3; c++) {
+            const float v                      = r->from[(y * r->v->w + x) * 3 + c];
+            r->to[c * plane + y * r->v->w + x] = r->s->uncut ? v : cut(v);
+        }
     return FIL_OK;
 }
 

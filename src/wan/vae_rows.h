@@ -29,7 +29,8 @@ FIL_MUSTCHECK fil_status fili_vae_latent_in(fili_vae_stream *stream, const float
 FIL_MUSTCHECK fil_status fili_vae_latent_out(fili_vae_stream *stream, const float *x, float *z,
                                              int64_t stride);
 
-/* rgb [3, H, W] to [H W, 3] in the stream's type, and back from f32, cut to [-1, 1]. */
+/* rgb [3, H, W] to [H W, 3] in the stream's type, and back from f32, cut to [-1, 1] unless
+ * the stream leaves that. */
 FIL_MUSTCHECK fil_status fili_vae_rgb_in(fili_vae_stream *stream, const float *rgb, void *out);
 FIL_MUSTCHECK fil_status fili_vae_rgb_out(fili_vae_stream *stream, const float *x, float *rgb);
 

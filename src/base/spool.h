@@ -1,0 +1,28 @@
+/* base/spool.h: bytes that wait on disk for their turn: a temporary file beside what they are for.
+ *
+ * The file loses its name as soon as it is open, so nothing of it is left behind however the
+ * process ends; it takes the disk only while the spool is open.
+ */
+#ifndef FILI_BASE_SPOOL_H
+#define FILI_BASE_SPOOL_H
+
+#include "base/file.h"
+
+typedef struct fili_spool {
+    fili_atomic file; /* that never appears */
+} fili_spool;
+
+#define FILI_SPOOL_CLOSED ((fili_spool){.file = {.fd = -1, .dir = -1}})
+
+/* In the folder of the file `beside`; NULL: in $TMPDIR, else in /tmp. E_IO: it cannot be written.
+ */
+FIL_MUSTCHECK fil_status fili_spool_open(fil_ctx *ctx, const char *beside, fili_spool *out);
+/* E_IO: the disk is full, ... */
+FIL_MUSTCHECK fil_status fili_spool_write(fil_ctx *ctx, fili_spool *spool, uint64_t offset,
+                                          const void *src, size_t bytes);
+/* What was written there. E_IO. */
+FIL_MUSTCHECK fil_status fili_spool_read(fil_ctx *ctx, const fili_spool *spool, uint64_t offset,
+                                         void *dst, size_t bytes);
+void                     fili_spool_close(fil_ctx *ctx, fili_spool *spool); /* idempotent */
+
+#endif
