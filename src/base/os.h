@@ -59,6 +59,8 @@ typedef struct fili_os {
     int (*munmap)(void *self, void *base, size_t bytes);
     /* A hint: memory of ours that will be used whole and for long. Changes no content. */
     void (*prefer_large_pages)(void *self, void *base, size_t bytes);
+    /* A hint: these bytes of a file, mapped or not, will be read soon. Changes no content. */
+    void (*will_read)(void *self, int fd, uint64_t offset, uint64_t bytes);
 
     /* Renames within `dir`. replace == 0: -EEXIST if `to` exists, decided by the system in one
      * step. */

@@ -118,6 +118,13 @@ static int posix_munmap(void *self, void *base, size_t bytes)
 
 /* Linux gives a mapping large pages where it is asked to (transparent_hugepage/enabled: madvise);
  * where it never does, nothing is lost. */
+static void posix_will_read(void *self, int fd, uint64_t offset, uint64_t bytes)
+{
+    (void)self;
+    if (offset <= INT64_MAX && bytes <= INT64_MAX)
+        (void)posix_fadvise(fd, (off_t)offset, (off_t)bytes, POSIX_FADV_WILLNEED);
+}
+
 static void posix_prefer_large_pages(void *self, void *base, size_t bytes)
 {
     (void)self;
@@ -294,6 +301,7 @@ const fili_os fili_os_posix = {
     .mmap               = posix_mmap,
     .munmap             = posix_munmap,
     .prefer_large_pages = posix_prefer_large_pages,
+    .will_read          = posix_will_read,
     .renameat           = posix_renameat,
     .unlinkat           = posix_unlinkat,
     .mkdirat            = posix_mkdirat,

@@ -192,6 +192,12 @@ fil_status fili_tensors_read(const fili_tensors *set, const fili_entry *entry, u
                           (size_t)bytes);
 }
 
+void fili_tensors_will_read(const fili_tensors *set, const fili_entry *entry)
+{
+    const fili_os *os = set->ctx->os;
+    os->will_read(os->self, set->sources[entry->source].file.fd, entry->offset, entry->bytes);
+}
+
 const void *fili_tensors_map(const fili_tensors *set, const fili_entry *entry)
 {
     const unsigned char *base = set->sources[entry->source].mapping;

@@ -70,6 +70,9 @@ const fili_entry *fili_tensors_find(const fili_tensors *set, const char *name);
 FIL_MUSTCHECK fil_status fili_tensors_read(const fili_tensors *set, const fili_entry *entry,
                                            uint64_t begin, void *dst, uint64_t bytes);
 
+/* A hint to the system: its bytes will be wanted soon, read or mapped. */
+void fili_tensors_will_read(const fili_tensors *set, const fili_entry *entry);
+
 /* The tensor's bytes in the mapping, not aligned beyond 1; NULL if the set is not trusted. */
 const void *fili_tensors_map(const fili_tensors *set, const fili_entry *entry);
 

@@ -96,6 +96,9 @@ typedef struct fili_dit_options {
     int32_t         context_rows; /* most rows of set_context; 0 = text_len */
     int32_t         packed;       /* 1: linears are packed even where the weights can be used in
                                      place: faster, and a copy */
+    int32_t stream;               /* 1: the weights of a layer that cannot be used in place are read
+                                     and packed when it runs, into one place for all layers: the
+                                     same bits, one layer's memory, and the reading in each pass */
     const fili_mask   *mask;      /* for every self-attention; NULL = dense */
     fili_dit_choose_fn choose;    /* asked instead if not NULL */
     int32_t            max_sinks; /* what choices may have: sinks, */
@@ -117,6 +120,9 @@ typedef struct fili_dit_memory {
     uint64_t workspace;   /* of the kernels */
     uint64_t total;       /* all of it, as the arena takes it */
     uint64_t loading;     /* in addition while weights are read */
+    uint64_t mapped;      /* linears used where they lie in the file: no memory of the process */
+    /* Rows that will run: self-attention, linears. Static. */
+    const char *attention_kernel, *linear_kernel;
 } fili_dit_memory;
 
 /* w: NULL, or the weights, which tells whether linears can stay where the file has them. */
@@ -129,7 +135,7 @@ FIL_MUSTCHECK fil_status fili_dit_bytes(fil_ctx *ctx, const fili_weights *w,
  * place (unless options->packed). E_SHAPE: a
  * latent that the patches do not divide, or a mask that does not fit; E_ARG, E_NOMEM, E_UNSUP,
  * E_IO, E_CANCELLED; E_MISMATCH too: a gate is wanted and the model has none. On failure *out is
- * NULL. */
+ * NULL. With options->stream `w` must outlive the DiT. */
 FIL_MUSTCHECK fil_status fili_dit_open(fil_ctx *ctx, fili_weights *w, const fili_dit_config *config,
                                        const fili_dit_options *options, fili_dit **out);
 

@@ -83,6 +83,7 @@ fil_status fili_dit_set_context(fili_dit *d, int32_t pass, const float *rows, in
     fili_dit_trace(d, "text_embedding", -1, d->o.precision, d->ctx_rows, used, d->c.dim);
     for (int32_t l = 0; l < d->c.layers; l++) {
         FIL_TRY(fili_check_cancel(d->ctx));
+        FIL_TRY(fili_dit_bring(d, l));
         FIL_TRY(context_layer(d, c, l, bands));
     }
     c->is_set = 1;
@@ -352,6 +353,8 @@ static fil_status run_layer(fili_dit *d, const int32_t key[3])
 {
     const fili_dit_layer *layer = &d->layer[key[0]];
     FIL_TRY(fili_check_cancel(d->ctx));
+    FIL_TRY(fili_dit_bring(d, key[0]));
+    fili_dit_look_ahead(d, key[0]);
     fili_add(layer->modulation, d->e0, 6 * (int64_t)d->c.dim, d->m);
     FIL_TRY(self_attention(d, layer, key));
     FIL_TRY(fili_check_cancel(d->ctx));

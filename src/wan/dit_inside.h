@@ -93,6 +93,10 @@ struct fili_dit {
     int64_t          heads_band;   /* rows whose q, k and v are made at once; <= S */
     int64_t          context_room; /* rows of a context, whole bands of FILI_DIT_CTX */
     int32_t          in_place;     /* linears use the weights where they are */
+    int32_t          streams;      /* layers share the place of one */
+    int32_t          at;           /* the layer whose weights lie there; -1: none */
+    fili_weights    *w;            /* where streams or in_place: to read them from */
+    void            *staging;      /* for one tensor before it is packed, where streams */
     fil_dtype        time_dtype;   /* of the matrices below */
 
     fili_dense_plan plan[FILI_PLANS];
@@ -158,8 +162,13 @@ typedef struct fili_dit_walk {
     fili_weights *w;       /* else: read from here */
     void         *staging; /* for one tensor before it is packed */
     uint64_t      largest; /* bytes that staging needs */
+    uint64_t      mapped;  /* bytes of linears that stay in the file */
 } fili_dit_walk;
 
 FIL_MUSTCHECK fil_status fili_dit_walk_weights(fili_dit_walk *walk);
+/* Sees to it that the weights of layer l are there; overwrites the workspace. */
+FIL_MUSTCHECK fil_status fili_dit_bring(fili_dit *d, int32_t l);
+/* Tells the system that the layer after l, or the first, will be wanted from the file. */
+void fili_dit_look_ahead(const fili_dit *d, int32_t l);
 
 #endif

@@ -3,6 +3,7 @@
  * A linear's weight is read into a staging buffer in the type of its layer and packed from there,
  * so that no second copy of the model exists; what lies in memory already is packed from where it
  * is, or used there. Small vectors become f32. The time embedding keeps bf16 where the file has it.
+ * A model that is streamed has the memory of one layer, filled when a layer's turn comes.
  */
 #include <stdio.h>
 
@@ -55,7 +56,10 @@ static fil_status take_dense(fili_dit_walk *walk, fili_dense *dense, const fili_
     const uint64_t             bytes = (uint64_t)(p->n * p->k) * (fil_dtype_bits(p->dtype) / 8);
     void                      *block;
     dense->plan = plan;
-    if (plan->packed == 0) return FIL_OK;
+    if (plan->packed == 0) {
+        walk->mapped += bytes;
+        return FIL_OK;
+    }
     if (bytes > walk->largest) walk->largest = bytes;
     FIL_TRY(fili_space_take(walk->space, plan->packed, 1, &block));
     dense->weight = block;
@@ -203,6 +207,36 @@ static fil_status walk_outside(fili_dit_walk *walk)
     return dense(walk, &d->head, FILI_PLAN_HEAD, -1, "head.head");
 }
 
+/* One place, at which all layers point. */
+static fil_status share_layer(fili_dit_walk *walk, bool counting)
+{
+    fili_dit      *d = walk->d;
+    fili_dit_layer unused;
+    FIL_TRY(walk_layer(walk, 0, counting ? &unused : &d->layer[0]));
+    for (int32_t l = 1; l < d->c.layers && !counting; l++)
+        d->layer[l] = d->layer[0];
+    return FIL_OK;
+}
+
+fil_status fili_dit_bring(fili_dit *d, int32_t l)
+{
+    fili_dit_walk walk = {.d = d, .w = d->w, .staging = d->staging};
+    if (!d->streams || d->at == l) return FIL_OK;
+    d->at                   = -1;
+    const fil_status status = walk_layer(&walk, l, &d->layer[l]);
+    if (status == FIL_OK) d->at = l;
+    fili_dit_spent(d, &d->times.rest);
+    return status;
+}
+
+void fili_dit_look_ahead(const fili_dit *d, int32_t l)
+{
+    char prefix[32];
+    if (!d->streams && !d->in_place) return;
+    snprintf(prefix, sizeof prefix, "blocks.%d.", (int)((l + 1) % d->c.layers));
+    fili_weights_will_read(d->w, prefix);
+}
+
 fil_status fili_dit_walk_weights(fili_dit_walk *walk)
 {
     fili_dit      *d        = walk->d;
@@ -210,6 +244,7 @@ fil_status fili_dit_walk_weights(fili_dit_walk *walk)
     const bool     counting = walk->space != NULL && walk->space->arena == NULL;
     fili_dit_layer unused;
     FIL_TRY(walk_outside(walk));
+    if (d->streams) return walk->space == NULL ? FIL_OK : share_layer(walk, counting);
     for (int32_t l = 0; l < layers; l++) {
         if (walk->space == NULL) {
             FIL_TRY(fili_check_cancel(d->ctx));

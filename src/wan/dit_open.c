@@ -140,6 +140,8 @@ static fil_status plan(fili_dit *d, const fili_weights *w)
     d->c.has_gate = d->o.gate;
     FIL_TRY(plan_sequence(d));
     d->in_place   = can_stay(d, w);
+    d->streams    = d->o.stream && !d->in_place;
+    d->at         = -1;
     d->time_dtype = time_type(w);
     FIL_TRY(plan_linears(d));
     FIL_TRY(plan_norms(d));
@@ -247,8 +249,10 @@ static fil_status lay_out(fili_dit *d, fili_space *space, fili_dit_memory *memor
     const piece   layer = {&d->layer, d->c.layers, sizeof *d->layer};
     FIL_TRY(take(space, &layer, 1));
     FIL_TRY(fili_dit_walk_weights(&walk));
+    if (d->streams) FIL_TRY(fili_space_take(space, walk.largest, 1, &d->staging));
     memory->weights = space->bytes;
-    memory->loading = walk.largest;
+    memory->loading = d->streams ? 0 : walk.largest;
+    memory->mapped  = walk.mapped;
     FIL_TRY(lay_context(d, space));
     memory->context = space->bytes - memory->weights;
     FIL_TRY(lay_activations(d, space));
@@ -298,7 +302,9 @@ static fil_status open_planned(fil_ctx *ctx, const fili_weights *w, const fili_d
     FIL_TRY_OR(fail, lay_out(d, &space, memory));
     *arena_bytes = space.bytes;
     memory->activations += ctx->memory.used - before;
-    memory->total = space.bytes + (ctx->memory.used - before);
+    memory->total            = space.bytes + (ctx->memory.used - before);
+    memory->attention_kernel = fili_dit_kernel(d, 0);
+    memory->linear_kernel    = fili_dit_kernel(d, 2);
     return FIL_OK;
 fail:
     fili_dit_close(out);
@@ -335,6 +341,11 @@ static fil_status fill(fili_dit *d, fili_weights *w, const fili_dit_memory *memo
                                  .w        = d->order.grid.w,
                                  .head_dim = d->c.dim / d->c.heads};
     FIL_TRY(fili_rope_table(d->ctx, &grid, d->order.order, d->tokens, d->cos, d->sin));
+    d->w = w;
+    if (d->streams) {
+        walk.staging = d->staging;
+        return fili_dit_walk_weights(&walk);
+    }
     FIL_TRY(fili_alloc(d->ctx, (size_t)memory->loading, "loading a DiT", &walk.staging));
     const fil_status status = fili_dit_walk_weights(&walk);
     fili_free(d->ctx, walk.staging, (size_t)memory->loading);

@@ -116,6 +116,9 @@ FIL_MUSTCHECK fil_status fili_weights_read_part(fili_weights *w, const char *nam
 FIL_MUSTCHECK fil_status fili_weights_expect(fili_weights *w, const char *name, uint32_t rank,
                                              const int64_t *shape);
 
+/* A hint to the system: tensors whose canonical names begin with `prefix` will be wanted soon. */
+void fili_weights_will_read(const fili_weights *w, const char *prefix);
+
 /* Where the tensor lies if it can be used as `want` there (mapped or made in memory, of that type,
  * aligned, no scale), else NULL. Does not count as use. */
 const void *fili_weights_in_place(const fili_weights *w, const char *name, fil_dtype want);

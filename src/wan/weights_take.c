@@ -291,6 +291,16 @@ static const void *usable(const fili_weights *w, const fili_weight *t, fil_dtype
     return (uintptr_t)data % (fil_dtype_bits(want) / 8) == 0 ? data : NULL;
 }
 
+void fili_weights_will_read(const fili_weights *w, const char *prefix)
+{
+    const size_t n = strlen(prefix);
+    for (size_t i = 0; i < w->n; i++) {
+        const fili_weight *t = &w->tensors[i];
+        if (t->made == NULL && strncmp(t->name, prefix, n) == 0)
+            fili_tensors_will_read(&w->set, t->entry);
+    }
+}
+
 const void *fili_weights_in_place(const fili_weights *w, const char *name, fil_dtype want)
 {
     const fili_weight *t = fili_weights_tensor(w, name);
