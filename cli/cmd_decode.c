@@ -9,7 +9,7 @@ typedef struct decode_values {
     cli_model   model;
     const char *input, *output, *save_frames, *preset, *precision;
     int64_t     fps, crf;
-    int         force, json, resume;
+    int         vae_tiles, force, json, resume;
 } decode_values;
 
 /* Frames that are decoded lie beside what they are for. */
@@ -56,6 +56,7 @@ static int run_decode(const cli_call *call)
     o.preset      = cli_preset_of(v->preset);
     o.precision   = cli_precision_of(v->precision);
     o.replace     = v->force != 0;
+    if (v->vae_tiles != 0) o.vae_tiles = 1;
     if (v->fps != 0) o.fps = (int32_t)v->fps;
     if (v->crf != 0) o.crf = (int32_t)v->crf;
     int code = take_kept(v, &o, kept);
@@ -93,6 +94,10 @@ static const cli_option options[] = {
                       cli_precision_names),
     CLI_FLAG_OPTION("resume", "go on with a decode that was stopped, from OUTPUT.frames",
                     AT(resume)),
+    CLI_FLAG_OPTION("vae-tiles",
+                    "decode frames in tiles of 256 x 256 pixels that overlap: less memory, other "
+                    "frames; default: only where --max-memory asks for it",
+                    AT(vae_tiles)),
     CLI_FLAG_OPTION("force", "replace files that exist", AT(force)),
     CLI_FLAG_OPTION("json", "print JSON on stdout: what happens, one object a line, and the result",
                     AT(json)),

@@ -8,6 +8,7 @@
 
 #include "attn_options.h"
 #include "many.h"
+#include "plan_report.h"
 #include "progress.h"
 #include "report.h"
 #include "run_options.h"
@@ -22,12 +23,20 @@ typedef struct generate_values {
     const char *checkpoint_every, *resume, *recipe;
     int64_t     preview;
     const char *text_cache;
+    int         vae_tiles, stream_weights;
     int         plan, force, json, goes_on;
     cli_attn    attn;
     int         measure_recall;
 } generate_values;
 
 _Static_assert(sizeof(generate_values) <= CLI_VALUES, "main.c has room for the values");
+
+/* Not asked for: where the limit of memory asks for it. */
+static void take_savings(const generate_values *v, fil_generate_options *o)
+{
+    if (v->vae_tiles != 0) o->vae_tiles = 1;
+    if (v->stream_weights != 0) o->stream_weights = 1;
+}
 
 static void fill_rest(const generate_values *v, fil_generate_options *o)
 {
@@ -43,6 +52,7 @@ static void fill_rest(const generate_values *v, fil_generate_options *o)
     o->capture_to   = v->capture_to;
     o->replace      = v->force != 0;
     o->event        = cli_progress_event;
+    take_savings(v, o);
 }
 
 /* ---- saving and going on -------------------------------------------------------------------- */
@@ -145,6 +155,7 @@ static int refuse_beside_recipe(const generate_values *v)
     other.resume = other.recipe = other.checkpoint_every = other.text_cache = NULL;
     other.json = other.force = other.plan = 0;
     other.preview                         = 0;
+    other.vae_tiles = other.stream_weights = 0;
     if (v->resume == NULL) {
         other.output = other.save_noise = other.save_latents = other.save_frames = NULL;
         other.capture = other.capture_to = NULL;
@@ -153,9 +164,9 @@ static int refuse_beside_recipe(const generate_values *v)
     for (size_t i = 0; i < sizeof bytes; i++)
         if (bytes[i] != 0)
             return cli_usage(
-                "generate: expected none but the model's options,%s "
-                "--checkpoint-every, --preview, --text-cache, --force, --plan and --json "
-                "beside --%s, which has the others",
+                "generate: expected none but the model's options,%s --checkpoint-every, "
+                "--preview, --text-cache, --vae-tiles, --stream-weights, --force, --plan and "
+                "--json beside --%s, which has the others",
                 v->resume != NULL ? "" : " outputs, captures,",
                 v->resume != NULL ? "resume" : "recipe");
     return CLI_EXIT_DONE;
@@ -178,87 +189,12 @@ static void tell_stopped(const fil_generate_options *o, const fil_video_result *
               cli_shell_word(word, sizeof word, o->checkpoint));
 }
 
-/* ---- the plan ------------------------------------------------------------------------------- */
-
-static void plan_json(cli_out *out, const fil_plan *p)
-{
-    cli_json_open(out, "plan");
-    cli_json_text(out, "sampler", p->sampler);
-    cli_json_text(out, "grid", p->grid);
-    cli_json_number(out, "steps", (uint64_t)p->steps);
-    cli_json_number(out, "passes", (uint64_t)p->passes);
-    cli_json_real(out, "shift", p->shift);
-    cli_json_real(out, "cfg", p->guidance);
-    cli_json_number(out, "prompt_tokens", (uint64_t)p->prompt_tokens);
-    cli_json_number(out, "negative_tokens", (uint64_t)p->negative_tokens);
-    cli_json_array(
-        out, "latents",
-        (const int64_t[]){p->channels, p->latent_frames, p->latent_height, p->latent_width}, 4);
-    cli_json_number(out, "tokens", (uint64_t)p->tokens);
-    cli_json_real(out, "tflop", p->flops * 1e-12);
-    cli_json_text(out, "attention", p->attention);
-    cli_json_real(out, "density", p->density);
-    cli_json_number(out, "text_cached", (uint64_t)p->text_cached);
-    cli_json_number(out, "text_bytes", p->text_bytes);
-    cli_json_number(out, "sample_bytes", p->sample_bytes);
-    cli_json_number(out, "decode_bytes", p->decode_bytes);
-    cli_json_number(out, "policy_bytes", p->policy_bytes);
-    cli_json_number(out, "peak_bytes", p->peak_bytes);
-    if (p->captures > 0) {
-        cli_json_number(out, "captures", (uint64_t)p->captures);
-        cli_json_number(out, "capture_bytes", p->capture_bytes);
-    }
-    if (p->kept_bytes > 0) cli_json_number(out, "kept_bytes", p->kept_bytes);
-    cli_json_close(out);
-}
-
-static void bytes_line(cli_out *out, const char *what, uint64_t bytes)
-{
-    char text[CLI_HUMAN];
-    cli_putf(out, "  %-9s %s\n", what, cli_human(text, bytes));
-}
-
-static void plan_text(cli_out *out, const fil_plan *p)
-{
-    char text[CLI_HUMAN];
-    cli_putf(out, "sampler     %s on %s, %d step%s of %d pass%s, shift %g, cfg %g\n", p->sampler,
-             p->grid, (int)p->steps, p->steps == 1 ? "" : "s", (int)p->passes,
-             p->passes == 1 ? "" : "es", p->shift, p->guidance);
-    cli_putf(out, "prompts     %d token%s", (int)p->prompt_tokens,
-             p->prompt_tokens == 1 ? "" : "s");
-    if (p->negative_tokens > 0) cli_putf(out, ", negative %d", (int)p->negative_tokens);
-    if (p->text_cached == p->passes)
-        cli_put(out, "; encoded before: the text encoder is not opened");
-    else if (p->text_cached > 0)
-        cli_putf(out, "; %d of %d encoded before", (int)p->text_cached, (int)p->passes);
-    cli_putf(out, "\nlatents     %d x %d x %d x %d, %lld tokens\n", (int)p->channels,
-             (int)p->latent_frames, (int)p->latent_height, (int)p->latent_width,
-             (long long)p->tokens);
-    cli_putf(out, "attention   %s", p->attention);
-    if (isfinite(p->density)) cli_putf(out, "; density %.1f %%", 100.0 * p->density);
-    cli_put(out, "\n");
-    cli_putf(out, "work        %.3g TFLOP\nmemory\n", p->flops * 1e-12);
-    bytes_line(out, "text", p->text_bytes);
-    bytes_line(out, "sampling", p->sample_bytes);
-    if (p->decode_bytes > 0) bytes_line(out, "decoding", p->decode_bytes);
-    bytes_line(out, "peak", p->peak_bytes);
-    if (p->kept_bytes > 0)
-        cli_putf(out, "frames      %s on disk until the video stands\n",
-                 cli_human(text, p->kept_bytes));
-    if (p->captures > 0)
-        cli_putf(out, "captures    %d file%s, %s on disk\n", (int)p->captures,
-                 p->captures == 1 ? "" : "s", cli_human(text, p->capture_bytes));
-}
-
 /* ---- the verb ------------------------------------------------------------------------------- */
 
 static void tell_plan(const cli_call *call, const fil_plan *p)
 {
     const generate_values *v = call->values;
-    if (v->json != 0)
-        plan_json(call->out, p);
-    else
-        plan_text(call->out, p);
+    cli_tell_plan(call->out, v->json, p);
 }
 
 static int plan_or_run(const cli_call *call, fil_ctx *ctx, fil_model *model,
@@ -268,7 +204,7 @@ static int plan_or_run(const cli_call *call, fil_ctx *ctx, fil_model *model,
     fil_plan               p;
     fil_video_result       r;
     if (v->plan != 0) {
-        if (fil_generate_check(model, o, &p) != FIL_OK) return cli_failed(ctx, NULL);
+        if (fil_generate_estimate(model, o, &p) != FIL_OK) return cli_failed(ctx, NULL);
         tell_plan(call, &p);
         return CLI_EXIT_DONE;
     }
@@ -306,6 +242,7 @@ static int take_saved(const generate_values *v, fil_generate_options *o, places 
     o->replace |= v->force != 0;
     o->event = cli_progress_event;
     take_text_cache(v, o, at);
+    take_savings(v, o);
     if (v->resume != NULL) {
         o->resume     = v->resume;
         o->checkpoint = never ? NULL : v->resume;
@@ -494,7 +431,15 @@ static const cli_option options[] = {
                     "keep what the text encoder gives in this folder and take it from there, or "
                     "off; default: filigree/text in XDG_CACHE_HOME or ~/.cache",
                     AT(text_cache)),
-    CLI_FLAG_OPTION("plan", "check everything, print work and memory, and end", AT(plan)),
+    CLI_FLAG_OPTION("vae-tiles",
+                    "decode frames in tiles of 256 x 256 pixels that overlap: less memory, other "
+                    "frames; default: only where --max-memory asks for it",
+                    AT(vae_tiles)),
+    CLI_FLAG_OPTION("stream-weights",
+                    "read the transformer's layers in each pass instead of keeping them; default: "
+                    "only where --max-memory asks for it",
+                    AT(stream_weights)),
+    CLI_FLAG_OPTION("plan", "check everything, print work, memory and time, and end", AT(plan)),
     CLI_FLAG_OPTION("force", "replace files that exist", AT(force)),
     CLI_FLAG_OPTION("json", "print JSON on stdout: what happens, one object a line, and the result",
                     AT(json)),

@@ -26,8 +26,8 @@
  *
  * Progress comes as the phases "encode" (layers of the text encoder, once per prompt), "load"
  * (layers of the transformer), "sample" (steps, their parts being the layers of all passes) and
- * "decode" (latent frames); the cancel callback is asked within each of them. Same seed, same bits,
- * for any number of threads.
+ * "decode" (latent frames, of all tiles); the cancel callback is asked within each of them. Same
+ * seed, same bits, for any number of threads.
  */
 #ifndef FILIGREE_VIDEO_H
 #define FILIGREE_VIDEO_H
@@ -204,13 +204,22 @@ typedef struct fil_generate_options {
      * not there; of more than 256 MiB the oldest files are removed. What goes wrong with it is told
      * in the log and is no failure. No recipe has it. NULL = no such folder. */
     const char *text_cache;
+
+    /* What saves memory. FIL_AUTO: only where the context's limit asks for it, in this order, and
+     * the log and the plan say so; 1: always; 0: never. Precision is never lowered by a limit. */
+    int32_t vae_tiles;      /* frames larger than 256 x 256 pixels are decoded in tiles that overlap
+                               and are blended, as diffusers does it: other frames than whole ones,
+                               close to them; they wait in a temporary file beside the output */
+    int32_t stream_weights; /* layers of the transformer are read in each pass, with the memory of
+                               one; the same bits */
 } fil_generate_options;
 
 /* Fills in the defaults named above. Cannot fail. */
 FIL_API void fil_generate_options_init(fil_generate_options *options);
 
 /* What a run will be, filled by fil_generate_check. Bytes are those of the context's memory at the
- * peak of each phase, weights included; files that are mapped (FIL_OPEN_TRUSTED) do not count. */
+ * peak of each phase, weights and what the context holds already included; files that are mapped
+ * (FIL_OPEN_TRUSTED) do not count. */
 typedef struct fil_plan {
     const char *sampler, *grid; /* names; the grid is "list" where a list was given. Static */
     int32_t     steps;
@@ -219,7 +228,7 @@ typedef struct fil_plan {
     int32_t     prompt_tokens, negative_tokens; /* the closing one included; 0 = not used */
     int32_t     channels, latent_frames, latent_height, latent_width;
     int64_t     tokens;      /* of the self-attention */
-    double      flops;       /* of all passes, attention at the density below, or dense */
+    double      flops;       /* of the whole run, by part below */
     double      density;     /* of self-attention over the whole run, as the schedule asks for it;
                                      NAN: as the masks of a file say */
     char     attention[512]; /* the policy: what it does, and with which choices */
@@ -233,6 +242,25 @@ typedef struct fil_plan {
     uint64_t kept_bytes;     /* decoded frames on disk, beside the checkpoint, until they stand */
     int32_t  text_cached;    /* prompts whose rows lie in text_cache; all of them: tokenizer and
                                 text encoder are not opened */
+
+    /* sample_bytes by part */
+    uint64_t weight_bytes;         /* the transformer's weights, packed or converted */
+    uint64_t activation_bytes;     /* its rows, keys of the prompts, latents, solver, handles */
+    uint64_t attention_bytes;      /* workspace of the kernels, and policy_bytes */
+    uint64_t weights_mapped_bytes; /* weights used where they lie in the file: in no other figure */
+    int32_t  streamed;             /* 1: weights are read layer by layer in each pass */
+    int32_t  vae_tiles;            /* 1: frames are decoded in tiles */
+    uint64_t spool_bytes;          /* on disk while that goes on */
+
+    /* Rows of the kernels that most of the work goes to; conv: NULL if nothing is decoded. Static.
+     */
+    const char *attention_kernel, *linear_kernel, *conv_kernel;
+
+    /* Operations by part, products alone: attention at the density above, or dense (and
+     * cross-attention); the VAE as its layers are defined, the overlap of tiles included. */
+    double text_flops, attention_flops, linear_flops, vae_flops;
+
+    double estimate_seconds; /* of the whole run, by fil_generate_estimate; else NAN */
 } fil_plan;
 
 /* Checks everything that fil_generate checks and tells what it would do; reads headers, no weights.
@@ -243,6 +271,13 @@ typedef struct fil_plan {
 FIL_API FIL_MUSTCHECK fil_status fil_generate_check(fil_model                  *model,
                                                     const fil_generate_options *options,
                                                     fil_plan                   *plan);
+
+/* The same, and measures for two seconds at most how fast this machine does the work: seconds that
+ * encoding, steps and decoding take, without reading files and choosing masks. A run that is
+ * resumed counts from its beginning. E_CANCELLED. */
+FIL_API FIL_MUSTCHECK fil_status fil_generate_estimate(fil_model                  *model,
+                                                       const fil_generate_options *options,
+                                                       fil_plan                   *plan);
 
 /* How a run went. Seconds by the clock. */
 typedef struct fil_video_result {
@@ -349,6 +384,7 @@ typedef struct fil_decode_options {
     const char  *kept;   /* frames are kept in this file until the outputs stand; NULL = nowhere */
     int32_t      resume; /* 1 = go on behind those that are there, if they are of these latents,
                             with the bits of a decode that was never stopped */
+    int32_t vae_tiles;   /* as there */
 } fil_decode_options;
 
 /* Defaults as above. Cannot fail. */

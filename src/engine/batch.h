@@ -19,6 +19,7 @@ typedef struct fili_batch {
     int32_t  context_rows; /* of the longest prompt */
     uint64_t rows_bytes;   /* of all prompts */
     bool     keeps;        /* the transformer stays open while frames are decoded */
+    uint64_t held;         /* of the context's memory, by what the batch has now */
 
     fili_text     text;    /* while prompts are read */
     fili_dit     *dit;     /* NULL: none is open */

@@ -8,41 +8,83 @@
 
 void fil_decode_options_init(fil_decode_options *options)
 {
-    *options = (fil_decode_options){
-        .struct_size = (uint32_t)sizeof *options, .precision = FIL_BF16, .fps = 16, .crf = 10};
+    *options = (fil_decode_options){.struct_size = (uint32_t)sizeof *options,
+                                    .precision   = FIL_BF16,
+                                    .fps         = 16,
+                                    .crf         = 10,
+                                    .vae_tiles   = FIL_AUTO};
 }
 
-fil_status fili_decode_bytes(fil_ctx *ctx, const fili_weights *weights,
-                             const fili_vae_config *config, fil_dtype precision,
-                             const int64_t shape[FILI_LATENT_RANK], const fili_outputs *outputs,
-                             uint64_t *bytes)
+/* ---- whole or in tiles ---------------------------------------------------------------------- */
+
+static fil_status whole_cost(fil_ctx *ctx, const fili_decode *d, uint64_t beside,
+                             fili_decode_cost *out)
 {
-    const int32_t h     = (int32_t)shape[2];
-    const int32_t w     = (int32_t)shape[3];
-    const int32_t scale = fili_vae_scale(config);
-    const int32_t n     = fili_vae_time_scale(config) * ((int32_t)shape[1] - 1) + 1;
-    FIL_TRY(fili_vae_decode_bytes(ctx, config, precision, h, w, bytes));
-    *bytes += fili_weights_taken(weights, precision) +
-              fili_frames_out_bytes(outputs, n, scale * w, scale * h);
+    const int32_t t = (int32_t)d->shape[1];
+    const int32_t h = (int32_t)d->shape[2];
+    const int32_t w = (int32_t)d->shape[3];
+    *out            = (fili_decode_cost){.tiled = 0};
+    FIL_TRY(fili_vae_decode_bytes(ctx, d->config, d->precision, h, w, &out->bytes));
+    out->bytes += beside;
+    return fili_vae_decode_flops(ctx, d->config, t, h, w, &out->flops);
+}
+
+static fil_status tiled_cost(fil_ctx *ctx, const fili_decode *d, uint64_t beside,
+                             fili_decode_cost *out)
+{
+    const fili_vae_tiling how = fili_vae_tiling_usual(d->config);
+    const int32_t size[3]     = {(int32_t)d->shape[1], (int32_t)d->shape[2], (int32_t)d->shape[3]};
+    fili_vae_tiled_cost cost;
+    FIL_TRY(fili_vae_tiled_cost_of(ctx, d->config, d->precision, &how, size, &cost));
+    *out = (fili_decode_cost){
+        .tiled = 1, .bytes = cost.bytes + beside, .disk = cost.disk, .flops = cost.flops};
     return FIL_OK;
 }
 
-fil_status fili_decode_latents(fil_ctx *ctx, fili_weights *weights, fil_dtype precision,
-                               const float *z, const int64_t shape[FILI_LATENT_RANK],
-                               const fili_outputs *outputs, fil_video_result *result)
+/* Frames that are no larger than a tile are whole, whatever is asked for. */
+fil_status fili_decode_cost_of(fil_ctx *ctx, const fili_decode *d, fili_decode_cost *out)
+{
+    const int32_t         h      = (int32_t)d->shape[2];
+    const int32_t         w      = (int32_t)d->shape[3];
+    const int32_t         scale  = fili_vae_scale(d->config);
+    const int32_t         n      = fili_vae_time_scale(d->config) * ((int32_t)d->shape[1] - 1) + 1;
+    const fili_vae_tiling how    = fili_vae_tiling_usual(d->config);
+    const uint64_t        beside = fili_frames_out_bytes(d->outputs, n, scale * w, scale * h);
+    const bool            can    = fili_vae_tiling_cuts(&how, h, w);
+    if (d->tiles == 1 && can) return tiled_cost(ctx, d, beside, out);
+    FIL_TRY(whole_cost(ctx, d, beside, out));
+    return d->tiles == FIL_AUTO && can && out->bytes > d->room ? tiled_cost(ctx, d, beside, out)
+                                                               : FIL_OK;
+}
+
+static fil_status decode_frames(fili_vae *vae, const fili_decode *d, fili_weights *weights,
+                                int32_t tiled, const float *z, fili_frames_out *out)
+{
+    const fili_vae_tiling how  = fili_vae_tiling_usual(d->config);
+    const fili_vae_clip   clip = {.z      = z,
+                                  .t      = (int32_t)d->shape[1],
+                                  .h      = (int32_t)d->shape[2],
+                                  .w      = (int32_t)d->shape[3],
+                                  .beside = d->outputs->spool};
+    return tiled ? fili_vae_decode_tiled(vae, &how, &clip, fili_frames_out_put, out)
+                 : fili_decode_kept(vae, weights, z, d->shape, out);
+}
+
+fil_status fili_decode_latents(fil_ctx *ctx, const fili_decode *d, fili_weights *weights,
+                               int32_t tiled, const float *z, fil_video_result *result)
 {
     const double    begun = fili_seconds(ctx);
     fili_vae       *vae   = NULL;
     fili_frames_out out;
-    FIL_TRY(fili_vae_open(ctx, weights, precision, &vae));
-    const int32_t scale = fili_vae_scale(fili_vae_config_of(vae));
-    result->frames = fili_vae_time_scale(fili_vae_config_of(vae)) * ((int32_t)shape[1] - 1) + 1;
-    result->height = scale * (int32_t)shape[2];
-    result->width  = scale * (int32_t)shape[3];
+    FIL_TRY(fili_vae_open(ctx, weights, d->precision, &vae));
+    const int32_t scale = fili_vae_scale(d->config);
+    result->frames      = fili_vae_time_scale(d->config) * ((int32_t)d->shape[1] - 1) + 1;
+    result->height      = scale * (int32_t)d->shape[2];
+    result->width       = scale * (int32_t)d->shape[3];
     fil_status status =
-        fili_frames_out_open(&out, ctx, outputs, result->frames, result->width, result->height);
+        fili_frames_out_open(&out, ctx, d->outputs, result->frames, result->width, result->height);
     if (status == FIL_OK) {
-        status              = fili_decode_kept(vae, weights, z, shape, &out);
+        status              = decode_frames(vae, d, weights, tiled, z, &out);
         result->kept_frames = out.kept;
         if (status == FIL_OK)
             status = fili_frames_out_finish(&out);
@@ -50,7 +92,7 @@ fil_status fili_decode_latents(fil_ctx *ctx, fili_weights *weights, fil_dtype pr
             fili_frames_out_close(&out);
     }
     if (status == FIL_OK) {
-        fili_frame_log_remove(ctx, outputs->kept);
+        fili_frame_log_remove(ctx, d->outputs->kept);
         result->kept_frames = 0;
     }
     fili_vae_close(&vae);
@@ -58,12 +100,30 @@ fil_status fili_decode_latents(fil_ctx *ctx, fili_weights *weights, fil_dtype pr
     return status;
 }
 
+fil_status fili_tiles_check(fil_ctx *ctx, int32_t tiles)
+{
+    FIL_CHECK(ctx, tiles == FIL_AUTO || tiles == 0 || tiles == 1,
+              "vae_tiles: expected FIL_AUTO, 0 or 1, found %d", (int)tiles);
+    return FIL_OK;
+}
+
+void fili_tell_tiles(fil_ctx *ctx, const fili_decode_cost *cost)
+{
+    fili_log(ctx, FIL_LOG_INFO,
+             "decoding goes in tiles, as whole frames do not fit into the limit of memory: %llu "
+             "bytes, and %llu on disk",
+             (unsigned long long)cost->bytes, (unsigned long long)cost->disk);
+}
+
 /* ---- fil_decode ----------------------------------------------------------------------------- */
 
 typedef struct decoding {
     fil_ctx           *ctx;
     fil_decode_options o;
+    fili_vae_config    config;
     fili_outputs       outputs;
+    fili_decode        what;
+    fili_decode_cost   cost;
     fili_weights      *weights;
     int64_t            shape[FILI_LATENT_RANK];
     float             *z;
@@ -91,6 +151,7 @@ static fil_status check_options(decoding *d, const fil_decode_options *options)
               "precision: expected BF16 or F32, found %s", fil_dtype_name(o->precision));
     FIL_CHECK(ctx, o->preset == FIL_PRESET_OFFICIAL || o->preset == FIL_PRESET_DIFFUSERS,
               "there is no preset of number %d", (int)o->preset);
+    FIL_TRY(fili_tiles_check(ctx, o->vae_tiles));
     d->outputs = (fili_outputs){.video   = o->video,
                                 .frames  = o->save_frames,
                                 .fps     = o->fps,
@@ -101,7 +162,8 @@ static fil_status check_options(decoding *d, const fil_decode_options *options)
                                 .user    = o->frame_user,
                                 .notes   = {.software = "filigree " FIL_VERSION_STRING},
                                 .goes_on = o->resume,
-                                .kept    = o->kept};
+                                .kept    = o->kept,
+                                .spool   = o->video != NULL ? o->video : o->save_frames};
     return FIL_OK;
 }
 
@@ -147,17 +209,22 @@ static fil_status look_at_vae(decoding *d, const fil_model *model, fili_vae_conf
 
 static fil_status prepare(decoding *d, const fil_model *model)
 {
-    fili_vae_config config;
-    uint64_t        bytes;
-    void           *block;
-    FIL_TRY(look_at_vae(d, model, &config));
-    FIL_TRY(check_latents(d, &config));
+    const fil_memory *m = &d->ctx->memory;
+    void             *block;
+    FIL_TRY(look_at_vae(d, model, &d->config));
+    FIL_TRY(check_latents(d, &d->config));
     d->z_bytes = sizeof(float);
     for (int i = 0; i < FILI_LATENT_RANK; i++)
         d->z_bytes *= (size_t)d->shape[i];
-    FIL_TRY(fili_decode_bytes(d->ctx, d->weights, &config, d->o.precision, d->shape, &d->outputs,
-                              &bytes));
-    FIL_TRY(fili_check_budget(d->ctx, "decoding", bytes + d->z_bytes));
+    d->what = (fili_decode){.config    = &d->config,
+                            .precision = d->o.precision,
+                            .shape     = d->shape,
+                            .outputs   = &d->outputs,
+                            .tiles     = d->o.vae_tiles,
+                            .room      = fili_memory_room(d->ctx, m->used + d->z_bytes)};
+    FIL_TRY(fili_decode_cost_of(d->ctx, &d->what, &d->cost));
+    if (d->cost.tiled && d->o.vae_tiles == FIL_AUTO) fili_tell_tiles(d->ctx, &d->cost);
+    FIL_TRY(fili_check_budget(d->ctx, "decoding", d->cost.bytes + d->z_bytes));
     FIL_TRY(fili_alloc(d->ctx, d->z_bytes, "the latents", &block));
     d->z = block;
     return fili_latents_read(d->ctx, d->o.latents, "latents", d->shape, d->z);
@@ -175,8 +242,7 @@ fil_status fil_decode(fil_model *model, const fil_decode_options *options, fil_v
     if (status == FIL_OK) status = prepare(&d, model);
     if (status == FIL_OK) status = fili_outputs_begin(ctx, &d.outputs);
     if (status == FIL_OK)
-        status =
-            fili_decode_latents(ctx, d.weights, d.o.precision, d.z, d.shape, &d.outputs, &mine);
+        status = fili_decode_latents(ctx, &d.what, d.weights, d.cost.tiled, d.z, &mine);
     fili_free(ctx, d.z, d.z_bytes);
     fili_weights_close(&d.weights);
     mine.peak_bytes = ctx->memory.peak;

@@ -88,7 +88,7 @@ static fil_status take_memory(encoding *e)
         e->z_bytes *= (size_t)e->shape[i];
     FIL_TRY(fili_vae_encode_bytes(e->ctx, fili_vae_config_of(e->vae), e->o.precision,
                                   (int32_t)e->shape[2], (int32_t)e->shape[3], &bytes));
-    bytes += fili_weights_taken(e->weights, e->o.precision) + e->z_bytes;
+    bytes += e->z_bytes;
     FIL_TRY(fili_check_budget(e->ctx, "encoding", bytes));
     FIL_TRY(fili_alloc(e->ctx, e->z_bytes, "the latents", &block));
     e->z = block;

@@ -37,11 +37,6 @@ static void remove_latents(const fili_job *job)
         (void)os->unlinkat(os->self, FILI_CWD, job->latents_path);
 }
 
-static bool has_frames(const fili_job *job)
-{
-    return job->outputs.video != NULL || job->outputs.frames != NULL || job->outputs.fn != NULL;
-}
-
 /* What the clock decided for auto is part of it: the same happens when it is repeated. */
 static void take_policy_options(const fili_job *job, const fil_video_result *result,
                                 fil_policy_options *p)
@@ -66,10 +61,11 @@ static fil_status take_notes(fili_job *job, const fil_video_result *result)
 
 static fil_status decode(fili_job *job, fil_video_result *result)
 {
-    if (!has_frames(job)) return FIL_OK;
+    const fili_decode d = fili_job_decode(job);
+    if (!fili_job_has_frames(job)) return FIL_OK;
     FIL_TRY(take_notes(job, result));
-    const fil_status status = fili_decode_latents(job->ctx, job->vae_weights, job->o.precision,
-                                                  job->latents, job->shape, &job->outputs, result);
+    const fil_status status = fili_decode_latents(job->ctx, &d, job->vae_weights, job->decode.tiled,
+                                                  job->latents, result);
     if (status == FIL_OK)
         remove_latents(job);
     else if (job->latents_path != NULL)
@@ -142,15 +138,32 @@ fil_status fil_generate(fil_model *model, const fil_generate_options *options,
     return status;
 }
 
+static fil_status plan_of(fil_model *model, const fil_generate_options *options, fil_plan *plan,
+                          bool estimates)
+{
+    fili_job  *job    = NULL;
+    fil_status status = fili_job_open(model, options, NULL, &job);
+    if (status == FIL_OK && estimates) status = fili_job_estimate(job);
+    if (status == FIL_OK) *plan = job->plan;
+    fili_job_close(&job);
+    return status;
+}
+
 fil_status fil_generate_check(fil_model *model, const fil_generate_options *options, fil_plan *plan)
 {
-    fili_job *job = NULL;
     FIL_CHECK(NULL, model != NULL, "fil_generate_check: model is NULL");
     fili_ctx_enter(model->ctx);
     FIL_CHECK(model->ctx, options != NULL && plan != NULL, "fil_generate_check: %s is NULL",
               options == NULL ? "options" : "plan");
-    const fil_status status = fili_job_open(model, options, NULL, &job);
-    if (status == FIL_OK) *plan = job->plan;
-    fili_job_close(&job);
-    return status;
+    return plan_of(model, options, plan, false);
+}
+
+fil_status fil_generate_estimate(fil_model *model, const fil_generate_options *options,
+                                 fil_plan *plan)
+{
+    FIL_CHECK(NULL, model != NULL, "fil_generate_estimate: model is NULL");
+    fili_ctx_enter(model->ctx);
+    FIL_CHECK(model->ctx, options != NULL && plan != NULL, "fil_generate_estimate: %s is NULL",
+              options == NULL ? "options" : "plan");
+    return plan_of(model, options, plan, true);
 }

@@ -21,7 +21,7 @@ static fil_status from(fili_job *job, fili_part part, fil_status status)
     return status;
 }
 
-static bool needs_frames(const fili_job *job)
+bool fili_job_has_frames(const fili_job *job)
 {
     const fili_outputs *o = &job->outputs;
     return o->video != NULL || o->frames != NULL || o->fn != NULL;
@@ -29,7 +29,7 @@ static bool needs_frames(const fili_job *job)
 
 static bool needs_vae(const fili_job *job)
 {
-    return needs_frames(job) || job->o.preview_steps > 0;
+    return fili_job_has_frames(job) || job->o.preview_steps > 0;
 }
 
 /* ---- the parts ------------------------------------------------------------------------------ */
@@ -77,10 +77,17 @@ static int32_t most_rows(const fili_job *job)
     return job->prompt[0].n > job->prompt[1].n ? job->prompt[0].n : job->prompt[1].n;
 }
 
-static uint64_t rows_bytes(const fili_job *job)
+/* Products of the text encoder for all prompts: linears, attention. */
+static double text_flops(const fili_job *job, const fili_umt5_config *c)
 {
-    return (uint64_t)(job->prompt[0].n + job->prompt[1].n) * (uint64_t)job->dit.text_dim *
-           sizeof(float);
+    const double inner = (double)(c->heads * c->head_dim);
+    const double dim   = (double)c->dim;
+    double       sum   = 0.0;
+    for (int p = 0; p < job->plan.passes; p++) {
+        const double n = job->prompt[p].cached ? 0.0 : (double)job->prompt[p].n;
+        sum += 2.0 * n * (4.0 * dim * inner + 3.0 * dim * (double)c->ffn) + 4.0 * n * n * inner;
+    }
+    return sum * (double)c->layers;
 }
 
 static fil_status check_text(fili_job *job, const fili_umt5 *umt5, int32_t vocabulary)
@@ -96,7 +103,8 @@ static fil_status check_text(fili_job *job, const fili_umt5 *umt5, int32_t vocab
                         "the tokenizer is another model's: it gives ids up to %d, the text encoder "
                         "has %lld rows",
                         (int)vocabulary - 1, (long long)c->vocab);
-    job->plan.text_bytes = fili_umt5_bytes(umt5, most_rows(job)) + rows_bytes(job);
+    job->plan.text_bytes = fili_umt5_bytes(umt5, most_rows(job));
+    job->plan.text_flops = text_flops(job, c);
     return FIL_OK;
 }
 
@@ -158,11 +166,14 @@ static void tell_prompts(fili_job *job)
 
 static fil_status check_encoder(fili_job *job, int32_t vocabulary)
 {
-    fili_weights *weights = NULL;
-    fili_umt5    *umt5    = NULL;
-    fil_status    status  = open_part(job, FILI_PART_T5, &weights);
+    fili_weights  *weights = NULL;
+    fili_umt5     *umt5    = NULL;
+    const uint64_t before  = job->ctx->memory.used;
+    fil_status     status  = open_part(job, FILI_PART_T5, &weights);
     if (status == FIL_OK) status = fili_umt5_open(job->ctx, weights, job->o.precision, &umt5);
     if (status == FIL_OK) status = check_text(job, umt5, vocabulary);
+    /* the directory of the file, and norms in f32 */
+    if (status == FIL_OK) job->plan.text_bytes += job->ctx->memory.used - before;
     fili_umt5_close(&umt5);
     fili_weights_close(&weights);
     return from(job, FILI_PART_T5, status);
@@ -176,9 +187,7 @@ static fil_status check_prompts(fili_job *job)
     const bool known = job->plan.text_cached == job->plan.passes;
     if (!known) FIL_TRY(take_ids(job, &vocabulary));
     tell_prompts(job);
-    if (!known) return check_encoder(job, vocabulary);
-    job->plan.text_bytes = rows_bytes(job);
-    return FIL_OK;
+    return known ? FIL_OK : check_encoder(job, vocabulary);
 }
 
 /* ---- sizes ---------------------------------------------------------------------------------- */
@@ -208,21 +217,6 @@ static fil_status choose_sizes(fili_job *job)
     return job->o.noise == NULL
                ? FIL_OK
                : fili_latents_look(job->ctx, job->o.noise, "noise", job->shape, NULL);
-}
-
-/* Products alone: attention dense, linears, cross-attention over the rows that are kept. */
-static double count_flops(const fili_job *job)
-{
-    const fili_dit_config *c   = &job->dit;
-    const double           s   = (double)job->plan.tokens;
-    const double           d   = (double)c->dim;
-    double                 sum = 0.0;
-    const double share         = job->plan.density < 1.0 ? job->plan.density : 1.0; /* of NAN too */
-    const double self          = 4.0 * s * s * d * share;
-    const double rest          = 2.0 * s * (6.0 * d * d + 2.0 * d * (double)c->ffn_dim);
-    for (int p = 0; p < job->plan.passes; p++)
-        sum += (double)c->layers * (self + rest + 4.0 * s * (double)(job->prompt[p].n + 1) * d);
-    return sum * (double)job->plan.steps;
 }
 
 /* ---- self-attention ------------------------------------------------------------------------- */
@@ -277,8 +271,6 @@ static fil_status check_policy(fili_job *job)
     return FIL_OK;
 }
 
-/* ---- memory --------------------------------------------------------------------------------- */
-
 static void choose_dit_options(fili_job *job)
 {
     fili_dit_options *o = &job->dit_options;
@@ -291,43 +283,6 @@ static void choose_dit_options(fili_job *job)
     o->context_rows = most_rows(job);
     if (job->batch != NULL && job->batch->context_rows > o->context_rows)
         o->context_rows = job->batch->context_rows;
-}
-
-/* What lies beside this run in a batch: the rows of all, and the transformer while frames are
- * decoded. */
-static void count_batch(fili_job *job, uint64_t dit)
-{
-    fil_plan      *p    = &job->plan;
-    const uint64_t rows = job->batch->rows_bytes;
-    p->text_bytes += rows;
-    p->sample_bytes += rows;
-    if (p->decode_bytes > 0) p->decode_bytes += rows + (job->batch->keeps ? dit : 0);
-}
-
-static fil_status count_memory(fili_job *job)
-{
-    fil_plan       *p = &job->plan;
-    fili_dit_memory dit;
-    uint64_t        preview;
-    const uint64_t  x = (uint64_t)job->n * sizeof(float);
-    FIL_TRY(fili_dit_bytes(job->ctx, job->dit_weights, &job->dit, &job->dit_options, &dit));
-    FIL_TRY(fili_preview_bytes(job, &preview));
-    /* x, an answer per pass, the solver's arrays */
-    p->sample_bytes = dit.total + dit.loading + x * (1 + (uint64_t)p->passes) +
-                      fili_solver_bytes(job->n) + rows_bytes(job) + p->policy_bytes +
-                      job->capture.bytes + preview;
-    if (needs_frames(job)) {
-        FIL_TRY(fili_decode_bytes(job->ctx, job->vae_weights, &job->vae, job->o.precision,
-                                  job->shape, &job->outputs, &p->decode_bytes));
-        p->decode_bytes += x;
-    }
-    if (job->batch != NULL) count_batch(job, dit.total);
-    p->peak_bytes = p->text_bytes;
-    if (p->sample_bytes > p->peak_bytes) p->peak_bytes = p->sample_bytes;
-    if (p->decode_bytes > p->peak_bytes) p->peak_bytes = p->decode_bytes;
-    FIL_TRY(fili_check_budget(job->ctx, "reading the prompts", p->text_bytes));
-    FIL_TRY(fili_check_budget(job->ctx, "sampling", p->sample_bytes));
-    return fili_check_budget(job->ctx, "decoding", p->decode_bytes);
 }
 
 /* ---- all of it ------------------------------------------------------------------------------ */
@@ -344,9 +299,10 @@ fil_status fili_job_check(fili_job *job, const fil_generate_options *options)
     FIL_TRY(check_policy(job));
     FIL_TRY(fili_job_capture(job));
     FIL_TRY(fili_preview_check(job));
+    FIL_TRY(fili_job_choose_tiles(job));
     FIL_TRY(fili_checkpoint_check(job));
-    job->plan.flops = count_flops(job);
-    return count_memory(job);
+    fili_job_flops(job);
+    return fili_job_memory(job);
 }
 
 void fili_job_fini(fili_job *job)

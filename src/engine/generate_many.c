@@ -29,6 +29,7 @@ typedef struct many {
     fili_arena                         arena; /* rows of the prompts */
     int32_t                            text_dim;
     fil_plan                           plan; /* of the run that takes most */
+    uint64_t                           base; /* bytes that the context held before */
 } many;
 
 /* ---- the transformer ------------------------------------------------------------------------ */
@@ -92,6 +93,13 @@ static void keep(many *m, int32_t i, const fili_job *job)
     }
 }
 
+/* With the batch, whose memory is not the job's. */
+static fil_status open_job(many *m, int32_t i, fili_job **job)
+{
+    m->batch.held = m->ctx->memory.used - m->base;
+    return fili_job_open(m->model, m->options[i], &m->batch, job);
+}
+
 static fil_status check_one(many *m, int32_t i)
 {
     fili_job *job = NULL;
@@ -109,7 +117,7 @@ static fil_status check_again(many *m)
 {
     for (int32_t i = 0; i < m->n; i++) {
         fili_job        *job    = NULL;
-        const fil_status status = fili_job_open(m->model, m->options[i], &m->batch, &job);
+        const fil_status status = open_job(m, i, &job);
         if (status == FIL_OK && (i == 0 || job->plan.peak_bytes > m->plan.peak_bytes))
             m->plan = job->plan;
         fili_job_close(&job);
@@ -179,7 +187,7 @@ static fil_status encode(many *m, int32_t i)
 {
     fili_job  *job        = NULL;
     float     *earlier[2] = {NULL, NULL};
-    fil_status status     = fili_job_open(m->model, m->options[i], &m->batch, &job);
+    fil_status status     = open_job(m, i, &job);
     if (status == FIL_OK) {
         take_rows(m, i, job, earlier);
         status = fili_job_text(job);
@@ -203,7 +211,7 @@ static fil_status encode_all(many *m)
 static fil_status run_one(many *m, int32_t i, fil_video_result *result)
 {
     fili_job  *job    = NULL;
-    fil_status status = fili_job_open(m->model, m->options[i], &m->batch, &job);
+    fil_status status = open_job(m, i, &job);
     if (status == FIL_OK) {
         memcpy(job->prompt, m->item[i].prompt, sizeof job->prompt);
         status = fili_job_run(job, result);
@@ -239,6 +247,7 @@ static fil_status many_open(many *m, fil_model *model, const fil_generate_option
               "fil_generate_many: expected 1 to %d videos, found %d", MOST, (int)n);
     FIL_TRY(fili_calloc(m->ctx, (size_t)n, sizeof *m->item, "videos", &block));
     m->item = block;
+    m->base = m->ctx->memory.used;
     return check_all(m);
 }
 

@@ -28,7 +28,9 @@ void fil_generate_options_init(fil_generate_options *options)
                                       .fps                = 16,
                                       .crf                = 10,
                                       .checkpoint_steps   = FIL_AUTO,
-                                      .checkpoint_seconds = FIL_AUTO};
+                                      .checkpoint_seconds = FIL_AUTO,
+                                      .vae_tiles          = FIL_AUTO,
+                                      .stream_weights     = FIL_AUTO};
 }
 
 /* ---- sizes ---------------------------------------------------------------------------------- */
@@ -239,6 +241,9 @@ static fil_status check_outputs(fili_job *job)
               "nothing would come of it: expected a video, frames or latents to write");
     FIL_TRY(choose_latents_path(job));
     FIL_TRY(choose_kept_path(job));
+    job->outputs.spool        = o->video != NULL         ? o->video
+                                : o->save_frames != NULL ? o->save_frames
+                                                         : job->latents_path;
     const char *const path[]  = {o->video,          job->latents_path, o->save_frames,
                                  o->save_noise,     o->save_recipe,    o->preview,
                                  job->outputs.kept, o->checkpoint};
@@ -272,5 +277,6 @@ fil_status fili_job_options(fili_job *job, const fil_generate_options *options)
     FIL_TRY(check_sizes(job));
     FIL_TRY(choose_sigmas(job));
     FIL_TRY(choose_guidance(job));
+    FIL_TRY(fili_tiles_check(job->ctx, job->o.vae_tiles));
     return check_outputs(job);
 }

@@ -89,6 +89,13 @@ fil_status fili_take_options(fil_ctx *ctx, const char *what, void *mine, size_t 
     return FIL_OK;
 }
 
+uint64_t fili_memory_room(const fil_ctx *ctx, uint64_t used)
+{
+    const uint64_t limit = ctx->memory.limit;
+    if (limit == 0) return UINT64_MAX;
+    return limit > used ? limit - used : 0;
+}
+
 fil_status fili_check_budget(fil_ctx *ctx, const char *what, uint64_t bytes)
 {
     const fil_memory *m = &ctx->memory;
@@ -98,20 +105,6 @@ fil_status fili_check_budget(fil_ctx *ctx, const char *what, uint64_t bytes)
                     "use",
                     what, (unsigned long long)bytes, (unsigned long long)m->limit,
                     (unsigned long long)m->used);
-}
-
-uint64_t fili_weights_taken(const fili_weights *w, fil_dtype want)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < fili_weights_count(w); i++) {
-        const char       *name;
-        const fili_entry *e = fili_weights_at(w, i, &name);
-        uint32_t          run;
-        const uint32_t    bytes = fil_dtype_block(e->dtype, &run);
-        if (fili_weights_in_place(w, name, want) != NULL || bytes == 0) continue;
-        sum += e->bytes / bytes * run * (fil_dtype_bits(want) / 8);
-    }
-    return sum;
 }
 
 double fili_seconds(fil_ctx *ctx)

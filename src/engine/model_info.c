@@ -61,8 +61,11 @@ static fil_status vae_bytes(fil_ctx *ctx, const char *path, uint32_t flags, uint
     if (status == FIL_OK) {
         const fili_vae_config *c       = fili_vae_config_of(vae);
         const int64_t          shape[] = {c->z_dim, LATENT_T, LATENT_H, LATENT_W};
-        status = fili_decode_bytes(ctx, w, c, FIL_BF16, shape, &outputs, bytes);
-        *bytes += (uint64_t)c->z_dim * LATENT_T * LATENT_H * LATENT_W * sizeof(float);
+        const fili_decode      what    = {
+                    .config = c, .precision = FIL_BF16, .shape = shape, .outputs = &outputs};
+        fili_decode_cost cost = {.bytes = 0};
+        status                = fili_decode_cost_of(ctx, &what, &cost);
+        *bytes = cost.bytes + (uint64_t)c->z_dim * LATENT_T * LATENT_H * LATENT_W * sizeof(float);
     }
     fili_vae_close(&vae);
     fili_weights_close(&w);

@@ -85,8 +85,8 @@ fil_status fili_preview_bytes(const fili_job *job, uint64_t *bytes)
     if (!is_on(job)) return FIL_OK;
     FIL_TRY(
         fili_vae_decode_bytes(job->ctx, &job->vae, job->o.precision, p->crop_h, p->crop_w, bytes));
-    *bytes += fili_weights_taken(job->vae_weights, job->o.precision) + x0_bytes(job) +
-              crop_bytes(job) + FITS * sizeof(fili_preview_fit) + 3 * rgb_bytes(job);
+    *bytes +=
+        x0_bytes(job) + crop_bytes(job) + FITS * sizeof(fili_preview_fit) + 3 * rgb_bytes(job);
     return FIL_OK;
 }
 

@@ -75,7 +75,9 @@ static const field generate_fields[] = {
     GOES(TEXT, capture),
     GOES(TEXT, capture_to),
     GOES(INT, checkpoint_steps),
-    GOES(REAL, checkpoint_seconds)};
+    GOES(REAL, checkpoint_seconds),
+    GOES(INT, vae_tiles),
+    GOES(INT, stream_weights)};
 
 #define POLICY(kind, field) FIELD(fil_policy_options, kind, field, 0)
 static const field policy_fields[] = {

@@ -37,6 +37,8 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/generate_api.c
     engine/generate_capture.c
     engine/generate_check.c
+    engine/generate_estimate.c
+    engine/generate_memory.c
     engine/generate_options.c
     engine/generate_run.c
     engine/generate_many.c

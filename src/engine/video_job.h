@@ -6,7 +6,9 @@
  * changes while it samples, but the policy's state.
  *
  *     generate_options.c options -> job: sizes, names, outputs
- *     generate_check.c   parts of the model, tokens, memory
+ *     generate_check.c   parts of the model, tokens
+ *     generate_estimate.c seconds, from a short measurement
+ *     generate_memory.c  bytes and operations; what is done to fit into a limit
  *     generate_capture.c what is captured on the way
  *     generate_text.c    prompts -> rows            (text encoder opened and closed)
  *     text_cache.c       rows <-> files
@@ -41,7 +43,7 @@
 #include "wan/dit.h"
 #include "wan/model_paths.h"
 #include "wan/umt5.h"
-#include "wan/vae.h"
+#include "wan/vae_tiles.h"
 
 typedef struct fili_job fili_job;
 
@@ -63,7 +65,8 @@ typedef struct fili_outputs {
     void            *user;
     fili_video_notes notes;   /* what video and pictures tell of themselves */
     int              goes_on; /* 1: numbered pictures that are there are of this run */
-    const char      *kept;    /* a frame log, until the outputs stand; with goes_on it counts */
+    const char *spool; /* frames that wait for their tiles lie beside it; NULL: temporary files */
+    const char *kept;  /* a frame log, until the outputs stand; with goes_on it counts */
 
     /* Filled by fili_outputs_check. */
     int32_t n;       /* frames */
@@ -178,6 +181,42 @@ FIL_MUSTCHECK fil_status fili_latents_write(fil_ctx *ctx, const char *path, cons
                                             const int64_t shape[FILI_LATENT_RANK],
                                             const float *data, int replace);
 
+/* ---- decoding ------------------------------------------------------------------------------- */
+
+/* Latents through the VAE into outputs. */
+typedef struct fili_decode {
+    const fili_vae_config *config;
+    fil_dtype              precision;
+    const int64_t         *shape; /* [FILI_LATENT_RANK] of the latents */
+    const fili_outputs    *outputs;
+    int32_t                tiles; /* FIL_AUTO, 0, 1: as vae_tiles in the options */
+    uint64_t               room;  /* bytes that there are, for FIL_AUTO */
+} fili_decode;
+
+/* What that takes beside the latents. */
+typedef struct fili_decode_cost {
+    int32_t  tiled; /* 1: in tiles */
+    uint64_t bytes;
+    uint64_t disk;  /* of the spool */
+    double   flops; /* as the layers are defined */
+} fili_decode_cost;
+
+FIL_MUSTCHECK fil_status fili_decode_cost_of(fil_ctx *ctx, const fili_decode *what,
+                                             fili_decode_cost *out);
+/* E_ARG: not FIL_AUTO, 0 or 1. */
+FIL_MUSTCHECK fil_status fili_tiles_check(fil_ctx *ctx, int32_t tiles);
+/* Says in the log that tiles were chosen, and why. */
+void fili_tell_tiles(fil_ctx *ctx, const fili_decode_cost *cost);
+/* Its inside, where frames are decoded whole: latent frames whose frames were kept (outputs->kept)
+ * are not decoded again. */
+FIL_MUSTCHECK fil_status fili_decode_kept(fili_vae *vae, fili_weights *weights, const float *z,
+                                          const int64_t    shape[FILI_LATENT_RANK],
+                                          fili_frames_out *out);
+/* tiled: what the cost says. Frames of tiles are not kept. */
+FIL_MUSTCHECK fil_status fili_decode_latents(fil_ctx *ctx, const fili_decode *what,
+                                             fili_weights *weights, int32_t tiled, const float *z,
+                                             fil_video_result *result);
+
 /* ---- the job of fil_generate ---------------------------------------------------------------- */
 
 typedef struct fili_prompt {
@@ -216,6 +255,7 @@ struct fili_job {
     fili_capture       capture;
     fili_checkpoint    checkpoint;
     fili_preview       preview;
+    fili_decode_cost   decode;
 
     float *latents; /* [n] */
 };
@@ -233,6 +273,18 @@ void                     fili_job_close(fili_job **job); /* NULL accepted */
 /* Its first part: what can be judged without a model. */
 FIL_MUSTCHECK fil_status fili_job_options(fili_job *job, const fil_generate_options *options);
 
+bool fili_job_has_frames(const fili_job *job);
+
+/* Whole frames or tiles; before the options are written down. */
+FIL_MUSTCHECK fil_status fili_job_choose_tiles(fili_job *job);
+fili_decode              fili_job_decode(const fili_job *job);
+/* Bytes of each phase, against the context's limit; after everything that is opened for a run. */
+FIL_MUSTCHECK fil_status fili_job_memory(fili_job *job);
+/* Operations of each part. */
+void fili_job_flops(fili_job *job);
+/* plan.estimate_seconds: measures for two seconds at most. */
+FIL_MUSTCHECK fil_status fili_job_estimate(fili_job *job);
+
 /* What the run captures: checks, names, memory; after the policy has been hung into dit_options,
  * whose place it takes. */
 FIL_MUSTCHECK fil_status fili_job_capture(fili_job *job);
@@ -242,11 +294,10 @@ FIL_MUSTCHECK fil_status fili_job_capture_begin(fili_job *job);
  */
 fil_status fili_job_choose(void *user, fili_policy_call *call, fili_policy_choice *choice);
 
+/* Bytes that the context's limit leaves beside `used`; UINT64_MAX without a limit. */
+uint64_t fili_memory_room(const fil_ctx *ctx, uint64_t used);
 /* E_NOMEM unless the context's limit allows `bytes` at once. `what`: of the message. */
 FIL_MUSTCHECK fil_status fili_check_budget(fil_ctx *ctx, const char *what, uint64_t bytes);
-
-/* Bytes that the tensors take once they are taken as `want`: 0 for those used in place. */
-uint64_t fili_weights_taken(const fili_weights *w, fil_dtype want);
 
 /* Tells the caller of the run what has happened, if it wants to know. */
 void fili_job_tell(const fili_job *job, fil_event_kind kind, int32_t step, const char *path);
@@ -254,24 +305,6 @@ void fili_job_tell(const fili_job *job, fil_event_kind kind, int32_t step, const
 FIL_MUSTCHECK fil_status fili_job_text(fili_job *job);
 /* job->latents is the result. Seconds of reading and of the steps are added to *result. */
 FIL_MUSTCHECK fil_status fili_job_sample(fili_job *job, fil_video_result *result);
-
-/* z [shape] through the VAE into the outputs. weights: of the VAE. */
-FIL_MUSTCHECK fil_status fili_decode_latents(fil_ctx *ctx, fili_weights *weights,
-                                             fil_dtype precision, const float *z,
-                                             const int64_t       shape[FILI_LATENT_RANK],
-                                             const fili_outputs *outputs, fil_video_result *result);
-
-/* Its inside, where frames are decoded whole: latent frames whose frames were kept (outputs->kept)
- * are not decoded again. */
-FIL_MUSTCHECK fil_status fili_decode_kept(fili_vae *vae, fili_weights *weights, const float *z,
-                                          const int64_t    shape[FILI_LATENT_RANK],
-                                          fili_frames_out *out);
-
-/* The bytes of fili_decode_latents beside the latents. */
-FIL_MUSTCHECK fil_status fili_decode_bytes(fil_ctx *ctx, const fili_weights *weights,
-                                           const fili_vae_config *config, fil_dtype precision,
-                                           const int64_t       shape[FILI_LATENT_RANK],
-                                           const fili_outputs *outputs, uint64_t *bytes);
 
 /* Copies a caller's struct of `given` bytes over the defaults in `mine`; E_ARG if it is shorter
  * than its first field or longer than this version knows and not zero there. */

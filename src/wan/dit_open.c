@@ -396,7 +396,7 @@ int fili_dit_reuse(fili_dit *d, const fili_dit_options *options)
     fili_dit_options *o = &d->o;
     if (o->mask != NULL || options->mask != NULL || !is_same_size(d, options) ||
         !is_same_order(&o->order, &options->order) || o->precision != options->precision ||
-        o->packed != options->packed)
+        o->packed != options->packed || o->stream != options->stream)
         return 0;
     o->choose = options->choose;
     o->trace  = options->trace;

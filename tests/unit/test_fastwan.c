@@ -175,7 +175,9 @@ static void it_runs_dense_in_the_memory_of_a_model_without_gate(void **state)
         free(render(&r));
         finish(&r);
     }
-    assert_int_equal(plan[0].sample_bytes, plan[1].sample_bytes);
+    /* the directories of the files differ, as one has more tensors */
+    assert_int_equal(plan[0].weight_bytes, plan[1].weight_bytes);
+    assert_int_equal(plan[0].attention_bytes, plan[1].attention_bytes);
 }
 
 static void a_gate_that_is_wanted_and_missing_is_refused_or_runs_dense(void **state)

@@ -4,7 +4,7 @@ demo_model demo
 plan() {
     filigree generate -m demo -p "a red fox" --plan --save-frames f --threads 1 "$@"
 }
-plan | grep -v -e '^  ' || exit 1
+plan | grep -v -e '^  ' -e '^kernels' -e '^time' || exit 1
 plan --cfg 1 --sampler dpmpp | grep -e sampler -e prompts
 plan --sampler dmd | grep sampler
 plan --preset diffusers -W 1280 -H 720 --steps 4 | grep sampler

@@ -1,0 +1,287 @@
+/* engine/generate_estimate.c: how long a run will take, from the rate of this machine
+ * (video_job.h).
+ *
+ * The three kernels that most of the work goes to are timed, for two seconds at most, on inputs of
+ * the run's shapes but for fewer rows: a linear of the transformer, self-attention of a few blocks
+ * of queries to all keys, a convolution of the VAE. Each part's operations over its rate make the
+ * seconds; a sparse run counts at the density that is asked for. Not in it: reading files, choosing
+ * masks, norms, video encoding; together some tenths where measured (docs/design/memory.md).
+ * The clock is that on the wall, with all threads of the context, as in the run.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "engine/measure_run.h"
+#include "engine/video_job.h"
+#include "kernel/attention.h"
+#include "kernel/conv3d.h"
+#include "nn/dense.h"
+
+enum { ROWS = 512, COLS = 2048, SIDE = 48, TAPS = 3, BLOCKS = ROWS / FILK_BLOCK };
+
+#define MOST_SECONDS 0.5  /* on one kernel, after its first call */
+#define SHARE        0.01 /* of what the part will take: a short run is not held up */
+
+/* ---- timing --------------------------------------------------------------------------------- */
+
+typedef fil_status (*call_fn)(void *user);
+
+/* Seconds that `total` operations take, where a call has `flops`. */
+static fil_status seconds_of(fil_ctx *ctx, call_fn call, void *user, double flops, double total,
+                             double *seconds)
+{
+    double  spent = 0.0;
+    double  start = 0.0;
+    int64_t calls = 0;
+    double  most  = 0.0;
+    FIL_TRY(call(user)); /* pages, caches, the library's first call */
+    do {
+        FIL_TRY(fili_check_cancel(ctx));
+        start = fili_seconds(ctx);
+        FIL_TRY(call(user));
+        spent += fili_seconds(ctx) - start;
+        calls++;
+        most = SHARE * total / flops * spent / (double)calls;
+    } while (spent < (most < MOST_SECONDS ? most : MOST_SECONDS));
+    *seconds = total / flops * spent / (double)calls;
+    return FIL_OK;
+}
+
+/* Some normal numbers, again and again. */
+static void fill(fil_dtype dtype, void *data, int64_t n)
+{
+    enum { PATTERN = 1 << 14 };
+    const size_t  size = fil_dtype_bits(dtype) / 8;
+    const int64_t some = n < PATTERN ? n : PATTERN;
+    fili_bench_normal(1, 1, dtype, data, some, 0.1f);
+    for (int64_t at = some; at < n; at += some)
+        memcpy((char *)data + (size_t)at * size, data,
+               (size_t)(n - at < some ? n - at : some) * size);
+}
+
+typedef struct piece {
+    void  *at; /* where its address goes */
+    size_t bytes;
+} piece;
+
+static fil_status take(fili_arena *arena, const piece *pieces, int n)
+{
+    size_t sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += fili_arena_piece(pieces[i].bytes);
+    FIL_TRY(fili_arena_fix(arena, sum));
+    for (int i = 0; i < n; i++) {
+        void *block;
+        FIL_TRY(fili_arena_alloc(arena, pieces[i].bytes, &block));
+        memcpy(pieces[i].at, &block, sizeof block);
+    }
+    return FIL_OK;
+}
+
+/* ---- linear --------------------------------------------------------------------------------- */
+
+typedef struct linear_trial {
+    fili_dense    layer;
+    fili_dense_io io;
+    void         *workspace;
+} linear_trial;
+
+static fil_status call_linear(void *user)
+{
+    const linear_trial *t = user;
+    return fili_dense_forward(&t->layer, &t->io, t->workspace);
+}
+
+static fil_status run_linear(const fili_job *job, fili_arena *arena, const fili_dense_plan *plan,
+                             const fili_dense_shape *s, double *seconds)
+{
+    const size_t el     = fil_dtype_bits(s->dtype) / 8;
+    const double flops  = 2.0 * (double)s->rows * (double)s->in * (double)s->out;
+    linear_trial t      = {.layer = {.plan = plan}};
+    void        *x      = NULL;
+    void        *weight = NULL;
+    void        *packed = NULL;
+    float       *bias   = NULL;
+    const piece  p[]    = {{&x, (size_t)(s->rows * s->in) * el},
+                           {&weight, (size_t)(s->in * s->out) * el},
+                           {&packed, plan->packed},
+                           {&bias, (size_t)s->out * sizeof(float)},
+                           {&t.io.out, (size_t)(s->rows * s->out) * el},
+                           {&t.workspace, plan->workspace}};
+    FIL_TRY(take(arena, p, 6));
+    fill(s->dtype, x, s->rows * s->in);
+    fill(s->dtype, weight, s->in * s->out);
+    fill(FIL_F32, bias, s->out);
+    if (plan->packed != 0) FIL_TRY(fili_dense_pack(plan, weight, packed, t.workspace));
+    t.io.x         = x;
+    t.layer.weight = plan->packed != 0 ? packed : weight;
+    t.layer.bias   = bias;
+    return seconds_of(job->ctx, call_linear, &t, flops,
+                      job->plan.linear_flops + job->plan.text_flops, seconds);
+}
+
+static fil_status time_linears(const fili_job *job, fili_arena *arena, double *seconds)
+{
+    const int64_t          tokens = job->plan.tokens;
+    const fili_dense_shape s      = {.rows      = tokens < ROWS ? tokens : ROWS,
+                                     .in        = job->dit.dim,
+                                     .out       = job->dit.ffn_dim < COLS ? job->dit.ffn_dim : COLS,
+                                     .dtype     = job->o.precision,
+                                     .out_dtype = job->o.precision,
+                                     .packed    = job->plan.weights_mapped_bytes == 0};
+    fili_dense_plan        plan   = {.ctx = NULL};
+    FIL_TRY(fili_dense_open(&plan, job->ctx, &s));
+    const fil_status status = run_linear(job, arena, &plan, &s, seconds);
+    fili_dense_close(&plan);
+    return status;
+}
+
+/* ---- attention ------------------------------------------------------------------------------ */
+
+typedef struct attention_trial {
+    fil_ctx          *ctx;
+    filk_attn_problem p;
+    filk_attn_args    args;
+    const filk_row   *row;
+    void             *workspace;
+} attention_trial;
+
+static fil_status call_attention(void *user)
+{
+    const attention_trial *t = user;
+    return t->row->run(t->ctx, &t->p, &t->args, t->workspace);
+}
+
+static fil_status run_attention(const fili_job *job, fili_arena *arena, const fili_blocks *keys,
+                                double *seconds)
+{
+    const int32_t heads =
+        job->dit.heads < job->ctx->n_threads ? job->dit.heads : job->ctx->n_threads;
+    const int32_t   d = job->dit.dim / job->dit.heads;
+    attention_trial t = {.ctx = job->ctx,
+                         .p   = {.heads    = heads,
+                                 .kv_heads = heads,
+                                 .head_dim = d,
+                                 .dtype    = job->o.precision,
+                                 .nk       = job->plan.tokens,
+                                 .mk       = keys->m,
+                                 .k_offset = keys->offset,
+                                 .mq       = keys->m < BLOCKS ? keys->m : BLOCKS,
+                                 .q_offset = keys->offset}};
+    t.p.nq            = keys->offset[t.p.mq];
+    FIL_TRY(filk_select(job->ctx, &filk_attention, &t.p, NULL, &t.row));
+    const size_t row   = (size_t)heads * (size_t)d;
+    const size_t el    = fil_dtype_bits(t.p.dtype) / 8;
+    void        *rows  = NULL;
+    const piece  p[]   = {{&rows, (size_t)t.p.nk * row * el},
+                          {&t.args.out, (size_t)t.p.nq * row * el},
+                          {&t.workspace, t.row->workspace(&t.p, job->ctx->n_threads)}};
+    const double flops = 4.0 * (double)t.p.nq * (double)t.p.nk * (double)row;
+    FIL_TRY(take(arena, p, 3));
+    fill(t.p.dtype, rows, t.p.nk * (int64_t)row);
+    t.args.q            = (filk_attn_view){rows, (int64_t)row, d};
+    t.args.k            = t.args.q;
+    t.args.v            = t.args.q;
+    t.args.out_stride_n = (int64_t)row;
+    t.args.out_stride_h = d;
+    t.args.scale        = 1.0f / sqrtf((float)d);
+    return seconds_of(job->ctx, call_attention, &t, flops, job->plan.attention_flops, seconds);
+}
+
+static fil_status time_attention(const fili_job *job, fili_arena *arena, double *seconds)
+{
+    fili_blocks keys = {.ctx = job->ctx};
+    FIL_TRY(fili_blocks_uniform(&keys, job->ctx, (int32_t)job->plan.tokens));
+    const fil_status status = run_attention(job, arena, &keys, seconds);
+    fili_blocks_fini(&keys);
+    return status;
+}
+
+/* ---- convolution ---------------------------------------------------------------------------- */
+
+typedef struct conv_trial {
+    fil_ctx         *ctx;
+    const filk_row  *row;
+    void            *plan, *workspace;
+    const void      *frames[TAPS];
+    void            *out[1];
+    filk_conv3d_args args;
+} conv_trial;
+
+static fil_status call_conv(void *user)
+{
+    const conv_trial *t = user;
+    return t->row->plan->run(t->ctx, t->plan, &t->args, t->workspace);
+}
+
+static fil_status run_conv(const fili_job *job, fili_arena *arena, conv_trial *t,
+                           const filk_conv3d_problem *p, double *seconds)
+{
+    const int64_t pixels = (int64_t)SIDE * SIDE;
+    const int64_t taps   = (int64_t)9 * TAPS;
+    const size_t  el     = fil_dtype_bits(p->dtype) / 8;
+    const double  flops  = 2.0 * (double)(pixels * taps) * (double)p->c_in * (double)p->c_out;
+    void         *frame  = NULL;
+    void         *weight = NULL;
+    void         *packed = NULL;
+    float        *bias   = NULL;
+    const piece   m[]    = {{&frame, (size_t)(pixels * p->c_in) * el},
+                            {&weight, (size_t)(taps * p->c_in * p->c_out) * el},
+                            {&packed, t->row->plan->packed_bytes(t->plan)},
+                            {&bias, (size_t)p->c_out * sizeof(float)},
+                            {&t->out[0], (size_t)(pixels * p->c_out) * sizeof(float)},
+                            {&t->workspace, t->row->plan->workspace(t->plan)}};
+    FIL_TRY(take(arena, m, 6));
+    fill(p->dtype, frame, pixels * p->c_in);
+    fill(p->dtype, weight, taps * p->c_in * p->c_out);
+    fill(FIL_F32, bias, p->c_out);
+    FIL_TRY(t->row->plan->pack(job->ctx, t->plan, weight, packed, t->workspace));
+    for (int i = 0; i < TAPS; i++)
+        t->frames[i] = frame;
+    t->args =
+        (filk_conv3d_args){.frames = t->frames, .packed = packed, .bias = bias, .out = t->out};
+    return seconds_of(job->ctx, call_conv, t, flops, job->plan.vae_flops, seconds);
+}
+
+static fil_status time_convs(const fili_job *job, fili_arena *arena, double *seconds)
+{
+    const filk_conv3d_axis side = {.size = SIDE, .kernel = 3, .stride = 1, .before = 1, .after = 1};
+    const int32_t          c    = job->vae.base_dim * job->vae.multiplier[1];
+    filk_conv3d_problem    p    = {.t          = {.size = TAPS, .kernel = TAPS, .stride = 1},
+                                   .h          = side,
+                                   .w          = side,
+                                   .c_in       = c,
+                                   .c_out      = c,
+                                   .out_dtype  = FIL_F32,
+                                   .bias_dtype = FIL_F32};
+    conv_trial             t    = {.ctx = job->ctx};
+    FIL_TRY(fili_vae_usable(job->ctx, job->o.precision, &p.dtype));
+    FIL_TRY(filk_select(job->ctx, &filk_conv3d, &p, NULL, &t.row));
+    FIL_TRY(t.row->plan->create(job->ctx, &p, &t.plan));
+    const fil_status status = run_conv(job, arena, &t, &p, seconds);
+    t.row->plan->destroy(job->ctx, &t.plan);
+    return status;
+}
+
+/* ---- all of it ------------------------------------------------------------------------------ */
+
+typedef fil_status (*time_fn)(const fili_job *job, fili_arena *arena, double *seconds);
+
+fil_status fili_job_estimate(fili_job *job)
+{
+    static const time_fn parts[] = {time_linears, time_attention, time_convs};
+    double               sum     = 0.0;
+    for (int i = 0; i < 3; i++) {
+        fili_arena arena;
+        double     seconds = 0.0;
+        if (i == 2 && !(job->plan.vae_flops > 0.0)) continue;
+        fili_arena_init(&arena, job->ctx, "a measurement", 0);
+        const fil_status status = parts[i](job, &arena, &seconds);
+        fili_arena_fini(&arena);
+        FIL_TRY(status);
+        sum += seconds;
+    }
+    job->plan.estimate_seconds = sum;
+    return FIL_OK;
+}
