@@ -277,7 +277,8 @@ static int run_saved(const cli_call *call)
         fil_generate_options o = *fil_recipe_generate(recipe);
         code                   = take_saved(v, &o, &at);
         if (code == CLI_EXIT_DONE)
-            code = cli_open_saved_model(ctx, &v->model, fil_recipe_model(recipe), &model);
+            code = cli_open_saved_model(ctx, &v->model, fil_recipe_model(recipe), v->resume != NULL,
+                                        &model);
         if (code == CLI_EXIT_DONE) code = plan_or_run(call, ctx, model, &o);
     }
     fil_model_close(&model);

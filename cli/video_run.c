@@ -43,10 +43,17 @@ static const char *either(const char *given, const char *saved)
 }
 
 int cli_open_saved_model(fil_ctx *ctx, const cli_model *where, const fil_model_options *saved,
-                         fil_model **model)
+                         int trust, fil_model **model)
 {
     fil_model_options o = *saved;
-    if (where->trusted != 0) o.flags |= FIL_OPEN_TRUSTED;
+    if (where->trusted != 0) {
+        o.flags |= FIL_OPEN_TRUSTED;
+    } else if (trust == 0 && (o.flags & FIL_OPEN_TRUSTED) != 0) {
+        o.flags &= ~(uint32_t)FIL_OPEN_TRUSTED;
+        cli_error(
+            "note: the recipe is of a run with --trusted, which only a call can say: the same "
+            "video, but perhaps not the same bits");
+    }
     o.dir       = either(where->dir, o.dir);
     o.dit       = either(where->dit, o.dit);
     o.t5        = either(where->t5, o.t5);

@@ -23,10 +23,10 @@ fil_dtype  cli_precision_of(const char *name); /* NULL: bf16 */
 int cli_open_model(cli_common *common, const cli_model *where, const char *verb, fil_ctx **ctx,
                    fil_model **model);
 
-/* A model as a saved run had it, but for what `where` gives. 0 or an exit code, after the report.
- */
+/* A model as a saved run had it, but for what `where` gives. A recipe may come from anybody: with
+ * trust 0 its --trusted does not count, and a note says so. 0 or an exit code, after the report. */
 int cli_open_saved_model(fil_ctx *ctx, const cli_model *where, const fil_model_options *saved,
-                         fil_model **model);
+                         int trust, fil_model **model);
 
 /* One line on stderr, or with json one object of type `verb` on stdout. */
 void cli_tell_run(const cli_call *call, int json, const char *path, const fil_video_result *r);
