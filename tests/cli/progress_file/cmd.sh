@@ -1,7 +1,7 @@
 # In a file progress is lines, and nothing but printable characters; a closed stderr changes nothing.
 . "$CLI_TESTS/inputs.sh"
 demo_model demo
-run='filigree generate -m demo -p x -W 256 -H 256 --frames 81 --steps 1000 --threads 1 --save-frames f'
+run='filigree generate -m demo -p x -W 128 -H 128 --frames 81 --steps 1000 --threads 1 --save-frames f'
 : >err
 $run --checkpoint-every never 2>>err &
 job=$!

@@ -3,7 +3,7 @@
 . "$CLI_TESTS/inputs.sh"
 demo_model demo
 printf 'one\ntwo\nthree\n' >p.txt
-run='filigree generate -m demo --prompt-file p.txt -W 128 -H 128 --frames 9 --steps 30 --threads 1'
+run='filigree generate -m demo --prompt-file p.txt -W 64 -H 64 --frames 9 --steps 30 --threads 1'
 $run --save-latents whole -q || exit 1
 $run --save-latents part -q --checkpoint-every 1 2>err &
 job=$!

@@ -2,8 +2,8 @@
 # with an empty line.
 . "$CLI_TESTS/inputs.sh"
 demo_model demo
-python3 "$CLI_TESTS/on_terminal.py" --wait 'step 1/' --signal INT --signal INT --signal INT \
-    filigree generate -m demo -p x -W 512 -H 512 --frames 81 --steps 1000 --threads 1 \
+python3 "$CLI_TESTS/on_terminal.py" --wait 'sample step' --signal INT --signal INT --signal INT \
+    filigree generate -m demo -p x -W 256 -H 256 --frames 81 --steps 1000 --threads 1 \
     --save-frames a --checkpoint-every never >out
 grep -c '^at' out
 grep -c drawn out
