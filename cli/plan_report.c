@@ -80,10 +80,8 @@ static void memory_text(cli_out *out, const fil_plan *p)
     if (p->spool_bytes > 0) bytes_line(out, "on disk", p->spool_bytes, " while decoding");
 }
 
-enum { ABOUT = 32 };
-
 /* Two digits that count: nobody knows it better. */
-static const char *about(char text[ABOUT], double seconds)
+const char *cli_about(char text[CLI_ABOUT], double seconds)
 {
     static const struct {
         double      unit, up_to;
@@ -98,13 +96,13 @@ static const char *about(char text[ABOUT], double seconds)
         i++;
     const double value = seconds / units[i].unit;
     snprintf(number, sizeof number, value < 9.95 ? "%.1f" : "%.0f", value);
-    snprintf(text, ABOUT, "%s %ss", number, units[i].name);
+    snprintf(text, CLI_ABOUT, "%s %ss", number, units[i].name);
     return text;
 }
 
 static void work_text(cli_out *out, const fil_plan *p)
 {
-    char time[ABOUT];
+    char time[CLI_ABOUT];
     cli_putf(out, "work        %.3g TFLOP: text %.3g, attention %.3g, linears %.3g",
              p->flops * 1e-12, p->text_flops * 1e-12, p->attention_flops * 1e-12,
              p->linear_flops * 1e-12);
@@ -113,7 +111,7 @@ static void work_text(cli_out *out, const fil_plan *p)
     if (p->conv_kernel != NULL) cli_putf(out, ", %s", p->conv_kernel);
     cli_put(out, "\n");
     if (isfinite(p->estimate_seconds))
-        cli_putf(out, "time        about %s\n", about(time, p->estimate_seconds));
+        cli_putf(out, "time        about %s\n", cli_about(time, p->estimate_seconds));
 }
 
 static void plan_text(cli_out *out, const fil_plan *p)

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "plan_report.h"
 #include "progress.h"
 #include "progress_line.h"
 #include "report.h"
@@ -15,6 +16,7 @@
 #define REDRAW  0.1  /* from one redrawn line to the next */
 #define PATIENT 60.0 /* without a line in a file, in a long unit */
 #define EVENT   1.0  /* from one event of progress to the next */
+#define LONG    10.0 /* seconds of a run before its length is told */
 
 typedef enum { SAY_NOTHING, SAY_LINE, SAY_LINES } manner;
 
@@ -191,9 +193,28 @@ static void tell_events(cli_pace_news news, double time)
     if (cli_pace_ended(&now.pace)) send_phase("phase_end", time);
 }
 
+/* What takes long is said before it begins. */
+static void say_plan(const fil_plan *p)
+{
+    char time[CLI_ABOUT];
+    char bytes[CLI_HUMAN];
+    if (now.events != NULL) {
+        cli_json_open(now.events, "planned");
+        cli_json_number(now.events, "steps", (uint64_t)p->steps);
+        cli_json_real(now.events, "estimate_seconds", p->estimate_seconds);
+        cli_json_number(now.events, "peak_bytes", p->peak_bytes);
+        cli_json_number(now.events, "spool_bytes", p->spool_bytes);
+        send();
+    }
+    if (now.how != SAY_NOTHING && p->estimate_seconds >= LONG)
+        cli_error("note: about %s, and %s of memory", cli_about(time, p->estimate_seconds),
+                  cli_human(bytes, p->peak_bytes));
+}
+
 void cli_progress_event(void *user, const fil_event *event)
 {
     (void)user;
+    if (event->kind == FIL_EVENT_PLANNED) say_plan(event->plan);
     if (now.events == NULL) return;
     switch (event->kind) {
     case FIL_EVENT_SAVED: cli_json_open(now.events, "saved"); break;

@@ -94,7 +94,9 @@ typedef int (*fil_frame_fn)(void *user, int32_t index, const uint8_t *rgb, int32
 typedef enum fil_event_kind {
     FIL_EVENT_SAVED   = 0, /* the run, as it was after `step` steps, in the checkpoint `path` */
     FIL_EVENT_PREVIEW = 1, /* a preview of what it was after `step` steps, in `path` */
-    FIL_EVENT_DONE    = 2  /* everything stands: the video is `path`, `result` says how it went */
+    FIL_EVENT_DONE    = 2, /* everything stands: the video is `path`, `result` says how it went */
+    FIL_EVENT_PLANNED = 3  /* the first of a run that stands alone: what it will be, in `plan`, with
+                              estimate_seconds unless it goes on with an earlier one */
 } fil_event_kind;
 
 typedef struct fil_event {
@@ -103,6 +105,7 @@ typedef struct fil_event {
     const char    *path; /* borrowed for the call; NULL where there is none */
 
     const struct fil_video_result *result; /* of FIL_EVENT_DONE, else NULL */
+    const struct fil_plan         *plan;   /* of FIL_EVENT_PLANNED, else NULL */
 } fil_event;
 
 /* *event is borrowed for the call. */

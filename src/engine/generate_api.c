@@ -122,6 +122,16 @@ fil_status fili_job_run(fili_job *job, fil_video_result *result)
     return FIL_OK;
 }
 
+/* Only who listens waits for the measurement. */
+static fil_status tell_plan(fili_job *job)
+{
+    const fil_event e = {.kind = FIL_EVENT_PLANNED, .n_steps = job->plan.steps, .plan = &job->plan};
+    if (job->o.event == NULL) return FIL_OK;
+    if (job->o.resume == NULL) FIL_TRY(fili_job_estimate(job));
+    job->o.event(job->o.event_user, &e);
+    return FIL_OK;
+}
+
 fil_status fil_generate(fil_model *model, const fil_generate_options *options,
                         fil_video_result *result)
 {
@@ -131,6 +141,7 @@ fil_status fil_generate(fil_model *model, const fil_generate_options *options,
     fili_ctx_enter(model->ctx);
     FIL_CHECK(model->ctx, options != NULL, "fil_generate: options is NULL");
     fil_status status = fili_job_open(model, options, NULL, &job);
+    if (status == FIL_OK) status = tell_plan(job);
     if (status == FIL_OK) status = fili_job_run(job, &mine);
     fili_job_close(&job);
     mine.peak_bytes = model->ctx->memory.peak;

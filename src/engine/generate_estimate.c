@@ -1,12 +1,13 @@
 /* engine/generate_estimate.c: how long a run will take, from the rate of this machine
  * (video_job.h).
  *
- * The three kernels that most of the work goes to are timed, for two seconds at most, on inputs of
- * the run's shapes but for fewer rows: a linear of the transformer, self-attention of a few blocks
- * of queries to all keys, a convolution of the VAE. Each part's operations over its rate make the
- * seconds; a sparse run counts at the density that is asked for. Not in it: reading files, choosing
- * masks, norms, video encoding; together some tenths where measured (docs/design/memory.md).
- * The clock is that on the wall, with all threads of the context, as in the run.
+ * The three kernels that most of the work goes to are timed, for about a second in all, on inputs
+ * of the run's shapes but for fewer rows: a linear of the transformer, self-attention of a few
+ * blocks of queries to all keys, a convolution of the VAE. Each part's operations over its rate
+ * make the seconds; a sparse run counts at the density that is asked for. Not in it: reading files,
+ * choosing masks, norms, video encoding; together some tenths where measured
+ * (docs/design/memory.md). The clock is that on the wall, with all threads of the context, as in
+ * the run.
  */
 #include <math.h>
 #include <string.h>
@@ -20,7 +21,7 @@
 
 enum { ROWS = 512, COLS = 2048, SIDE = 48, TAPS = 3, BLOCKS = ROWS / FILK_BLOCK };
 
-#define MOST_SECONDS 0.5  /* on one kernel, after its first call */
+#define MOST_SECONDS 0.3  /* on one kernel */
 #define SHARE        0.01 /* of what the part will take: a short run is not held up */
 
 /* ---- timing --------------------------------------------------------------------------------- */
@@ -31,19 +32,22 @@ typedef fil_status (*call_fn)(void *user);
 static fil_status seconds_of(fil_ctx *ctx, call_fn call, void *user, double flops, double total,
                              double *seconds)
 {
-    double  spent = 0.0;
-    double  start = 0.0;
-    int64_t calls = 0;
-    double  most  = 0.0;
-    FIL_TRY(call(user)); /* pages, caches, the library's first call */
-    do {
+    const double begun = fili_seconds(ctx);
+    FIL_TRY(call(user));
+    double  spent = fili_seconds(ctx) - begun;
+    int64_t calls = 1;
+    double  most  = MOST_SECONDS;
+    if (spent < MOST_SECONDS / 2) calls = 0; /* pages, caches, the library's first call */
+    while (calls == 0 || spent < most) {
         FIL_TRY(fili_check_cancel(ctx));
-        start = fili_seconds(ctx);
+        const double start = fili_seconds(ctx);
         FIL_TRY(call(user));
+        if (calls == 0) spent = 0.0;
         spent += fili_seconds(ctx) - start;
         calls++;
-        most = SHARE * total / flops * spent / (double)calls;
-    } while (spent < (most < MOST_SECONDS ? most : MOST_SECONDS));
+        const double part = SHARE * total / flops * spent / (double)calls;
+        if (part < most) most = part;
+    }
     *seconds = total / flops * spent / (double)calls;
     return FIL_OK;
 }

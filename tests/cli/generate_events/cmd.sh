@@ -24,6 +24,8 @@ for name in "out", "out2", "out3":
             assert e["seconds"] >= 0 and e["left"] >= 0 and e["elapsed"] >= e["seconds"]
         elif e["type"] in ("saved", "preview"):
             print(e["type"], e["step"], "of", e["steps"], e["path"])
+        elif e["type"] == "planned":
+            assert e["estimate_seconds"] > 0 and e["peak_bytes"] > 0 and e["steps"] == 4
         elif e["type"] == "warning":
             print("warning", e["text"][:17])
 END
