@@ -111,13 +111,15 @@ static void say(double time)
     now.slow  = true;
 }
 
-/* The beginning and the end of a phase, each tenth of it, and a sign of life in between. */
+/* The beginning and the end of a phase, each tenth of it, and a sign of life in between; nothing of
+ * one that is over at once, however slow the ones before it were. */
 static bool is_worth_a_line(cli_pace_news news, double time)
 {
     const bool fresh = time - now.told >= SILENT;
+    const bool slow  = time - now.pace.begun >= SILENT;
     if (news == CLI_PACE_PHASE && !cli_pace_ended(&now.pace)) return now.slow && fresh;
-    if (cli_pace_ended(&now.pace)) return now.tenth >= 0 || fresh;
-    if (!fresh) return false;
+    if (cli_pace_ended(&now.pace)) return now.tenth >= 0 || slow;
+    if (!fresh || !slow) return false;
     const int tenth = (int)floor(10.0 * cli_pace_share(&now.pace));
     return now.tenth < 0 || tenth > now.tenth || time - now.told >= PATIENT;
 }

@@ -22,8 +22,10 @@ echo "exit $?"
 filigree generate --recipe a.l --save-latents d.l
 echo "exit $?"
 sed 's/"flags": 0/"flags": 1/' a.mp4.json >e.json
-filigree generate --recipe e.json --save-latents e.l --quiet && cmp a.l e.l || exit 1
-filigree generate --recipe e.json --trusted --save-latents f.l --quiet || exit 1
+filigree generate --recipe e.json --save-latents e.l 2>e.err && cmp a.l e.l || exit 1
+grep trusted e.err
+filigree generate --recipe e.json --trusted --save-latents f.l 2>f.err || exit 1
+grep trusted f.err
 python3 - <<'END'
 import json
 r = json.load(open("a.mp4.json"))
