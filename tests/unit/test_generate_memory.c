@@ -3,6 +3,7 @@
  * and streamed; and what a limit of memory chooses or refuses (filigree/video.h).
  */
 #define _POSIX_C_SOURCE 200809L
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -320,6 +321,85 @@ static void weights_used_in_place_are_not_streamed(void **state)
     close_rig(&r);
 }
 
+/* ---- the estimate --------------------------------------------------------------------------- */
+
+static void an_estimate_is_made_where_it_is_asked_for(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    rig r;
+    open_rig(&r, 0, 0);
+    r.o.save_frames = r.frames;
+    check(&r);
+    assert_true(isnan(r.plan.estimate_seconds));
+    if (fil_generate_estimate(r.model, &r.o, &r.plan) != FIL_OK)
+        fail_msg("%s", fil_ctx_error(r.ctx)->message);
+    assert_true(r.plan.estimate_seconds > 0.0 && r.plan.estimate_seconds < 1e6);
+    assert_int_equal(fil_generate_estimate(r.model, &r.o, NULL), FIL_E_ARG);
+    assert_int_equal(fil_generate_estimate(r.model, NULL, &r.plan), FIL_E_ARG);
+    assert_int_equal(fil_generate_estimate(NULL, &r.o, &r.plan), FIL_E_ARG);
+    close_rig(&r);
+}
+
+typedef struct heard {
+    int      planned, others;
+    fil_plan plan;
+} heard;
+
+static void hear(void *user, const fil_event *event)
+{
+    heard *h = user;
+    if (event->kind == FIL_EVENT_PLANNED) {
+        assert_int_equal(h->planned + h->others, 0); /* the first */
+        h->plan = *event->plan;
+        h->planned++;
+    } else {
+        assert_null(event->plan);
+        h->others++;
+    }
+}
+
+static void the_plan_is_told_before_a_run_begins(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    rig   r;
+    heard h = {.planned = 0};
+    open_rig(&r, 0, 0);
+    r.o.event      = hear;
+    r.o.event_user = &h;
+    run(&r);
+    assert_int_equal(h.planned, 1);
+    assert_true(h.others > 0);
+    assert_true(h.plan.estimate_seconds > 0.0);
+    assert_int_equal(h.plan.steps, STEPS);
+    assert_true(r.result.peak_bytes <= h.plan.peak_bytes); /* measuring took no more */
+    close_rig(&r);
+}
+
+static int stop(void *user)
+{
+    (void)user;
+    return 1;
+}
+
+static void an_estimate_can_be_cancelled(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    fil_options opt;
+    rig         r;
+    open_rig(&r, 0, 0);
+    fil_model_close(&r.model);
+    fil_ctx_close(&r.ctx);
+    fil_options_init(&opt);
+    opt.cancel = stop;
+    assert_int_equal(fil_ctx_open(&r.ctx, &opt), FIL_OK);
+    r.model = open_demo(r.ctx, 0);
+    assert_int_equal(fil_generate_estimate(r.model, &r.o, &r.plan), FIL_E_CANCELLED);
+    close_rig(&r);
+}
+
 /* ---- limits --------------------------------------------------------------------------------- */
 
 static uint64_t planned(int32_t tiles, int32_t stream, bool frames)
@@ -386,7 +466,10 @@ static void a_limit_chooses_streaming_and_the_least_figure_is_enough(void **stat
     assert_int_equal(r.plan.streamed, 1);
     close_rig(&r);
 
+    heard h = {.planned = 0};
     open_rig(&r, 0, least);
+    r.o.event      = hear; /* measuring does not count where it has no room */
+    r.o.event_user = &h;
     run(&r);
     assert_true(r.result.peak_bytes <= least);
     close_rig(&r);
@@ -500,6 +583,9 @@ int main(void)
         cmocka_unit_test(streamed_weights_give_the_same_bits_and_take_less),
         cmocka_unit_test(weights_used_in_place_are_not_streamed),
         cmocka_unit_test(the_next_layer_is_announced_where_it_comes_from_the_file),
+        cmocka_unit_test(an_estimate_is_made_where_it_is_asked_for),
+        cmocka_unit_test(the_plan_is_told_before_a_run_begins),
+        cmocka_unit_test(an_estimate_can_be_cancelled),
         cmocka_unit_test(a_limit_chooses_tiles_and_the_recipe_keeps_them),
         cmocka_unit_test(a_limit_chooses_streaming_and_the_least_figure_is_enough),
         cmocka_unit_test(what_is_not_to_be_chosen_is_refused),
