@@ -195,7 +195,7 @@ static void tiles_of_a_trained_vae_look_like_whole_frames(void **state)
     float  *z =
         fixture_tensor(m.ctx, fixture_path("shapes/run.safetensors"), "latents.final", FIL_F32, &n);
     const int32_t       side  = 16;
-    const int32_t       t     = (int32_t)(n / (Z * side * side));
+    const int32_t       t     = (int32_t)(n / Z / side / side);
     const fili_vae_clip from  = {.z = z, .t = t, .h = side, .w = side, .beside = beside()};
     clip                whole = {.rgb = NULL};
     clip                tiled = decode_tiled(&m, &how, &from);

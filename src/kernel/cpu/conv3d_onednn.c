@@ -289,8 +289,7 @@ static fil_status pack_task(void *arg, int64_t tap, int32_t worker)
     const int64_t              from = tap * p->h.kernel * p->w.kernel * element_bytes(p);
     char                      *wide = wide_of(c, s->workspace, worker);
     /* oneDNN takes what it only reads through a plain pointer. */
-    void *data[2] = {(void *)((uintptr_t)s->weight + (uintptr_t)from),
-                     s->packed + (size_t)tap * c->piece_bytes};
+    void *data[2] = {fili_writable(s->weight + from), s->packed + (size_t)tap * c->piece_bytes};
     if (c->widen) {
         widen_tap(c, s->weight + from, (float *)(void *)wide);
         data[0] = wide;
@@ -329,8 +328,9 @@ static fil_status sum_taps(const conv_plan *c, const filk_conv3d_args *a, const 
     for (int32_t i = 0; i < p->t.kernel; i++) {
         const int32_t t = k->frame * p->t.stride + i - p->t.before;
         if (t < 0 || t >= p->t.size || a->frames[t] == NULL) continue;
-        void *data[3] = {(void *)((uintptr_t)a->frames[t] + (uintptr_t)(from * element_bytes(p))),
-                         (void *)((uintptr_t)a->packed + (uintptr_t)i * c->piece_bytes), k->acc};
+        void *data[3] = {fili_writable((const char *)a->frames[t] + from * element_bytes(p)),
+                         fili_writable((const char *)a->packed + (size_t)i * c->piece_bytes),
+                         k->acc};
         if (c->widen) {
             widen((float *)(void *)k->wide, data[0],
                   (int64_t)k->shape->block.in_rows * p->w.size * p->c_in);
