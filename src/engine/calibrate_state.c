@@ -94,11 +94,11 @@ static bool exists(const fili_calibration *c)
     return fd != -ENOENT;
 }
 
+/* "" where there is none. */
 static const char *text_of(const fili_tensors *set, const char *key)
 {
-    for (size_t i = 0; i < set->n_pairs; i++)
-        if (strcmp(set->metadata[i].key, key) == 0) return set->metadata[i].value;
-    return "";
+    const char *value = fili_tensors_metadata(set, key);
+    return value != NULL ? value : "";
 }
 
 static fil_status check_settings(const fili_calibration *c, const fili_tensors *set)

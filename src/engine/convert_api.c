@@ -10,6 +10,7 @@
 
 #include "base/checked.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "engine/convert_job.h"
 #include "engine/video_job.h"
 #include "io/gguf_writer.h"
@@ -28,13 +29,6 @@ void fil_convert_options_init(fil_convert_options *options)
 }
 
 /* ---- options -------------------------------------------------------------------------------- */
-
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text);
-    const size_t m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
 
 static fil_status check_inputs(const fili_convert_job *job)
 {
@@ -57,8 +51,8 @@ static fil_status take_options(fili_convert_job *job, const fil_convert_options 
     FIL_CHECK(job->ctx, (o->flags & ~FIL_OPEN_TRUSTED) == 0, "fil_convert: unknown flags 0x%x",
               o->flags);
     FIL_TRY(check_inputs(job));
-    job->gguf = ends_with(o->output, ".gguf");
-    FIL_CHECK(job->ctx, job->gguf || ends_with(o->output, ".safetensors"),
+    job->gguf = fili_ends_with(o->output, ".gguf");
+    FIL_CHECK(job->ctx, job->gguf || fili_ends_with(o->output, ".safetensors"),
               "output '%.160s': expected an ending .safetensors or .gguf", o->output);
     FIL_CHECK(job->ctx,
               o->type == FIL_DTYPE_NONE || o->type == FIL_F32 || o->type == FIL_F16 ||

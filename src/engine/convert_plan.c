@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "engine/convert_job.h"
 #include "io/gguf_writer.h"
 #include "tensor/quantise.h"
@@ -48,11 +49,6 @@ static fil_status name_of(fili_convert_job *job, const char *canonical, const fi
 
 /* ---- types ---------------------------------------------------------------------------------- */
 
-static bool begins(const char *text, const char *with)
-{
-    return strncmp(text, with, strlen(with)) == 0;
-}
-
 static bool is_float(fil_dtype dtype)
 {
     return dtype == FIL_F32 || dtype == FIL_F16 || dtype == FIL_BF16;
@@ -81,7 +77,7 @@ static bool is_small(fili_part part, const char *name, const fili_entry *e)
 static bool is_for_blocks(fili_part part, const char *name, const fili_entry *e)
 {
     if (e->rank != 2 || e->shape[1] % FILI_Q8_0_ELEMENTS != 0) return false;
-    return part != FILI_PART_DIT || begins(name, "blocks.");
+    return part != FILI_PART_DIT || fili_begins_with(name, "blocks.");
 }
 
 static bool holds(const fili_convert_job *job, fil_dtype dtype)

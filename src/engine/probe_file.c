@@ -13,17 +13,10 @@
 
 /* ---- metadata ------------------------------------------------------------------------------- */
 
-static const char *metadata(const fili_probe *p, const char *key)
-{
-    for (size_t i = 0; i < p->set.n_pairs; i++)
-        if (strcmp(p->set.metadata[i].key, key) == 0) return p->set.metadata[i].value;
-    return NULL;
-}
-
 /* A count from the metadata; `missing` where it has none that is a number of 0 to 9999. */
 static int32_t count_of(const fili_probe *p, const char *key, int32_t missing)
 {
-    const char *text = metadata(p, key);
+    const char *text = fili_tensors_metadata(&p->set, key);
     char       *end;
     if (text == NULL || text[0] < '0' || text[0] > '9' || strlen(text) > 4) return missing;
     const long n = strtol(text, &end, 10);
@@ -35,7 +28,7 @@ static fil_status step_of(const fili_probe *p, const char *name, float *step)
 {
     char key[32];
     snprintf(key, sizeof key, "%s_step", name);
-    const char *text = metadata(p, key);
+    const char *text = fili_tensors_metadata(&p->set, key);
     char       *end  = NULL;
     *step            = text != NULL ? strtof(text, &end) : 0.0f;
     if (text != NULL && *end == '\0' && isfinite(*step) && *step > 0.0f) return FIL_OK;
@@ -73,7 +66,7 @@ static fil_status check_tensor(fili_probe *p, const char *name, const fili_entry
 static fil_status find_grid(fili_probe *p)
 {
     fili_grid  *g    = &p->setup.grid;
-    const char *text = metadata(p, "grid");
+    const char *text = fili_tensors_metadata(&p->set, "grid");
     int32_t     n;
     *g = (fili_grid){p->o.grid.f, p->o.grid.h, p->o.grid.w};
     if (g->f == 0 && g->h == 0 && g->w == 0) {

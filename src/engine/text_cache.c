@@ -5,17 +5,11 @@
 
 #include "base/device.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "engine/text_cache.h"
 
 #define FORMAT "filigree.text.1"
 #define ENDING ".safetensors"
-
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text);
-    const size_t m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
 
 typedef struct path_text {
     char text[4096];
@@ -30,15 +24,6 @@ static bool is_there(fil_ctx *ctx, const char *file)
 
 /* ---- which files ---------------------------------------------------------------------------- */
 
-/* Little-endian on any machine. */
-static void add_number(fili_sha256 *h, uint64_t value)
-{
-    uint8_t bytes[8];
-    for (int i = 0; i < 8; i++)
-        bytes[i] = (uint8_t)(value >> (8 * i));
-    fili_sha256_add(h, bytes, sizeof bytes);
-}
-
 static void add_text(fili_sha256 *h, const char *text)
 {
     fili_sha256_add(h, text, strlen(text) + 1);
@@ -48,7 +33,7 @@ static void add_stat(fili_sha256 *h, const fili_stat *st)
 {
     const uint64_t values[] = {st->dev, st->inode, st->size, st->modified_ns, st->changed_ns};
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
-        add_number(h, values[i]);
+        fili_sha256_add_number(h, values[i]);
 }
 
 /* A file of a folder. */
@@ -73,7 +58,7 @@ static int take_name(void *arg, const char *name)
     listing *l = arg;
     void    *block;
     char    *copy;
-    if (name[0] == '.' || !ends_with(name, l->ending)) return 0;
+    if (name[0] == '.' || !fili_ends_with(name, l->ending)) return 0;
     l->status = fili_arena_calloc(l->arena, 1, sizeof(entry), &block);
     if (l->status == FIL_OK) l->status = fili_arena_text(l->arena, name, strlen(name), &copy);
     if (l->status != FIL_OK) return 1;
@@ -136,7 +121,7 @@ static fil_status add_encoder(fili_job *job, fili_sha256 *h)
         FIL_TRY(fili_model_part_path(job->ctx, &job->arena, path, FILI_PART_T5, m->flags, &path));
     FIL_TRY(fili_file_stat(job->ctx, FILI_CWD, path, &st));
     add_stat(h, &st);
-    return ends_with(path, ".index.json") ? add_shards(job, h, path) : FIL_OK;
+    return fili_ends_with(path, ".index.json") ? add_shards(job, h, path) : FIL_OK;
 }
 
 /* All that matters to the ids: the model, and what is read beside it. */
@@ -158,8 +143,9 @@ static fil_status add_tokenizer(fili_job *job, fili_sha256 *h)
                                               folder || slash != NULL ? "/" : "", name);
         if (n < 0 || (size_t)n >= sizeof file.text)
             return FIL_FAIL(job->ctx, FIL_E_ARG, "the tokenizer's path is too long");
-        add_number(h, is_there(job->ctx, file.text));
-        if (!is_there(job->ctx, file.text) && i > 0) continue;
+        const bool there = is_there(job->ctx, file.text);
+        fili_sha256_add_number(h, there);
+        if (!there && i > 0) continue;
         FIL_TRY(fili_file_stat(job->ctx, FILI_CWD, file.text, &st));
         add_stat(h, &st);
     }
@@ -176,8 +162,8 @@ static fil_status begin_key(fili_job *job, fili_sha256 *h)
     add_text(h, fil_version());
     add_text(h, fili_isa_name(job->ctx->isa));
     add_text(h, device != NULL ? device->label : "");
-    add_number(h, (uint64_t)job->o.precision);
-    add_number(h, (uint64_t)job->dit.text_dim);
+    fili_sha256_add_number(h, (uint64_t)job->o.precision);
+    fili_sha256_add_number(h, (uint64_t)job->dit.text_dim);
     FIL_TRY(add_tokenizer(job, h));
     FIL_TRY(add_encoder(job, h));
     return fili_umt5_fingerprint(job->ctx, job->o.precision, h);
@@ -211,11 +197,11 @@ static fil_status file_of(const fili_job *job, const fili_prompt *p, path_text *
     return path_of(job, name, out);
 }
 
+/* "" where there is none. */
 static const char *metadata_of(const fili_tensors *set, const char *key)
 {
-    for (size_t i = 0; i < set->n_pairs; i++)
-        if (strcmp(set->metadata[i].key, key) == 0) return set->metadata[i].value;
-    return "";
+    const char *value = fili_tensors_metadata(set, key);
+    return value != NULL ? value : "";
 }
 
 static size_t bytes_of(const fili_job *job, const fili_prompt *p)
@@ -228,7 +214,7 @@ static void hash_content(const fili_job *job, const fili_prompt *p, const float 
 {
     fili_sha256 h;
     fili_sha256_begin(&h);
-    add_number(&h, (uint64_t)p->cut);
+    fili_sha256_add_number(&h, (uint64_t)p->cut);
     fili_sha256_add(&h, rows, bytes_of(job, p));
     fili_sha256_end(&h, hex);
 }

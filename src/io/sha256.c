@@ -71,6 +71,14 @@ void fili_sha256_add(fili_sha256 *h, const void *data, size_t bytes)
     }
 }
 
+void fili_sha256_add_number(fili_sha256 *h, uint64_t value)
+{
+    uint8_t bytes[8];
+    for (int i = 0; i < 8; i++)
+        bytes[i] = (uint8_t)(value >> (8 * i));
+    fili_sha256_add(h, bytes, sizeof bytes);
+}
+
 void fili_sha256_end(fili_sha256 *h, char hex[FILI_SHA256_HEX])
 {
     static const char    digits[] = "0123456789abcdef";

@@ -17,6 +17,8 @@ typedef struct fili_sha256 {
 
 void fili_sha256_begin(fili_sha256 *h);
 void fili_sha256_add(fili_sha256 *h, const void *data, size_t bytes);
+/* Eight bytes, little-endian on any machine. */
+void fili_sha256_add_number(fili_sha256 *h, uint64_t value);
 /* Lower-case hexadecimal digits; h is used up. */
 void fili_sha256_end(fili_sha256 *h, char hex[FILI_SHA256_HEX]);
 

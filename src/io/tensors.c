@@ -181,6 +181,13 @@ const fili_entry *fili_tensors_find(const fili_tensors *set, const char *name)
     return bsearch(&key, set->entries, set->n_entries, sizeof *set->entries, by_name);
 }
 
+const char *fili_tensors_metadata(const fili_tensors *set, const char *key)
+{
+    for (size_t i = 0; i < set->n_pairs; i++)
+        if (strcmp(set->metadata[i].key, key) == 0) return set->metadata[i].value;
+    return NULL;
+}
+
 fil_status fili_tensors_read(const fili_tensors *set, const fili_entry *entry, uint64_t begin,
                              void *dst, uint64_t bytes)
 {

@@ -66,6 +66,9 @@ FIL_MUSTCHECK fil_status fili_tensors_seal(fili_tensors *set);
 /* NULL if there is none. Binary search. */
 const fili_entry *fili_tensors_find(const fili_tensors *set, const char *name);
 
+/* Value of a key of the metadata, borrowed from the set; NULL if there is none. */
+const char *fili_tensors_metadata(const fili_tensors *set, const char *key);
+
 /* Copies part of a tensor's bytes. E_ARG: outside the tensor. E_IO. */
 FIL_MUSTCHECK fil_status fili_tensors_read(const fili_tensors *set, const fili_entry *entry,
                                            uint64_t begin, void *dst, uint64_t bytes);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "io/video_format.h"
 
 typedef struct known {
@@ -16,9 +17,7 @@ static const known formats[FILI_VIDEO_FORMATS] = {[FILI_VIDEO_MP4]  = {".mp4", 5
 
 bool fili_ends_in(const char *path, const char *ending)
 {
-    const size_t n = strlen(path);
-    const size_t m = strlen(ending);
-    return n > m && strcmp(path + n - m, ending) == 0;
+    return strlen(path) > strlen(ending) && fili_ends_with(path, ending);
 }
 
 bool fili_video_format_of(const char *path, fili_video_format *out)

@@ -111,9 +111,7 @@ static fil_status read_all(const fili_mask_file *f, const fili_entry *e, void **
 
 static fil_status metadata(const fili_mask_file *f, const char *key, const char **value)
 {
-    *value = NULL;
-    for (size_t i = 0; i < f->set.n_pairs; i++)
-        if (strcmp(f->set.metadata[i].key, key) == 0) *value = f->set.metadata[i].value;
+    *value = fili_tensors_metadata(&f->set, key);
     if (*value != NULL && fili_is_printable(*value, strlen(*value))) return FIL_OK;
     return FIL_FAIL(f->ctx, FIL_E_FORMAT, "mask file: metadata '%s' is %s", key,
                     *value == NULL ? "missing" : "not printable");

@@ -51,9 +51,7 @@ static fil_status read_all(const fili_topology *t, const fili_entry *e, void *ou
 
 static fil_status text_of(const fili_topology *t, const char *key, const char **value)
 {
-    *value = NULL;
-    for (size_t i = 0; i < t->set.n_pairs; i++)
-        if (strcmp(t->set.metadata[i].key, key) == 0) *value = t->set.metadata[i].value;
+    *value = fili_tensors_metadata(&t->set, key);
     if (*value != NULL && fili_is_printable(*value, strlen(*value))) return FIL_OK;
     return FIL_FAIL(t->ctx, FIL_E_FORMAT, "topology: metadata '%s' is %s", key,
                     *value == NULL ? "missing" : "not printable");

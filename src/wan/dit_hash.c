@@ -5,15 +5,6 @@
 
 enum { SAMPLE = 64 };
 
-/* Little-endian on any machine. */
-static void add_number(fili_sha256 *h, uint64_t value)
-{
-    uint8_t bytes[8];
-    for (int i = 0; i < 8; i++)
-        bytes[i] = (uint8_t)(value >> (8 * i));
-    fili_sha256_add(h, bytes, sizeof bytes);
-}
-
 static fil_status add_sample(fili_sha256 *h, fili_weights *w, const fili_dit_tensor *t,
                              uint64_t first, uint64_t n)
 {
@@ -31,7 +22,7 @@ static fil_status add_tensor(fili_sha256 *h, fili_weights *w, const fili_dit_ten
     uint64_t n = 1;
     fili_sha256_add(h, t->name, strlen(t->name) + 1);
     for (uint32_t d = 0; d < t->rank; d++) {
-        add_number(h, (uint64_t)t->shape[d]);
+        fili_sha256_add_number(h, (uint64_t)t->shape[d]);
         n *= (uint64_t)t->shape[d];
     }
     const uint64_t some = n < SAMPLE ? n : SAMPLE;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "io/model_folder.h"
 #include "wan/model_paths.h"
 
@@ -44,24 +45,20 @@ static bool contains(const char *text, const char *lower)
     return *text != '\0';
 }
 
-static bool begins(const char *text, const char *with)
-{
-    return strncmp(text, with, strlen(with)) == 0;
-}
-
 /* True if the file lies in the subfolder `sub`; *name: its name without folder. */
 static bool in_sub(const char *path, const char *sub, const char **name)
 {
     const char *slash = strchr(path, '/');
     *name             = slash != NULL ? slash + 1 : path;
     if (slash == NULL) return sub[0] == '\0';
-    return (size_t)(slash - path) == strlen(sub) && begins(path, sub);
+    return (size_t)(slash - path) == strlen(sub) && fili_begins_with(path, sub);
 }
 
 /* The name that save_pretrained gives, not a variant's ("model.fp16.safetensors"). */
 static int is_plain(const char *name)
 {
-    return begins(name, "diffusion_pytorch_model.safetensors") || begins(name, "model.safetensors");
+    return fili_begins_with(name, "diffusion_pytorch_model.safetensors") ||
+           fili_begins_with(name, "model.safetensors");
 }
 
 static int points_dit(const char *path)
@@ -70,7 +67,7 @@ static int points_dit(const char *path)
     if (in_sub(path, "transformer", &name)) return 8 + is_plain(name);
     if (in_sub(path, "diffusion_models", &name) || in_sub(path, "unet", &name)) return 4;
     if (!in_sub(path, "", &name)) return 0;
-    if (begins(name, "diffusion_pytorch_model")) return 6 + is_plain(name);
+    if (fili_begins_with(name, "diffusion_pytorch_model")) return 6 + is_plain(name);
     return contains(name, "vae") || contains(name, "t5") || contains(name, "clip") ? 0 : 1;
 }
 
@@ -79,7 +76,7 @@ static int points_t5(const char *path)
     const char *name;
     if (in_sub(path, "text_encoder", &name)) return 8 + is_plain(name);
     if (in_sub(path, "", &name))
-        return begins(name, "models_t5") ? 6 : contains(name, "t5") ? 1 : 0;
+        return fili_begins_with(name, "models_t5") ? 6 : contains(name, "t5") ? 1 : 0;
     if (in_sub(path, "text_encoders", &name)) return contains(name, "t5") ? 4 : 2;
     return in_sub(path, "clip", &name) && contains(name, "t5") ? 4 : 0;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/text.h"
 #include "tensor/dtype.h"
 #include "wan/weights.h"
 
@@ -49,13 +50,6 @@ FIL_MUSTCHECK fil_status fili_weights_read_config(fili_weights *w, const char *f
 
 /* For a DiT in a GGUF file: gives tensors the shapes back that some writers change. */
 FIL_MUSTCHECK fil_status fili_weights_restore_shapes(fili_weights *w);
-
-static inline bool fili_ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text);
-    const size_t m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
 
 /* "[1536, 16, 1, 2, 2]"; -1 becomes "any". */
 typedef struct fili_shape_string {
