@@ -37,26 +37,36 @@ static void remove_latents(const fili_job *job)
         (void)os->unlinkat(os->self, FILI_CWD, job->latents_path);
 }
 
+/* A run as it is told, and the options that it points to. */
+typedef struct told {
+    fil_generate_options o;
+    fil_policy_options   policy;
+    fili_recipe_run      run;
+} told;
+
 /* What the clock decided for auto is part of it: the same happens when it is repeated. */
-static void take_policy_options(const fili_job *job, const fil_video_result *result,
-                                fil_policy_options *p)
+static void tell(const fili_job *job, const fil_video_result *result, told *t)
 {
-    *p = job->policy_options;
-    if (strcmp(job->policy.policy->ops->name, "auto") == 0) p->dense_from = result->dense_from;
+    *t = (told){.o = job->o, .policy = job->policy_options};
+    if (strcmp(job->policy.policy->ops->name, "auto") == 0)
+        t->policy.dense_from = result->dense_from;
+    if (t->o.policy != NULL) t->o.policy = &t->policy;
+    t->run = (fili_recipe_run){.model  = &job->model->given,
+                               .o      = &t->o,
+                               .dit    = job->checkpoint.dit,
+                               .plan   = &job->plan,
+                               .result = result};
 }
 
 /* Only what a repetition would have too: equal runs give equal videos. */
 static fil_status take_notes(fili_job *job, const fil_video_result *result)
 {
-    fil_generate_options o = job->o;
-    fil_policy_options   p;
-    fili_video_notes    *n = &job->outputs.notes;
-    take_policy_options(job, result, &p);
-    if (o.policy != NULL) o.policy = &p;
+    told              t;
+    fili_video_notes *n = &job->outputs.notes;
+    tell(job, result, &t);
     n->software    = "filigree " FIL_VERSION_STRING;
-    n->description = o.prompt;
-    return fili_recipe_settings(job->ctx, &job->arena, &o, job->checkpoint.dit, &job->plan, result,
-                                &n->comment);
+    n->description = job->o.prompt;
+    return fili_recipe_settings(job->ctx, &job->arena, &t.run, &n->comment);
 }
 
 static fil_status decode(fili_job *job, fil_video_result *result)
@@ -76,17 +86,13 @@ static fil_status decode(fili_job *job, fil_video_result *result)
 
 static fil_status write_recipe(const fili_job *job, const fil_video_result *result)
 {
-    fil_generate_options o = job->o;
-    fil_policy_options   p;
-    if (o.save_recipe == NULL) return FIL_OK;
-    take_policy_options(job, result, &p);
-    if (o.policy != NULL) o.policy = &p;
-    const fil_status status =
-        fili_recipe_write(job->ctx, o.save_recipe, o.replace, &job->model->given, &o,
-                          job->checkpoint.dit, &job->plan, result);
+    told        t;
+    const char *path = job->o.save_recipe;
+    if (path == NULL) return FIL_OK;
+    tell(job, result, &t);
+    const fil_status status = fili_recipe_write(job->ctx, path, job->o.replace, &t.run);
     if (status != FIL_OK)
-        fili_error_frame(job->ctx, "writing the recipe %s",
-                         fili_quote(o.save_recipe, strlen(o.save_recipe)).text);
+        fili_error_frame(job->ctx, "writing the recipe %s", fili_quote(path, strlen(path)).text);
     return status;
 }
 
@@ -149,12 +155,17 @@ fil_status fil_generate(fil_model *model, const fil_generate_options *options,
     return status;
 }
 
-static fil_status plan_of(fil_model *model, const fil_generate_options *options, fil_plan *plan,
-                          bool estimates)
+/* what: the call. */
+static fil_status plan_of(const char *what, fil_model *model, const fil_generate_options *options,
+                          fil_plan *plan, fil_status (*more)(fili_job *job))
 {
-    fili_job  *job    = NULL;
+    fili_job *job = NULL;
+    FIL_CHECK(NULL, model != NULL, "%s: model is NULL", what);
+    fili_ctx_enter(model->ctx);
+    FIL_CHECK(model->ctx, options != NULL && plan != NULL, "%s: %s is NULL", what,
+              options == NULL ? "options" : "plan");
     fil_status status = fili_job_open(model, options, NULL, &job);
-    if (status == FIL_OK && estimates) status = fili_job_estimate(job);
+    if (status == FIL_OK && more != NULL) status = more(job);
     if (status == FIL_OK) *plan = job->plan;
     fili_job_close(&job);
     return status;
@@ -162,19 +173,11 @@ static fil_status plan_of(fil_model *model, const fil_generate_options *options,
 
 fil_status fil_generate_check(fil_model *model, const fil_generate_options *options, fil_plan *plan)
 {
-    FIL_CHECK(NULL, model != NULL, "fil_generate_check: model is NULL");
-    fili_ctx_enter(model->ctx);
-    FIL_CHECK(model->ctx, options != NULL && plan != NULL, "fil_generate_check: %s is NULL",
-              options == NULL ? "options" : "plan");
-    return plan_of(model, options, plan, false);
+    return plan_of("fil_generate_check", model, options, plan, NULL);
 }
 
 fil_status fil_generate_estimate(fil_model *model, const fil_generate_options *options,
                                  fil_plan *plan)
 {
-    FIL_CHECK(NULL, model != NULL, "fil_generate_estimate: model is NULL");
-    fili_ctx_enter(model->ctx);
-    FIL_CHECK(model->ctx, options != NULL && plan != NULL, "fil_generate_estimate: %s is NULL",
-              options == NULL ? "options" : "plan");
-    return plan_of(model, options, plan, true);
+    return plan_of("fil_generate_estimate", model, options, plan, fili_job_estimate);
 }

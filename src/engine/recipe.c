@@ -264,14 +264,15 @@ static int add_figures(json_t *object, const figure *figures, size_t n)
 }
 
 /* What defaults came out as, and the densities: the same for every repetition. */
-static int add_outcome(json_t *root, json_t *result, const char *dit, const fil_plan *p,
-                       const fil_video_result *r)
+static int add_outcome(json_t *root, json_t *result, const fili_recipe_run *run)
 {
-    const figure figures[] = {{"shift", p->shift},
-                              {"cfg", p->guidance},
-                              {"density", r->density},
-                              {"sparse_density", r->sparse_density}};
-    return json_object_set_new(root, "dit", json_string(dit)) |
+    const fil_plan         *p         = run->plan;
+    const fil_video_result *r         = run->result;
+    const figure            figures[] = {{"shift", p->shift},
+                                         {"cfg", p->guidance},
+                                         {"density", r->density},
+                                         {"sparse_density", r->sparse_density}};
+    return json_object_set_new(root, "dit", json_string(run->dit)) |
            json_object_set(root, "result", result) |
            json_object_set_new(result, "sampler", json_string(p->sampler)) |
            json_object_set_new(result, "grid", json_string(p->grid)) |
@@ -300,24 +301,29 @@ static int add_course(const fil_ctx *ctx, json_t *result, const fil_video_result
            json_object_set_new(result, "peak_bytes", json_integer((json_int_t)ctx->memory.peak));
 }
 
-static fil_status add_results(fil_ctx *ctx, json_t *root, extent e, const char *dit,
-                              const fil_plan *p, const fil_video_result *r)
+static fil_status add_results(fil_ctx *ctx, json_t *root, extent e, const fili_recipe_run *run)
 {
     json_t *result = json_object();
-    int     failed = add_outcome(root, result, dit, p, r);
-    if (failed == 0 && e == ALL) failed = add_course(ctx, result, r);
+    int     failed = add_outcome(root, result, run);
+    if (failed == 0 && e == ALL) failed = add_course(ctx, result, run->result);
     json_decref(result);
     return failed == 0 ? FIL_OK : FIL_FAIL(ctx, FIL_E_NOMEM, "the recipe of the run: no memory");
 }
 
-fil_status fili_recipe_settings(fil_ctx *ctx, fili_arena *arena, const fil_generate_options *o,
-                                const char *dit, const fil_plan *plan,
-                                const fil_video_result *result, const char **text)
+/* The whole tree; *root is the caller's to let go, also after a failure. */
+static fil_status make_root(fil_ctx *ctx, extent e, const fili_recipe_run *run, json_t **root)
 {
-    json_t *root = json_object();
-    if (root == NULL) return FIL_FAIL(ctx, FIL_E_NOMEM, "the recipe of the run: no memory");
-    fil_status status = write_root(ctx, root, SETTINGS, NULL, o);
-    if (status == FIL_OK) status = add_results(ctx, root, SETTINGS, dit, plan, result);
+    *root = json_object();
+    if (*root == NULL) return FIL_FAIL(ctx, FIL_E_NOMEM, "the recipe of the run: no memory");
+    FIL_TRY(write_root(ctx, *root, e, run->model, run->o));
+    return add_results(ctx, *root, e, run);
+}
+
+fil_status fili_recipe_settings(fil_ctx *ctx, fili_arena *arena, const fili_recipe_run *run,
+                                const char **text)
+{
+    json_t    *root;
+    fil_status status = make_root(ctx, SETTINGS, run, &root);
     if (status == FIL_OK) status = dump(ctx, arena, root, text);
     json_decref(root);
     return status;
@@ -342,13 +348,10 @@ static fil_status write_text(fil_ctx *ctx, const char *path, int replace, const 
 }
 
 fil_status fili_recipe_write(fil_ctx *ctx, const char *path, int replace,
-                             const fil_model_options *model, const fil_generate_options *o,
-                             const char *dit, const fil_plan *plan, const fil_video_result *result)
+                             const fili_recipe_run *run)
 {
-    json_t *root = json_object();
-    if (root == NULL) return FIL_FAIL(ctx, FIL_E_NOMEM, "the recipe of the run: no memory");
-    fil_status status = write_root(ctx, root, ALL, model, o);
-    if (status == FIL_OK) status = add_results(ctx, root, ALL, dit, plan, result);
+    json_t    *root;
+    fil_status status = make_root(ctx, ALL, run, &root);
     if (status == FIL_OK) status = write_text(ctx, path, replace, root);
     json_decref(root);
     return status;
@@ -521,9 +524,7 @@ static fil_status read_json(fil_recipe *r, const char *path)
 static fil_status read_metadata(fil_recipe *r, const fili_tensors *set)
 {
     fili_json   json = {.root = NULL};
-    const char *text = NULL;
-    for (size_t i = 0; i < set->n_pairs; i++)
-        if (strcmp(set->metadata[i].key, FILI_RECIPE_KEY) == 0) text = set->metadata[i].value;
+    const char *text = fili_tensors_metadata(set, FILI_RECIPE_KEY);
     if (text == NULL)
         return FIL_FAIL(r->ctx, FIL_E_MISMATCH,
                         "it carries no recipe of a run; expected a JSON "

@@ -24,22 +24,27 @@ FIL_MUSTCHECK fil_status fili_recipe_text(fil_ctx *ctx, fili_arena *arena,
                                           const fil_model_options    *model,
                                           const fil_generate_options *o, const char **text);
 
+/* A run that is done, told: its options with what came of them. */
+typedef struct fili_recipe_run {
+    const fil_model_options    *model;
+    const fil_generate_options *o;
+    const char                 *dit; /* hash of the transformer */
+    const fil_plan             *plan;
+    const fil_video_result     *result;
+} fili_recipe_run;
+
 /* What a video tells of itself: settings alone, so that equal runs give equal videos wherever they
  * are made. No model folder, no outputs, of files that were read their names without folders, no
- * times; with `dit`, and under `result` what defaults came out as and the densities. o as it is
- * when the steps are done. *text is ASCII, taken from the arena. */
+ * times; with `dit`, and under `result` what defaults came out as and the densities. run->model is
+ * not looked at; run->o as it is when the steps are done. *text is ASCII, taken from the arena. */
 FIL_MUSTCHECK fil_status fili_recipe_settings(fil_ctx *ctx, fili_arena *arena,
-                                              const fil_generate_options *o, const char *dit,
-                                              const fil_plan *plan, const fil_video_result *result,
-                                              const char **text);
+                                              const fili_recipe_run *run, const char **text);
 
 /* Writes fili_recipe_text's as a file for people, in one step, with `dit`, the hash of the
  * transformer, and under `result` what defaults came out as and how the run went. E_ARG, E_IO,
  * E_NOMEM. */
 FIL_MUSTCHECK fil_status fili_recipe_write(fil_ctx *ctx, const char *path, int replace,
-                                           const fil_model_options    *model,
-                                           const fil_generate_options *o, const char *dit,
-                                           const fil_plan *plan, const fil_video_result *result);
+                                           const fili_recipe_run *run);
 
 /* E_MISMATCH: the two would not make the same latents; names the first field that differs, with
  * what it was and is. Outputs, and how often a run is saved, may differ. E_FORMAT: `theirs` is no

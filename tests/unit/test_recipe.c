@@ -256,10 +256,11 @@ static const char *settings_of_rig(void)
                                             .attention = "dense"};
     static const fil_video_result result = {
         .density = 0.25, .sparse_density = 0.125, .sample_seconds = 12345.0};
+    const fili_recipe_run run = {
+        .o = &r.generate, .dit = "0123abcd", .plan = &plan, .result = &result};
     const char *text;
     fili_ctx_enter(r.ctx);
-    if (fili_recipe_settings(r.ctx, &r.arena, &r.generate, "0123abcd", &plan, &result, &text) !=
-        FIL_OK)
+    if (fili_recipe_settings(r.ctx, &r.arena, &run, &text) != FIL_OK)
         fail_msg("%s", fil_ctx_error(r.ctx)->message);
     return text;
 }
