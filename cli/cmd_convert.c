@@ -44,17 +44,18 @@ static void tell_json(cli_out *out, const char *path, const fil_convert_result *
     cli_json_close(out);
 }
 
-static void tell_text(const char *path, const fil_convert_result *r)
+static void tell_text(const cli_call *call, const char *path, const fil_convert_result *r)
 {
     char in[CLI_HUMAN];
     char out[CLI_HUMAN];
     char left[64] = "";
     if (r->left_out > 0)
         snprintf(left, sizeof left, ", %lld of the source left out", (long long)r->left_out);
-    cli_error(
-        "note: %s: %s, %lld tensors (%lld copied, %lld converted, %lld quantised%s); %s of %s",
-        path, r->model, (long long)r->tensors, (long long)r->copied, (long long)r->converted,
-        (long long)r->quantised, left, cli_human(out, r->bytes_out), cli_human(in, r->bytes_in));
+    cli_note(call->common,
+             "%s: %s, %lld tensors (%lld copied, %lld converted, %lld quantised%s); %s of %s", path,
+             r->model, (long long)r->tensors, (long long)r->copied, (long long)r->converted,
+             (long long)r->quantised, left, cli_human(out, r->bytes_out),
+             cli_human(in, r->bytes_in));
 }
 
 static int run_convert(const cli_call *call)
@@ -81,7 +82,7 @@ static int run_convert(const cli_call *call)
         else if (v->json != 0)
             tell_json(call->out, o.output, &r);
         else
-            tell_text(o.output, &r);
+            tell_text(call, o.output, &r);
     }
     fil_ctx_close(&ctx);
     return code;
