@@ -1,6 +1,4 @@
 /* cli/cmd_decode.c: `filigree decode -m DIR -i LATENTS -o OUT.mp4`: the end of a run alone. */
-#include <stdio.h>
-
 #include "progress.h"
 #include "report.h"
 #include "video_run.h"
@@ -13,12 +11,12 @@ typedef struct decode_values {
 } decode_values;
 
 /* Frames that are decoded lie beside what they are for. */
-static int take_kept(const decode_values *v, fil_decode_options *o, char kept[4096])
+static int take_kept(const decode_values *v, fil_decode_options *o, char kept[CLI_PLACE])
 {
-    const int n = snprintf(kept, 4096, "%s.frames", v->output != NULL ? v->output : v->save_frames);
-    o->kept     = kept;
-    o->resume   = v->resume != 0;
-    if (n >= 0 && n < 4096) return CLI_EXIT_DONE;
+    o->kept   = kept;
+    o->resume = v->resume != 0;
+    if (cli_beside(kept, v->output != NULL ? v->output : v->save_frames, ".frames"))
+        return CLI_EXIT_DONE;
     return cli_usage("decode: the name of the output is too long");
 }
 
@@ -44,7 +42,7 @@ static int run_decode(const cli_call *call)
     fil_ctx             *ctx   = NULL;
     fil_model           *model = NULL;
     fil_decode_options   o;
-    char                 kept[4096];
+    char                 kept[CLI_PLACE];
     if (v->input == NULL)
         return cli_usage("decode: expected latents (-i FILE.safetensors), found none");
     if (v->output == NULL && v->save_frames == NULL)
@@ -77,15 +75,8 @@ static const cli_option options[] = {
     CLI_FLAG_OPTION("trusted", "for files of your own: follow symbolic links, map files",
                     AT(model.trusted)),
     CLI_TEXT_OPTION("input", 'i', "FILE", "latents as --save-latents writes them", AT(input)),
-    CLI_TEXT_OPTION("output", 'o', "FILE",
-                    "write the video: FILE.mp4, .webm, .webp or .y4m; FILE.png for one frame, "
-                    "DIR/%05d.png for a picture each",
-                    AT(output)),
-    CLI_NUMBER_OPTION("fps", 0, "N", "frames per second of the file; default 16", AT(fps), 1, 1000),
-    CLI_NUMBER_OPTION("crf", 0, "N",
-                      "quality of the file, 1 (best) to 51, of .webm to 63, of .webp to 100; "
-                      "default 10",
-                      AT(crf), 1, 100),
+    CLI_OUTPUT_OPTION(AT),
+    CLI_FILE_OPTIONS(AT),
     CLI_TEXT_OPTION("save-frames", 0, "FILE", "write the frames as safetensors", AT(save_frames)),
     CLI_CHOICE_OPTION("preset", "NAME",
                       "how bytes are made: official cuts off, diffusers rounds; default official",
@@ -94,10 +85,7 @@ static const cli_option options[] = {
                       cli_precision_names),
     CLI_FLAG_OPTION("resume", "go on with a decode that was stopped, from OUTPUT.frames",
                     AT(resume)),
-    CLI_FLAG_OPTION("vae-tiles",
-                    "decode frames in tiles of 256 x 256 pixels that overlap: less memory, other "
-                    "frames; default: only where --max-memory asks for it",
-                    AT(vae_tiles)),
+    CLI_TILES_OPTION(AT),
     CLI_FLAG_OPTION("force", "replace files that exist", AT(force)),
     CLI_FLAG_OPTION("json", "print JSON on stdout: what happens, one object a line, and the result",
                     AT(json)),

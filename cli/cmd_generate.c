@@ -80,13 +80,12 @@ static int take_rhythm(const char *text, fil_generate_options *o, int *never)
 
 /* Names of files beside the output, and of the cache's folder. */
 typedef struct places {
-    char checkpoint[4096], recipe[4096], preview[4096], text_cache[4096];
+    char checkpoint[CLI_PLACE], recipe[CLI_PLACE], preview[CLI_PLACE], text_cache[CLI_PLACE];
 } places;
 
-static int name_beside(char place[4096], const char *output, const char *ending)
+static int name_beside(char place[CLI_PLACE], const char *output, const char *ending)
 {
-    const int n = snprintf(place, 4096, "%s%s", output, ending);
-    if (n >= 0 && n < 4096) return CLI_EXIT_DONE;
+    if (cli_beside(place, output, ending)) return CLI_EXIT_DONE;
     return cli_usage("generate: the name of the output is too long");
 }
 
@@ -117,15 +116,9 @@ static int take_sidecar(fil_generate_options *o, places *at)
     return code;
 }
 
-/* What the run is for: other files lie beside it. */
-static const char *main_output(const fil_generate_options *o)
-{
-    return o->video != NULL ? o->video : o->save_frames != NULL ? o->save_frames : o->save_latents;
-}
-
 static int take_preview(const generate_values *v, fil_generate_options *o, places *at)
 {
-    const char *beside = main_output(o);
+    const char *beside = cli_main_output(o);
     if (v->preview == 0 || beside == NULL) return CLI_EXIT_DONE;
     o->preview       = at->preview;
     o->preview_steps = (int32_t)v->preview;
@@ -134,7 +127,7 @@ static int take_preview(const generate_values *v, fil_generate_options *o, place
 
 static int take_checkpoint(const generate_values *v, fil_generate_options *o, places *at)
 {
-    const char *beside = main_output(o);
+    const char *beside = cli_main_output(o);
     int         never  = 0;
     int         code   = take_rhythm(v->checkpoint_every, o, &never);
     if (code == CLI_EXIT_DONE) code = take_sidecar(o, at);
@@ -379,16 +372,9 @@ static const cli_option options[] = {
     CLI_TEXT_OPTION("negative", 'n', "TEXT",
                     "what it should not show; default: official's own, diffusers: none",
                     RUN(negative)),
-    CLI_TEXT_OPTION("output", 'o', "FILE",
-                    "write the video: FILE.mp4, .webm, .webp or .y4m; FILE.png for one frame, "
-                    "DIR/%05d.png for a picture each",
-                    AT(output)),
+    CLI_OUTPUT_OPTION(AT),
     CLI_SIZE_OPTIONS(RUN),
-    CLI_NUMBER_OPTION("fps", 0, "N", "frames per second of the file; default 16", AT(fps), 1, 1000),
-    CLI_NUMBER_OPTION("crf", 0, "N",
-                      "quality of the file, 1 (best) to 51, of .webm to 63, of .webp to 100; "
-                      "default 10",
-                      AT(crf), 1, 100),
+    CLI_FILE_OPTIONS(AT),
     CLI_SAMPLER_OPTIONS(RUN),
     CLI_CHOICE_OPTION("preset", "NAME",
                       "whose run is repeated, official or diffusers: grid, shift, negative prompt, "
@@ -432,10 +418,7 @@ static const cli_option options[] = {
                     "keep what the text encoder gives in this folder and take it from there, or "
                     "off; default: filigree/text in XDG_CACHE_HOME or ~/.cache",
                     AT(text_cache)),
-    CLI_FLAG_OPTION("vae-tiles",
-                    "decode frames in tiles of 256 x 256 pixels that overlap: less memory, other "
-                    "frames; default: only where --max-memory asks for it",
-                    AT(vae_tiles)),
+    CLI_TILES_OPTION(AT),
     CLI_FLAG_OPTION("stream-weights",
                     "read the transformer's layers in each pass instead of keeping them; default: "
                     "only where --max-memory asks for it",

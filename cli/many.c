@@ -8,12 +8,12 @@
 #include "report.h"
 #include "video_run.h"
 
-enum { PLACE = 4096, PLACES = 8 };
+enum { PLACES = 8 };
 
 typedef struct video {
     fil_generate_options o;
     int                  skipped;
-    char                 place[PLACES][PLACE]; /* paths that o points to */
+    char                 place[PLACES][CLI_PLACE]; /* paths that o points to */
 } video;
 
 typedef struct many {
@@ -40,11 +40,6 @@ int cli_numbered(char *out, size_t size, const char *path, int32_t number, int32
     return bytes > 0 && (size_t)bytes < size;
 }
 
-static const char *main_output(const fil_generate_options *o)
-{
-    return o->video != NULL ? o->video : o->save_frames != NULL ? o->save_frames : o->save_latents;
-}
-
 static int too_long(void)
 {
     return cli_usage("generate: the name of an output is too long");
@@ -56,28 +51,23 @@ static int name_outputs(const many *m, video *v, int32_t i)
                                  &v->o.save_frames, &v->o.capture_to};
     for (int k = 0; k < 5; k++) {
         if (*path[k] == NULL) continue;
-        if (!cli_numbered(v->place[k], PLACE, *path[k], i + 1, m->n)) return too_long();
+        if (!cli_numbered(v->place[k], CLI_PLACE, *path[k], i + 1, m->n)) return too_long();
         *path[k] = v->place[k];
     }
     return CLI_EXIT_DONE;
 }
 
-static int beside(char place[PLACE], const char *output, const char *ending)
-{
-    const int n = snprintf(place, PLACE, "%s%s", output, ending);
-    return n > 0 && n < PLACE ? CLI_EXIT_DONE : too_long();
-}
-
 static int name_beside(const many *m, video *v)
 {
-    const char *output = main_output(&v->o);
-    int         code   = beside(v->place[5], output, ".json");
-    if (code == CLI_EXIT_DONE) code = beside(v->place[6], output, ".resume.safetensors");
-    if (code == CLI_EXIT_DONE) code = beside(v->place[7], output, ".preview.png");
+    const char *output = cli_main_output(&v->o);
+    if (!cli_beside(v->place[5], output, ".json") ||
+        !cli_beside(v->place[6], output, ".resume.safetensors") ||
+        !cli_beside(v->place[7], output, ".preview.png"))
+        return too_long();
     v->o.save_recipe = v->o.video != NULL ? v->place[5] : NULL;
     v->o.checkpoint  = m->how->saves != 0 ? v->place[6] : NULL;
     v->o.preview     = v->o.preview_steps > 0 ? v->place[7] : NULL;
-    return code;
+    return CLI_EXIT_DONE;
 }
 
 /* ---- what is there -------------------------------------------------------------------------- */
@@ -107,7 +97,7 @@ static int check_standing(const many *m, const video *v)
 /* The recipe is the last file of a run. A name with a number is that of many pictures. */
 static int does_stand(const video *v)
 {
-    const char *output = main_output(&v->o);
+    const char *output = cli_main_output(&v->o);
     if (v->o.video == NULL) return is_there(output);
     return is_there(v->o.save_recipe) && (is_there(output) || strchr(output, '%') != NULL);
 }
@@ -119,7 +109,7 @@ static int look(const many *m, video *v)
     if (m->how->resumes == 0) return CLI_EXIT_DONE;
     if (begun) {
         v->o.resume = v->place[6];
-        v->o.replace |= is_there(main_output(&v->o)); /* its own, from before it was stopped */
+        v->o.replace |= is_there(cli_main_output(&v->o)); /* its own, from before it was stopped */
         return CLI_EXIT_DONE;
     }
     v->skipped = stands;

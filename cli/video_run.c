@@ -1,5 +1,6 @@
 /* cli/video_run.c: opening a model for a run, and telling how it went (cli/video_run.h). */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "report.h"
@@ -60,6 +61,17 @@ int cli_open_saved_model(fil_ctx *ctx, const cli_model *where, const fil_model_o
     o.vae       = either(where->vae, o.vae);
     o.tokenizer = either(where->tokenizer, o.tokenizer);
     return fil_model_open(ctx, &o, model) == FIL_OK ? CLI_EXIT_DONE : cli_failed(ctx, NULL);
+}
+
+const char *cli_main_output(const fil_generate_options *o)
+{
+    return o->video != NULL ? o->video : o->save_frames != NULL ? o->save_frames : o->save_latents;
+}
+
+bool cli_beside(char place[CLI_PLACE], const char *output, const char *ending)
+{
+    const int n = snprintf(place, CLI_PLACE, "%s%s", output, ending);
+    return n >= 0 && n < CLI_PLACE;
 }
 
 /* What attention computed, and what that took. */
