@@ -116,8 +116,6 @@ static int posix_munmap(void *self, void *base, size_t bytes)
     return result(munmap(base, bytes));
 }
 
-/* Linux gives a mapping large pages where it is asked to (transparent_hugepage/enabled: madvise);
- * where it never does, nothing is lost. */
 static void posix_will_read(void *self, int fd, uint64_t offset, uint64_t bytes)
 {
     (void)self;
@@ -125,6 +123,8 @@ static void posix_will_read(void *self, int fd, uint64_t offset, uint64_t bytes)
         (void)posix_fadvise(fd, (off_t)offset, (off_t)bytes, POSIX_FADV_WILLNEED);
 }
 
+/* Linux gives a mapping large pages where it is asked to (transparent_hugepage/enabled: madvise);
+ * where it never does, nothing is lost. */
 static void posix_prefer_large_pages(void *self, void *base, size_t bytes)
 {
     (void)self;
