@@ -14,6 +14,7 @@
 #include "engine/compare_job.h"
 #include "support/cmocka_all.h"
 #include "support/fault.h"
+#include "support/folder_rig.h"
 
 enum { F = 3, H = 21, W = 34, C = 4, T = 3, LH = 5, LW = 6, LATENTS = C * T * LH * LW };
 
@@ -38,11 +39,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    fil_ctx *ctx = *state;
-    assert_int_equal(fil_ctx_memory(ctx).used, 0);
-    fil_ctx_close(&ctx);
-    scratch_remove(&dir);
-    return 0;
+    return folder_rig_close(&dir, state);
 }
 
 /* ---- inputs --------------------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 #include "engine/frame_log.h"
 #include "support/cmocka_all.h"
 #include "support/fault.h"
+#include "support/folder_rig.h"
 
 enum { W = 6, H = 4, FRAME = W * H * 3, N = 5, HEADER = 128, EACH = FRAME + 4 };
 
@@ -17,20 +18,12 @@ static uint8_t room[FRAME];
 
 static int set_up(void **state)
 {
-    fil_ctx *ctx = NULL;
-    scratch_make(&dir);
-    if (fil_ctx_open(&ctx, NULL) != FIL_OK) return -1;
-    *state = ctx;
-    return 0;
+    return folder_rig_open(&dir, state);
 }
 
 static int tear_down(void **state)
 {
-    fil_ctx *ctx = *state;
-    assert_int_equal(fil_ctx_memory(ctx).used, 0);
-    fil_ctx_close(&ctx);
-    scratch_remove(&dir);
-    return 0;
+    return folder_rig_close(&dir, state);
 }
 
 static const uint8_t *frame_of(int32_t index)

@@ -8,6 +8,7 @@
 #include "io/png_image.h"
 #include "support/cmocka_all.h"
 #include "support/fault.h"
+#include "support/folder_rig.h"
 
 enum { W = 37, H = 21, BYTES = W * H * 3 };
 
@@ -16,22 +17,14 @@ static uint8_t picture[BYTES];
 
 static int set_up(void **state)
 {
-    fil_ctx *ctx = NULL;
-    scratch_make(&dir);
     for (int i = 0; i < BYTES; i++)
         picture[i] = (uint8_t)fili_philox_u32(1, 2, (uint64_t)i);
-    if (fil_ctx_open(&ctx, NULL) != FIL_OK) return -1;
-    *state = ctx;
-    return 0;
+    return folder_rig_open(&dir, state);
 }
 
 static int tear_down(void **state)
 {
-    fil_ctx *ctx = *state;
-    assert_int_equal(fil_ctx_memory(ctx).used, 0);
-    fil_ctx_close(&ctx);
-    scratch_remove(&dir);
-    return 0;
+    return folder_rig_close(&dir, state);
 }
 
 static void a_picture_comes_back_as_it_was(void **state)

@@ -15,6 +15,7 @@
 #include "support/demo.h"
 #include "support/fault.h"
 #include "support/fixture.h"
+#include "support/vae_clip.h"
 #include "wan/vae_tiles.h"
 #include "wan/weights.h"
 
@@ -62,25 +63,6 @@ static void close_model(model *m)
 }
 
 /* ---- clips ---------------------------------------------------------------------------------- */
-
-typedef struct clip {
-    float  *rgb; /* [n][3, h, w] */
-    int32_t n, h, w;
-} clip;
-
-static fil_status keep_frame(void *user, int32_t index, const float *rgb, int32_t h, int32_t w)
-{
-    clip        *c    = user;
-    const size_t size = 3 * (size_t)h * (size_t)w;
-    assert_int_equal(index, c->n);
-    c->rgb = realloc(c->rgb, (size_t)(index + 1) * size * sizeof *c->rgb);
-    assert_non_null(c->rgb);
-    memcpy(c->rgb + (size_t)index * size, rgb, size * sizeof *rgb);
-    c->n = index + 1;
-    c->h = h;
-    c->w = w;
-    return FIL_OK;
-}
 
 static size_t values_of(const clip *c)
 {

@@ -9,6 +9,7 @@
 #include "io/video_file.h"
 #include "support/cmocka_all.h"
 #include "support/fault.h"
+#include "support/folder_rig.h"
 
 enum { W = 64, H = 48, N = 9, BYTES = W * H * 3 };
 
@@ -27,20 +28,12 @@ static void draw(int frame, int c, uint8_t *rgb)
 
 static int set_up(void **state)
 {
-    fil_ctx *ctx = NULL;
-    scratch_make(&dir);
-    if (fil_ctx_open(&ctx, NULL) != FIL_OK) return -1;
-    *state = ctx;
-    return 0;
+    return folder_rig_open(&dir, state);
 }
 
 static int tear_down(void **state)
 {
-    fil_ctx *ctx = *state;
-    assert_int_equal(fil_ctx_memory(ctx).used, 0);
-    fil_ctx_close(&ctx);
-    scratch_remove(&dir);
-    return 0;
+    return folder_rig_close(&dir, state);
 }
 
 /* Names by format. */

@@ -10,6 +10,7 @@
 #include "io/y4m_file.h"
 #include "support/cmocka_all.h"
 #include "support/fault.h"
+#include "support/folder_rig.h"
 
 enum { W = 22, H = 14, PIXELS = W * H, N = 3, FRAME = PIXELS * 3 / 2, TALL = 578 };
 
@@ -18,20 +19,12 @@ static uint8_t picture[2 * TALL * 3 > PIXELS * 3 ? 2 * TALL * 3 : PIXELS * 3];
 
 static int set_up(void **state)
 {
-    fil_ctx *ctx = NULL;
-    scratch_make(&dir);
-    if (fil_ctx_open(&ctx, NULL) != FIL_OK) return -1;
-    *state = ctx;
-    return 0;
+    return folder_rig_open(&dir, state);
 }
 
 static int tear_down(void **state)
 {
-    fil_ctx *ctx = *state;
-    assert_int_equal(fil_ctx_memory(ctx).used, 0);
-    fil_ctx_close(&ctx);
-    scratch_remove(&dir);
-    return 0;
+    return folder_rig_close(&dir, state);
 }
 
 static void draw(uint64_t seed, size_t bytes)
