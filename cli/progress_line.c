@@ -87,9 +87,11 @@ static int width_of(const piece pieces[PIECES])
     return width;
 }
 
+/* The share of the step goes before the bar: without a bar between them, nobody can tell it from
+ * the share of the phase. */
 static void drop_until_it_fits(piece pieces[PIECES], int most)
 {
-    static const int order[] = {BAR_PIECE, SO_FAR, EACH, WITHIN, SHARE, AROUND, LEFT};
+    static const int order[] = {SO_FAR, WITHIN, BAR_PIECE, EACH, SHARE, AROUND, LEFT};
     for (size_t k = 0; k < sizeof order / sizeof order[0] && width_of(pieces) > most; k++)
         pieces[order[k]].text[0] = '\0';
     if (width_of(pieces) > most) pieces[WHERE].text[most > 0 ? most : 0] = '\0';

@@ -141,6 +141,39 @@ static void no_line_is_wider_than_the_terminal(void **state)
     }
 }
 
+static int count_of(const char *line, char c)
+{
+    int n = 0;
+    for (; *line != '\0'; line++)
+        n += *line == c;
+    return n;
+}
+
+/* That of the step and that of the phase. */
+static void two_shares_have_the_bar_between_them(void **state)
+{
+    char           line[CLI_LINE];
+    const cli_pace p      = some_steps();
+    cli_pace       around = {.phase = NULL};
+    int            twice  = 0;
+    (void)state;
+    take(&around, "videos", 1, 5, 0.0);
+    for (int columns = 1; columns < 200; columns++) {
+        (void)cli_progress_line(line, &p, &around, 293.75, (cli_progress_look){columns, false});
+        const char *bar = strstr(line, "[==");
+        const char *end = bar != NULL ? strchr(bar, ']') : NULL;
+        assert_int_equal(bar != NULL, end != NULL);
+        assert_true(count_of(line, '%') <= (bar != NULL ? 2 : 1));
+        twice += count_of(line, '%') == 2;
+    }
+    assert_true(twice > 0);
+    (void)cli_progress_line(line, &p, &nothing, 293.75, (cli_progress_look){80, false});
+    assert_string_equal(line, "sample step 13/50, 43 %  [====>               ] 24 %  23.5 s each  "
+                              "left 14:43");
+    (void)cli_progress_line(line, &p, &nothing, 293.75, (cli_progress_look){60, false});
+    assert_string_equal(line, "sample step 13/50 24 %  23.5 s each  left 14:43");
+}
+
 static void colour_adds_escapes_and_no_columns(void **state)
 {
     char           plain[CLI_LINE];
@@ -193,6 +226,7 @@ int main(void)
         cmocka_unit_test(a_wide_line_says_all),
         cmocka_unit_test(prompts_stand_before_it),
         cmocka_unit_test(no_line_is_wider_than_the_terminal),
+        cmocka_unit_test(two_shares_have_the_bar_between_them),
         cmocka_unit_test(colour_adds_escapes_and_no_columns),
         cmocka_unit_test(a_file_gets_sentences),
     };
