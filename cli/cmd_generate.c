@@ -364,7 +364,7 @@ static const cli_option options[] = {
     CLI_TEXT_OPTION("prompt", 'p', "TEXT", "what the video shows", AT(prompt)),
     CLI_TEXT_OPTION("prompt-file", 0, "FILE",
                     "instead: a video for each line of a file, in one load; outputs are numbered, "
-                    "OUT.mp4: OUT-001.mp4",
+                    "OUT.mp4: OUT-001.mp4, DIR/%05d.png: DIR-001/%05d.png",
                     AT(prompt_file)),
     CLI_FLAG_OPTION("continue",
                     "with --prompt-file: leave alone what stands, go on with what was begun",

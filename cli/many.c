@@ -28,15 +28,74 @@ typedef struct many {
 
 /* ---- names ---------------------------------------------------------------------------------- */
 
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}
+
+/* A picture for each frame: "%05d.png", as the library takes it. */
+static int is_sequence(const char *name)
+{
+    const size_t bytes  = strlen(name);
+    const char  *number = strchr(name, '%');
+    if (number == NULL || strchr(number + 1, '%') != NULL) return 0;
+    if (bytes < 4 || strcmp(name + bytes - 4, ".png") != 0) return 0;
+    number++;
+    if (number[0] == '0' && number[1] >= '1' && number[1] <= '9') number += 2;
+    return number[0] == 'd';
+}
+
+/* The number as it stands in names: 7 of 12 is 007. */
+typedef struct label {
+    char text[16];
+} label;
+
+static label label_of(int32_t number, int32_t n)
+{
+    label     l;
+    const int width = n > 9999 ? 5 : n > 999 ? 4 : 3;
+    snprintf(l.text, sizeof l.text, "%0*d", width, (int)number);
+    return l;
+}
+
+/* "." and ".." are no names of a folder. */
+static int is_dots(const char *name, size_t bytes)
+{
+    return bytes <= 2 && bytes == strspn(name, ".");
+}
+
+/* Pictures of one video lie in one folder, which has the number: frames-007/%05d.png. Without a
+ * folder that has a name, a new one: 007/%05d.png, ../007/%05d.png. */
+static int number_folder(char *out, size_t size, const char *path, const char *number)
+{
+    const char *name = last_part(path);
+    size_t      end  = (size_t)(name - path);
+    while (end > 0 && path[end - 1] == '/')
+        end--;
+    size_t begin = end;
+    while (begin > 0 && path[begin - 1] != '/')
+        begin--;
+    const char *joint = begin == end && name == path          ? ""
+                        : is_dots(path + begin, end - begin) ? "/"
+                                                             : "-";
+    return snprintf(out, size, "%.*s%s%s/%s", (int)end, path, joint, number, name);
+}
+
+/* fox-007.mp4 */
+static int number_file(char *out, size_t size, const char *path, const char *number)
+{
+    const char  *name = last_part(path);
+    const char  *dot  = strrchr(name, '.');
+    const size_t stem = dot != NULL && dot != name ? (size_t)(dot - path) : strlen(path);
+    return snprintf(out, size, "%.*s-%s%s", (int)stem, path, number, path + stem);
+}
+
 int cli_numbered(char *out, size_t size, const char *path, int32_t number, int32_t n)
 {
-    const char  *slash = strrchr(path, '/');
-    const char  *name  = slash != NULL ? slash + 1 : path;
-    const char  *dot   = strrchr(name, '.');
-    const size_t stem  = dot != NULL && dot != name ? (size_t)(dot - path) : strlen(path);
-    const int    width = n > 9999 ? 5 : n > 999 ? 4 : 3;
-    const int    bytes =
-        snprintf(out, size, "%.*s-%0*d%s", (int)stem, path, width, (int)number, path + stem);
+    const label l     = label_of(number, n);
+    const int   bytes = is_sequence(last_part(path)) ? number_folder(out, size, path, l.text)
+                                                     : number_file(out, size, path, l.text);
     return bytes > 0 && (size_t)bytes < size;
 }
 
@@ -94,12 +153,12 @@ static int check_standing(const many *m, const video *v)
     return code;
 }
 
-/* The recipe is the last file of a run. A name with a number is that of many pictures. */
+/* The recipe is the last file of a run. Of many pictures nobody looks for each. */
 static int does_stand(const video *v)
 {
     const char *output = cli_main_output(&v->o);
     if (v->o.video == NULL) return is_there(output);
-    return is_there(v->o.save_recipe) && (is_there(output) || strchr(output, '%') != NULL);
+    return is_there(v->o.save_recipe) && (is_there(output) || is_sequence(last_part(output)));
 }
 
 static int look(const many *m, video *v)
