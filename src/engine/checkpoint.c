@@ -216,10 +216,17 @@ static fil_status read_all(const fili_job *job, const fili_tensors *set, const c
     return fili_check_finite(job->ctx, "latents", job->latents, job->n);
 }
 
+/* How far it is, without reading the rest. */
+static fil_status read_state(const fili_job *job, const fili_tensors *set, const content *c)
+{
+    const fili_entry *e = fili_tensors_find(set, c->desc[SOLVER_STATE].name);
+    (void)job;
+    return fili_tensors_read(set, e, 0, c->data[SOLVER_STATE], c->bytes[SOLVER_STATE]);
+}
+
 typedef fil_status (*use_fn)(const fili_job *job, const fili_tensors *set, const content *c);
 
-/* Opens the file to be resumed, checks it against the run, and hands it to `use` (NULL: nothing).
- */
+/* Opens the file to be resumed, checks it against the run, and hands it to `use`. */
 static fil_status open_saved(const fili_job *job, const content *c, use_fn use)
 {
     const char  *path = job->checkpoint.resume;
@@ -228,7 +235,7 @@ static fil_status open_saved(const fili_job *job, const content *c, use_fn use)
     fil_status status = fili_tensors_open(&set, path);
     if (status == FIL_OK) status = check_metadata(job, &set);
     if (status == FIL_OK) status = check_tensors(job, &set, c);
-    if (status == FIL_OK && use != NULL) status = use(job, &set, c);
+    if (status == FIL_OK) status = use(job, &set, c);
     fili_tensors_fini(&set);
     if (status != FIL_OK)
         fili_error_frame(job->ctx, "resuming from %s", fili_quote(path, strlen(path)).text);
@@ -294,7 +301,9 @@ fil_status fili_checkpoint_check(fili_job *job)
     job->plan.policy_bytes += k->policy_bytes;
     if (k->resume == NULL) return FIL_OK;
     const content c = content_of(job, NULL, &state);
-    return open_saved(job, &c, NULL);
+    FIL_TRY(open_saved(job, &c, read_state));
+    if (state.step > 0 && state.step <= job->plan.steps) k->first = state.step; /* else damaged */
+    return FIL_OK;
 }
 
 fil_status fili_checkpoint_begin(fili_job *job, fili_solver *solver)

@@ -34,13 +34,14 @@ typedef struct fili_checkpoint {
     void  *policy; /* [policy_bytes] its state when the step began */
     size_t policy_bytes;
 
-    int32_t first;      /* step to go on with; 0 where nothing is resumed */
+    int32_t first;      /* step to go on with, as the file says; 0 where nothing is resumed */
     double  saved_at;   /* seconds by the clock */
     int32_t saved_step; /* steps done in the file; -1: none of this run yet */
     int32_t saves, failures;
 } fili_checkpoint;
 
-/* After all other checks: what the run will save, and whether `resume` is a state of this run.
+/* After all other checks: what the run will save, whether `resume` is a state of this run, and how
+ * far it is.
  * E_MISMATCH: of another run, model or version; E_FORMAT: damaged. Adds to the plan's bytes. */
 FIL_MUSTCHECK fil_status fili_checkpoint_check(struct fili_job *job);
 

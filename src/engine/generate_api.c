@@ -128,12 +128,21 @@ fil_status fili_job_run(fili_job *job, fil_video_result *result)
     return FIL_OK;
 }
 
+static fil_status estimate(fili_job *job)
+{
+    fili_rates rates = {.each = {0.0}};
+    return fili_job_estimate(job, &rates);
+}
+
 /* Only who listens waits for the measurement. */
 static fil_status tell_plan(fili_job *job)
 {
-    const fil_event e = {.kind = FIL_EVENT_PLANNED, .n_steps = job->plan.steps, .plan = &job->plan};
+    const fil_event e = {.kind    = FIL_EVENT_PLANNED,
+                         .step    = job->checkpoint.first,
+                         .n_steps = job->plan.steps,
+                         .plan    = &job->plan};
     if (job->o.event == NULL) return FIL_OK;
-    if (job->o.resume == NULL) FIL_TRY(fili_job_estimate(job));
+    FIL_TRY(estimate(job));
     job->o.event(job->o.event_user, &e);
     return FIL_OK;
 }
@@ -179,5 +188,5 @@ fil_status fil_generate_check(fil_model *model, const fil_generate_options *opti
 fil_status fil_generate_estimate(fil_model *model, const fil_generate_options *options,
                                  fil_plan *plan)
 {
-    return plan_of("fil_generate_estimate", model, options, plan, fili_job_estimate);
+    return plan_of("fil_generate_estimate", model, options, plan, estimate);
 }

@@ -4,7 +4,8 @@
  * The three kernels that most of the work goes to are timed, for about a second in all, on inputs
  * of the run's shapes but for fewer rows: a linear of the transformer, self-attention of a few
  * blocks of queries to all keys, a convolution of the VAE. Each part's operations over its rate
- * make the seconds; a sparse run counts at the density that is asked for. Not in it: reading files,
+ * make the seconds; a sparse run counts at the density that is asked for, a resumed one with the
+ * steps that are left. Not in it: reading files,
  * choosing masks, norms, video encoding; together some tenths where measured
  * (docs/design/memory.md). The clock is that on the wall, with all threads of the context, as in
  * the run.
@@ -28,12 +29,23 @@ enum { ROWS = 512, COLS = 2048, SIDE = 48, TAPS = 3, BLOCKS = ROWS / FILK_BLOCK 
 
 typedef fil_status (*call_fn)(void *user);
 
-/* Seconds that `total` operations take, where a call has `flops`. */
-static fil_status seconds_of(fil_ctx *ctx, call_fn call, void *user, double flops, double total,
-                             double *seconds)
+/* A part of the work that one kernel does. */
+typedef struct part {
+    double work; /* operations that are to be done */
+    double each; /* seconds that one of them takes */
+} part;
+
+/* A call of `flops` operations. */
+typedef struct trial {
+    call_fn call;
+    void   *user;
+    double  flops;
+} trial;
+
+static fil_status time_it(fil_ctx *ctx, const trial *t, part *what)
 {
     const double begun = fili_seconds(ctx);
-    FIL_TRY(call(user));
+    FIL_TRY(t->call(t->user));
     double  spent = fili_seconds(ctx) - begun;
     int64_t calls = 1;
     double  most  = MOST_SECONDS;
@@ -41,14 +53,14 @@ static fil_status seconds_of(fil_ctx *ctx, call_fn call, void *user, double flop
     while (calls == 0 || spent < most) {
         FIL_TRY(fili_check_cancel(ctx));
         const double start = fili_seconds(ctx);
-        FIL_TRY(call(user));
+        FIL_TRY(t->call(t->user));
         if (calls == 0) spent = 0.0;
         spent += fili_seconds(ctx) - start;
         calls++;
-        const double part = SHARE * total / flops * spent / (double)calls;
-        if (part < most) most = part;
+        const double share = SHARE * what->work / t->flops * spent / (double)calls;
+        if (share < most) most = share;
     }
-    *seconds = total / flops * spent / (double)calls;
+    what->each = spent / (double)calls / t->flops;
     return FIL_OK;
 }
 
@@ -98,7 +110,7 @@ static fil_status call_linear(void *user)
 }
 
 static fil_status run_linear(const fili_job *job, fili_arena *arena, const fili_dense_plan *plan,
-                             const fili_dense_shape *s, double *seconds)
+                             const fili_dense_shape *s, part *what)
 {
     const size_t el     = fil_dtype_bits(s->dtype) / 8;
     const double flops  = 2.0 * (double)s->rows * (double)s->in * (double)s->out;
@@ -121,11 +133,10 @@ static fil_status run_linear(const fili_job *job, fili_arena *arena, const fili_
     t.io.x         = x;
     t.layer.weight = plan->packed != 0 ? packed : weight;
     t.layer.bias   = bias;
-    return seconds_of(job->ctx, call_linear, &t, flops,
-                      job->plan.linear_flops + job->plan.text_flops, seconds);
+    return time_it(job->ctx, &(trial){call_linear, &t, flops}, what);
 }
 
-static fil_status time_linears(const fili_job *job, fili_arena *arena, double *seconds)
+static fil_status time_linears(const fili_job *job, fili_arena *arena, part *what)
 {
     const int64_t          tokens = job->plan.tokens;
     const fili_dense_shape s      = {.rows      = tokens < ROWS ? tokens : ROWS,
@@ -136,7 +147,7 @@ static fil_status time_linears(const fili_job *job, fili_arena *arena, double *s
                                      .packed    = job->plan.weights_mapped_bytes == 0};
     fili_dense_plan        plan   = {.ctx = NULL};
     FIL_TRY(fili_dense_open(&plan, job->ctx, &s));
-    const fil_status status = run_linear(job, arena, &plan, &s, seconds);
+    const fil_status status = run_linear(job, arena, &plan, &s, what);
     fili_dense_close(&plan);
     return status;
 }
@@ -158,7 +169,7 @@ static fil_status call_attention(void *user)
 }
 
 static fil_status run_attention(const fili_job *job, fili_arena *arena, const fili_blocks *keys,
-                                double *seconds)
+                                part *what)
 {
     const int32_t heads =
         job->dit.heads < job->ctx->n_threads ? job->dit.heads : job->ctx->n_threads;
@@ -190,14 +201,14 @@ static fil_status run_attention(const fili_job *job, fili_arena *arena, const fi
     t.args.out_stride_n = (int64_t)row;
     t.args.out_stride_h = d;
     t.args.scale        = 1.0f / sqrtf((float)d);
-    return seconds_of(job->ctx, call_attention, &t, flops, job->plan.attention_flops, seconds);
+    return time_it(job->ctx, &(trial){call_attention, &t, flops}, what);
 }
 
-static fil_status time_attention(const fili_job *job, fili_arena *arena, double *seconds)
+static fil_status time_attention(const fili_job *job, fili_arena *arena, part *what)
 {
     fili_blocks keys = {.ctx = job->ctx};
     FIL_TRY(fili_blocks_uniform(&keys, job->ctx, (int32_t)job->plan.tokens));
-    const fil_status status = run_attention(job, arena, &keys, seconds);
+    const fil_status status = run_attention(job, arena, &keys, what);
     fili_blocks_fini(&keys);
     return status;
 }
@@ -220,7 +231,7 @@ static fil_status call_conv(void *user)
 }
 
 static fil_status run_conv(const fili_job *job, fili_arena *arena, conv_trial *t,
-                           const filk_conv3d_problem *p, double *seconds)
+                           const filk_conv3d_problem *p, part *what)
 {
     const int64_t pixels = (int64_t)SIDE * SIDE;
     const int64_t taps   = (int64_t)9 * TAPS;
@@ -245,10 +256,10 @@ static fil_status run_conv(const fili_job *job, fili_arena *arena, conv_trial *t
         t->frames[i] = frame;
     t->args =
         (filk_conv3d_args){.frames = t->frames, .packed = packed, .bias = bias, .out = t->out};
-    return seconds_of(job->ctx, call_conv, t, flops, job->plan.vae_flops, seconds);
+    return time_it(job->ctx, &(trial){call_conv, t, flops}, what);
 }
 
-static fil_status time_convs(const fili_job *job, fili_arena *arena, double *seconds)
+static fil_status time_convs(const fili_job *job, fili_arena *arena, part *what)
 {
     const filk_conv3d_axis side = {.size = SIDE, .kernel = 3, .stride = 1, .before = 1, .after = 1};
     const int32_t          c    = job->vae.base_dim * job->vae.multiplier[1];
@@ -263,40 +274,59 @@ static fil_status time_convs(const fili_job *job, fili_arena *arena, double *sec
     FIL_TRY(fili_vae_usable(job->ctx, job->o.precision, &p.dtype));
     FIL_TRY(filk_select(job->ctx, &filk_conv3d, &p, NULL, &t.row));
     FIL_TRY(t.row->plan->create(job->ctx, &p, &t.plan));
-    const fil_status status = run_conv(job, arena, &t, &p, seconds);
+    const fil_status status = run_conv(job, arena, &t, &p, what);
     t.row->plan->destroy(job->ctx, &t.plan);
     return status;
 }
 
 /* ---- all of it ------------------------------------------------------------------------------ */
 
-typedef fil_status (*time_fn)(const fili_job *job, fili_arena *arena, double *seconds);
+enum { LINEAR, ATTENTION, CONV, PARTS };
+_Static_assert((int)PARTS == (int)FILI_RATES, "one rate for each part");
 
-static fil_status measure(fili_job *job, double *sum)
+/* Steps that a resumed run has done are not done again, and its prompts are read. */
+static void work_left(const fili_job *job, part parts[PARTS])
 {
-    static const time_fn parts[] = {time_linears, time_attention, time_convs};
-    for (int i = 0; i < 3; i++) {
+    const fil_plan *p     = &job->plan;
+    const int32_t   done  = job->checkpoint.first;
+    const double    left  = (double)(p->steps - done) / (double)p->steps;
+    const double    text  = job->o.resume == NULL ? p->text_flops : 0.0;
+    parts[LINEAR].work    = p->linear_flops * left + text;
+    parts[ATTENTION].work = p->attention_flops * left;
+    parts[CONV].work      = p->vae_flops;
+}
+
+typedef fil_status (*time_fn)(const fili_job *job, fili_arena *arena, part *what);
+
+/* Rates that are known already are taken as they are. */
+static fil_status measure(const fili_job *job, fili_rates *rates, part parts[PARTS])
+{
+    static const time_fn timers[PARTS] = {time_linears, time_attention, time_convs};
+    for (int i = 0; i < PARTS; i++) {
         fili_arena arena;
-        double     seconds = 0.0;
-        if (i == 2 && !(job->plan.vae_flops > 0.0)) continue;
+        if (!(parts[i].work > 0.0) || rates->each[i] > 0.0) continue;
         fili_arena_init(&arena, job->ctx, "a measurement", 0);
-        const fil_status status = parts[i](job, &arena, &seconds);
+        const fil_status status = timers[i](job, &arena, &parts[i]);
         fili_arena_fini(&arena);
         FIL_TRY(status);
-        *sum += seconds;
+        rates->each[i] = parts[i].each;
     }
     return FIL_OK;
 }
 
 /* A limit that has no room for it is no failure of the run: then nobody knows. */
-fil_status fili_job_estimate(fili_job *job)
+fil_status fili_job_estimate(fili_job *job, fili_rates *rates)
 {
-    double           sum    = 0.0;
-    const fil_status status = measure(job, &sum);
+    part   parts[PARTS] = {{.work = 0.0}};
+    double sum          = 0.0;
+    work_left(job, parts);
+    const fil_status status = measure(job, rates, parts);
     if (status == FIL_E_NOMEM) {
         fili_ctx_enter(job->ctx);
         return FIL_OK;
     }
+    for (int i = 0; i < PARTS; i++)
+        sum += parts[i].work * rates->each[i];
     job->plan.estimate_seconds = sum;
     return status;
 }

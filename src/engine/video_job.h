@@ -282,8 +282,17 @@ fili_decode              fili_job_decode(const fili_job *job);
 FIL_MUSTCHECK fil_status fili_job_memory(fili_job *job);
 /* Operations of each part. */
 void fili_job_flops(fili_job *job);
-/* plan.estimate_seconds: measures for two seconds at most. */
-FIL_MUSTCHECK fil_status fili_job_estimate(fili_job *job);
+
+/* Seconds that an operation of each kind takes here: linears, attention, convolutions; 0: not known
+ * yet. Runs of one list share them. */
+enum { FILI_RATES = 3 };
+typedef struct fili_rates {
+    double each[FILI_RATES];
+} fili_rates;
+
+/* plan.estimate_seconds, of what is left of the run: measures for two seconds at most, what *rates
+ * does not have yet. NAN stays where memory's limit has no room for that. */
+FIL_MUSTCHECK fil_status fili_job_estimate(fili_job *job, fili_rates *rates);
 
 /* What the run captures: checks, names, memory; after the policy has been hung into dit_options,
  * whose place it takes. */

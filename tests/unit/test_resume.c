@@ -1,6 +1,7 @@
 /* tests/unit/test_resume.c: a run that is stopped goes on with the same bits (engine/checkpoint.h):
  * with every policy, from every step, from within a step and from decoding; and what is refused.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -315,6 +316,58 @@ static int count_frames(void *user, int32_t index, const uint8_t *rgb, int32_t w
     return 0;
 }
 
+/* With rates that are given nothing is measured. */
+static double seconds_of(rig *r, const fil_plan **plan)
+{
+    static fil_plan found;
+    fili_rates      rates = {.each = {1e-9, 2e-9, 4e-9}};
+    fili_job       *job   = NULL;
+    fili_ctx_enter(r->ctx);
+    fil_status status = fili_job_open(r->model, &r->o, NULL, &job);
+    if (status == FIL_OK) status = fili_job_estimate(job, &rates);
+    expect(r, FIL_OK, status);
+    found = job->plan;
+    *plan = &found;
+    fili_job_close(&job);
+    return found.estimate_seconds;
+}
+
+static void expect_seconds(double found, double expected)
+{
+    if (!(fabs(found - expected) <= 1e-12 * expected))
+        fail_msg("%.17g seconds, expected %.17g", found, expected);
+}
+
+static void the_estimate_is_of_what_is_left(void **state)
+{
+    rig             r;
+    int32_t         frames = 0;
+    const fil_plan *p;
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    open_small(&r);
+    r.o.frame      = count_frames;
+    r.o.frame_user = &frames;
+    double seconds = seconds_of(&r, &p);
+    assert_true(p->text_flops > 0.0 && p->vae_flops > 0.0);
+    expect_seconds(seconds, 1e-9 * (p->linear_flops + p->text_flops) + 2e-9 * p->attention_flops +
+                                4e-9 * p->vae_flops);
+    stop_at(&r.stop, "sample", 3, 1);
+    expect(&r, FIL_E_CANCELLED, fil_generate(r.model, &r.o, &r.result));
+    assert_int_equal(r.result.saved_step, 3);
+    r.o.resume = r.saved;
+    stop_at(&r.stop, "none", UINT64_MAX, 0);
+    seconds = seconds_of(&r, &p);
+    expect_seconds(seconds, 0.25 * (1e-9 * p->linear_flops + 2e-9 * p->attention_flops) +
+                                4e-9 * p->vae_flops);
+    stop_at(&r.stop, "decode", 0, 1);
+    expect(&r, FIL_E_CANCELLED, fil_generate(r.model, &r.o, &r.result));
+    stop_at(&r.stop, "none", UINT64_MAX, 0);
+    seconds = seconds_of(&r, &p);
+    expect_seconds(seconds, 4e-9 * p->vae_flops);
+    close_rig(&r);
+}
+
 /* The steps are not done again, and the latents that were written are no obstacle. */
 static void decoding_goes_on_from_the_latents(void **state)
 {
@@ -564,6 +617,7 @@ int main(void)
         TEST(frames_that_were_decoded_are_kept),         TEST(another_run_does_not_go_on_from_it),
         TEST(a_saved_run_is_not_written_over_unasked),   TEST(a_damaged_file_is_refused),
         TEST(what_is_no_saved_run_is_refused),           TEST(a_saved_run_carries_its_recipe),
+        TEST(the_estimate_is_of_what_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
