@@ -70,16 +70,9 @@ void info_json_file(cli_out *out, const info_item *item)
 
 void info_json_broken(cli_out *out, const info_item *item, const fil_error *error)
 {
-    const char *frames[FIL_ERROR_FRAMES];
-    size_t      n = 0;
-    for (; n < FIL_ERROR_FRAMES && (int32_t)n < error->n_frames; n++)
-        frames[n] = error->frame[n];
     cli_json_open(out, "error");
     cli_json_text(out, "path", item->shown);
-    cli_json_text(out, "status", fil_status_name(error->status));
-    cli_json_number(out, "exit", (uint64_t)cli_exit_of(error->status));
-    cli_json_text(out, "message", error->message);
-    cli_json_texts(out, "while", frames, n);
+    cli_json_failure(out, error);
     cli_json_close(out);
 }
 

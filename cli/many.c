@@ -1,22 +1,29 @@
 /* cli/many.c: one video for each line of a file (cli/many.h). */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "many.h"
+#include "plan_report.h"
 #include "progress.h"
 #include "report.h"
 #include "video_run.h"
 
 enum { PLACES = 8 };
 
+typedef struct many many;
+
 typedef struct video {
+    const many          *of;
     fil_generate_options o;
     int                  skipped;
-    char                 place[PLACES][CLI_PLACE]; /* paths that o points to */
+    int32_t              number;                     /* of those that are to be made, from 1 */
+    char                 failure[FIL_ERROR_MESSAGE]; /* "": none so far */
+    char                 place[PLACES][CLI_PLACE];   /* paths that o points to */
 } video;
 
-typedef struct many {
+struct many {
     const cli_call              *call;
     const cli_many_how          *how;
     fil_ctx                     *ctx;
@@ -24,7 +31,7 @@ typedef struct many {
     int32_t                      n, n_runs; /* prompts, and those that are not skipped */
     video                       *videos;
     const fil_generate_options **runs; /* [n_runs] */
-} many;
+};
 
 /* ---- names ---------------------------------------------------------------------------------- */
 
@@ -76,7 +83,7 @@ static int number_folder(char *out, size_t size, const char *path, const char *n
     size_t begin = end;
     while (begin > 0 && path[begin - 1] != '/')
         begin--;
-    const char *joint = begin == end && name == path          ? ""
+    const char *joint = begin == end && name == path         ? ""
                         : is_dots(path + begin, end - begin) ? "/"
                                                              : "-";
     return snprintf(out, size, "%.*s%s%s/%s", (int)end, path, joint, number, name);
@@ -183,15 +190,18 @@ static int fill(many *m, const fil_generate_options *base)
 {
     for (int32_t i = 0; i < m->n; i++) {
         video *v        = &m->videos[i];
+        v->of           = m;
         v->o            = *base;
         v->o.prompt     = fil_prompts_text(m->prompts, i);
         v->o.event      = on_event;
-        v->o.event_user = m;
+        v->o.event_user = v;
         int code        = name_outputs(m, v, i);
         if (code == CLI_EXIT_DONE) code = name_beside(m, v);
         if (code == CLI_EXIT_DONE) code = look(m, v);
         if (code != CLI_EXIT_DONE) return code;
-        if (!v->skipped) m->runs[m->n_runs++] = &v->o;
+        if (v->skipped) continue;
+        m->runs[m->n_runs++] = &v->o;
+        v->number            = m->n_runs;
     }
     return CLI_EXIT_DONE;
 }
@@ -219,13 +229,37 @@ static void many_close(many *m)
 
 /* ---- the runs ------------------------------------------------------------------------------- */
 
+/* Said at once, for who looks, and again at the end. */
+static void take_failure(video *v, const fil_event *event)
+{
+    snprintf(v->failure, sizeof v->failure, "%s", event->error->message);
+    (void)cli_failed(v->of->ctx, NULL);
+    cli_progress_failed(v->number, cli_main_output(&v->o), event->error);
+}
+
 static void on_event(void *user, const fil_event *event)
 {
-    const many *m = user;
-    if (event->kind == FIL_EVENT_DONE)
-        cli_tell_run(m->call, m->how->json, event->path, event->result);
-    else
-        cli_progress_event(NULL, event);
+    video      *v = user;
+    const many *m = v->of;
+    switch (event->kind) {
+    case FIL_EVENT_DONE: cli_tell_run(m->call, m->how->json, event->path, event->result); break;
+    case FIL_EVENT_PLANNED: cli_progress_planned(event, m->n_runs); break;
+    case FIL_EVENT_FAILED: take_failure(v, event); break;
+    default: cli_progress_event(NULL, event);
+    }
+}
+
+/* How many. */
+static int32_t tell_failures(const many *m)
+{
+    int32_t n = 0;
+    for (int32_t i = 0; i < m->n; i++) {
+        const video *v = &m->videos[i];
+        if (v->failure[0] == '\0') continue;
+        cli_error("'%.200s' was not made: %s", cli_main_output(&v->o), v->failure);
+        n++;
+    }
+    return n;
 }
 
 static void tell_stopped(const many *m, int32_t done, const fil_video_result *last)
@@ -239,45 +273,68 @@ static void tell_stopped(const many *m, int32_t done, const fil_video_result *la
               (int)stand, (int)m->n, saved);
 }
 
-static void tell_end(const many *m)
+static void tell_end_json(const many *m, int32_t done, int32_t failed)
 {
-    const int32_t skipped = m->n - m->n_runs;
+    cli_out *out = m->call->out;
+    cli_json_open(out, "videos");
+    cli_json_number(out, "videos", (uint64_t)m->n);
+    cli_json_number(out, "made", (uint64_t)done);
+    cli_json_number(out, "failed", (uint64_t)failed);
+    cli_json_number(out, "skipped", (uint64_t)(m->n - m->n_runs));
+    cli_json_close(out);
+}
+
+static void tell_end(const many *m, int32_t done, int32_t failed)
+{
+    char text[32] = "";
     if (m->how->json != 0) {
-        cli_json_open(m->call->out, "videos");
-        cli_json_number(m->call->out, "videos", (uint64_t)m->n);
-        cli_json_number(m->call->out, "made", (uint64_t)m->n_runs);
-        cli_json_number(m->call->out, "skipped", (uint64_t)skipped);
-        cli_json_close(m->call->out);
-    } else {
-        cli_note(m->call->common, "%d video%s made, %d stood before", (int)m->n_runs,
-                 m->n_runs == 1 ? "" : "s", (int)skipped);
+        tell_end_json(m, done, failed);
+        return;
     }
+    if (failed > 0) snprintf(text, sizeof text, ", %d failed", (int)failed);
+    cli_note(m->call->common, "%d video%s made, %d stood before%s%s", (int)done,
+             done == 1 ? "" : "s", (int)(m->n - m->n_runs), text,
+             failed > 0 ? "; --continue tries those again" : "");
+}
+
+/* Of all of them the seconds, which a plan of one has not. */
+static void tell_plan_of_all(const many *m, fil_plan *p)
+{
+    char time[CLI_ABOUT];
+    char text[CLI_ABOUT + 16] = "";
+    if (m->how->json != 0) return;
+    if (isfinite(p->estimate_seconds))
+        snprintf(text, sizeof text, ", about %s", cli_about(time, p->estimate_seconds));
+    cli_putf(m->call->out, "videos      %d to make%s, %d stand; of each, or of the largest:\n",
+             (int)m->n_runs, text, (int)(m->n - m->n_runs));
+    p->estimate_seconds = (double)NAN;
 }
 
 static int plan(const many *m, fil_model *model)
 {
     fil_plan p;
     if (m->n_runs == 0) return CLI_EXIT_DONE;
-    if (fil_generate_many_check(model, m->runs, m->n_runs, &p) != FIL_OK)
+    if (fil_generate_many_estimate(model, m->runs, m->n_runs, &p) != FIL_OK)
         return cli_failed(m->ctx, NULL);
-    if (m->how->json == 0)
-        cli_putf(m->call->out, "videos      %d to make, %d stand; of each, or of the largest:\n",
-                 (int)m->n_runs, (int)(m->n - m->n_runs));
+    tell_plan_of_all(m, &p);
     m->how->tell_plan(m->call, &p);
     return CLI_EXIT_DONE;
 }
 
 static int run(const many *m, fil_model *model)
 {
-    int32_t          done = 0;
-    fil_video_result last = {.saved_step = -1};
-    if (m->n_runs > 0 && fil_generate_many(model, m->runs, m->n_runs, &done, &last) != FIL_OK) {
+    int32_t          done   = 0;
+    fil_video_result last   = {.saved_step = -1};
+    fil_status       status = FIL_OK;
+    if (m->n_runs > 0) status = fil_generate_many(model, m->runs, m->n_runs, &done, &last);
+    const int32_t failed = tell_failures(m);
+    if (done + failed < m->n_runs) {
         const int code = cli_failed(m->ctx, NULL);
         if (done > 0 || last.saved_step >= 0 || m->n_runs < m->n) tell_stopped(m, done, &last);
         return code;
     }
-    tell_end(m);
-    return CLI_EXIT_DONE;
+    tell_end(m, done, failed);
+    return (int)cli_exit_of(status);
 }
 
 int cli_generate_many(const cli_call *call, fil_ctx *ctx, fil_model *model,

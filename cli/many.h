@@ -1,7 +1,7 @@
 /* cli/many.h: generate --prompt-file: one video for each line of a file, in one load of the model.
  * Each has outputs of its own: the names of -o and of the others, with the number of the prompt
- * before the ending (fox.mp4: fox-001.mp4), or where a name stands for a picture of each frame, behind
- * the folder (frames/%05d.png: frames-001/%05d.png).
+ * before the ending (fox.mp4: fox-001.mp4), or where a name stands for a picture of each frame,
+ * behind the folder (frames/%05d.png: frames-001/%05d.png).
  */
 #ifndef CLI_MANY_H
 #define CLI_MANY_H

@@ -195,28 +195,54 @@ static void tell_events(cli_pace_news news, double time)
     if (cli_pace_ended(&now.pace)) send_phase("phase_end", time);
 }
 
-/* What takes long is said before it begins. */
-static void say_plan(const fil_plan *p)
+static void send_plan(const fil_event *event, int32_t videos)
 {
-    char time[CLI_ABOUT];
-    char bytes[CLI_HUMAN];
-    if (now.events != NULL) {
-        cli_json_open(now.events, "planned");
-        cli_json_number(now.events, "steps", (uint64_t)p->steps);
-        cli_json_real(now.events, "estimate_seconds", p->estimate_seconds);
-        cli_json_number(now.events, "peak_bytes", p->peak_bytes);
-        cli_json_number(now.events, "spool_bytes", p->spool_bytes);
-        send();
-    }
-    if (now.how != SAY_NOTHING && p->estimate_seconds >= LONG)
-        cli_error("note: about %s, and %s of memory", cli_about(time, p->estimate_seconds),
-                  cli_human(bytes, p->peak_bytes));
+    const fil_plan *p = event->plan;
+    cli_json_open(now.events, "planned");
+    if (videos > 0) cli_json_number(now.events, "videos", (uint64_t)videos);
+    cli_json_number(now.events, "steps", (uint64_t)p->steps);
+    cli_json_number(now.events, "done", (uint64_t)event->step);
+    cli_json_real(now.events, "estimate_seconds", p->estimate_seconds);
+    cli_json_number(now.events, "peak_bytes", p->peak_bytes);
+    cli_json_number(now.events, "spool_bytes", p->spool_bytes);
+    send();
+}
+
+/* What takes long is said before it begins. */
+static void say_plan(const fil_event *event, int32_t videos)
+{
+    const fil_plan *p        = event->plan;
+    char            what[32] = "";
+    char            time[CLI_ABOUT];
+    char            bytes[CLI_HUMAN];
+    if (videos > 1)
+        snprintf(what, sizeof what, " for %d videos", (int)videos);
+    else if (event->step > 0)
+        snprintf(what, sizeof what, " for what is left");
+    cli_error("note: about %s%s, and %s of memory", cli_about(time, p->estimate_seconds), what,
+              cli_human(bytes, p->peak_bytes));
+}
+
+void cli_progress_planned(const fil_event *event, int32_t videos)
+{
+    if (now.events != NULL) send_plan(event, videos);
+    if (now.how != SAY_NOTHING && event->plan->estimate_seconds >= LONG) say_plan(event, videos);
+}
+
+void cli_progress_failed(int32_t video, const char *path, const fil_error *error)
+{
+    if (now.events == NULL) return;
+    cli_json_open(now.events, "failed");
+    cli_json_number(now.events, "video", (uint64_t)video);
+    cli_json_text(now.events, "path", path);
+    cli_json_failure(now.events, error);
+    send();
 }
 
 void cli_progress_event(void *user, const fil_event *event)
 {
     (void)user;
-    if (event->kind == FIL_EVENT_PLANNED) say_plan(event->plan);
+    if (event->kind == FIL_EVENT_PLANNED) cli_progress_planned(event, 0);
     if (now.events == NULL) return;
     switch (event->kind) {
     case FIL_EVENT_SAVED: cli_json_open(now.events, "saved"); break;

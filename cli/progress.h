@@ -24,6 +24,11 @@ void cli_progress_event(void *user, const fil_event *event);
 /* A warning goes to the events, if there are any. */
 void cli_progress_warning(const char *text);
 
+/* Of a list of videos: what is before it (FIL_EVENT_PLANNED), and that nothing came of one. video:
+ * its number among those that are to be made; path: what was to come of it. */
+void cli_progress_planned(const fil_event *event, int32_t videos);
+void cli_progress_failed(int32_t video, const char *path, const fil_error *error);
+
 /* Leaves the terminal's line empty, with the cursor at its beginning. The first before each line on
  * stderr and at the end; the second from a signal handler. */
 void cli_progress_wipe(void);

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "output.h"
 #include "progress.h"
 #include "report.h"
 
@@ -114,6 +113,18 @@ int cli_failed(const fil_ctx *ctx, const char *where)
     if (joint[0] == ',') append(line, ")", "");
     print_line(line);
     return (int)cli_exit_of(e->status);
+}
+
+void cli_json_failure(cli_out *out, const fil_error *error)
+{
+    const char *frames[FIL_ERROR_FRAMES];
+    size_t      n = 0;
+    for (; n < FIL_ERROR_FRAMES && (int32_t)n < error->n_frames; n++)
+        frames[n] = error->frame[n];
+    cli_json_text(out, "status", fil_status_name(error->status));
+    cli_json_number(out, "exit", (uint64_t)cli_exit_of(error->status));
+    cli_json_text(out, "message", error->message);
+    cli_json_texts(out, "while", frames, n);
 }
 
 /* Errors are left to cli_failed, which says them once, with their frames. */

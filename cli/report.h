@@ -8,6 +8,7 @@
 
 #include "filigree/filigree.h"
 #include "options.h"
+#include "output.h"
 
 /* X(name, code, text) */
 #define CLI_EXIT_LIST(X)                                                                           \
@@ -38,6 +39,9 @@ int cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The library's last failure on ctx (NULL: without a context); returns its exit code. `where` is
  * one more frame, left out if a frame ends in it; NULL for none. */
 int cli_failed(const fil_ctx *ctx, const char *where);
+
+/* Members of a JSON object that tell of a failure: status, exit, message, while. */
+void cli_json_failure(cli_out *out, const fil_error *error);
 
 /* Opens a context as the common options say. Returns 0 or an exit code, after the report. The log
  * goes to stderr: warnings always, more with -v. `common` must outlive the context. */

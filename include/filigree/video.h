@@ -95,8 +95,12 @@ typedef enum fil_event_kind {
     FIL_EVENT_SAVED   = 0, /* the run, as it was after `step` steps, in the checkpoint `path` */
     FIL_EVENT_PREVIEW = 1, /* a preview of what it was after `step` steps, in `path` */
     FIL_EVENT_DONE    = 2, /* everything stands: the video is `path`, `result` says how it went */
-    FIL_EVENT_PLANNED = 3  /* the first of a run that stands alone: what it will be, in `plan`, with
-                              estimate_seconds unless it goes on with an earlier one */
+    FIL_EVENT_PLANNED = 3, /* the first one: what the run will be, in `plan`, with estimate_seconds
+                              (`step` steps are done before); of several videos it goes to the
+                              function of the first: seconds of all, the rest of the one that takes
+                              most memory */
+    FIL_EVENT_FAILED = 4   /* of several videos: nothing comes of this one (`path` was to be its
+                              video),   `error` says why; the others are still made */
 } fil_event_kind;
 
 typedef struct fil_event {
@@ -106,6 +110,7 @@ typedef struct fil_event {
 
     const struct fil_video_result *result; /* of FIL_EVENT_DONE, else NULL */
     const struct fil_plan         *plan;   /* of FIL_EVENT_PLANNED, else NULL */
+    const fil_error               *error;  /* of FIL_EVENT_FAILED, else NULL */
 } fil_event;
 
 /* *event is borrowed for the call. */
@@ -263,7 +268,7 @@ typedef struct fil_plan {
      * cross-attention); the VAE as its layers are defined, the overlap of tiles included. */
     double text_flops, attention_flops, linear_flops, vae_flops;
 
-    double estimate_seconds; /* of the whole run, by fil_generate_estimate; else NAN */
+    double estimate_seconds; /* of what is left of the run, by fil_generate_estimate; else NAN */
 } fil_plan;
 
 /* Checks everything that fil_generate checks and tells what it would do; reads headers, no weights.
@@ -276,8 +281,9 @@ FIL_API FIL_MUSTCHECK fil_status fil_generate_check(fil_model                  *
                                                     fil_plan                   *plan);
 
 /* The same, and measures for two seconds at most how fast this machine does the work: seconds that
- * encoding, steps and decoding take, without reading files and choosing masks. A run that is
- * resumed counts from its beginning. E_CANCELLED. */
+ * encoding, steps and decoding take, without reading files and choosing masks. Of a run that is
+ * resumed the steps that are left count, and all frames. NAN where the context's limit has no room
+ * for the measurement. E_CANCELLED. */
 FIL_API FIL_MUSTCHECK fil_status fil_generate_estimate(fil_model                  *model,
                                                        const fil_generate_options *options,
                                                        fil_plan                   *plan);
@@ -322,10 +328,15 @@ FIL_API FIL_MUSTCHECK fil_status fil_generate(fil_model *model, const fil_genera
  * model: all prompts go through the text encoder first, and the transformer stays open from one
  * video to the next where size, guidance and policy ask for it alike. It also stays while frames
  * are decoded, unless the context's limit has no room for both. Everything that can be wrong with
- * any of the videos is found before any work; the first failure ends the call (the videos before it
- * stand). options[n]: structs of one size, with the same precision, and no two write to one file.
- * n: 1 to 10000. done: how many stand; last: how the one went that was worked on last; both may be
- * NULL, and each run tells FIL_EVENT_DONE. text_seconds of each is 0. Status as fil_generate.
+ * any of the videos is found before any work. options[n]: structs of one size, with the same
+ * precision, and no two write to one file. n: 1 to 10000. done: how many stand; last: how the one
+ * went that was worked on last; both may be NULL, and each run tells FIL_EVENT_DONE. text_seconds
+ * of each is 0.
+ *
+ * Status as fil_generate. What goes wrong with one video alone once work has begun (E_NONFINITE;
+ * E_FORMAT, E_MISMATCH, E_SHAPE, E_LIMIT: of a file that only it reads) is told as
+ * FIL_EVENT_FAILED, the others are made, and the call fails at its end with the first of those
+ * failures. Every other failure the next video would meet, too: it ends the call at once.
  *
  * Progress also comes as the phase "videos", around those of each. */
 FIL_API FIL_MUSTCHECK fil_status fil_generate_many(fil_model                         *model,
@@ -333,10 +344,13 @@ FIL_API FIL_MUSTCHECK fil_status fil_generate_many(fil_model                    
                                                    int32_t n, int32_t *done,
                                                    fil_video_result *last);
 
-/* The same checks; the plan is that of the video that takes most memory. */
+/* The same checks; the plan is that of the video that takes most memory. The second measures as
+ * fil_generate_estimate does: estimate_seconds are those of all videos. */
 FIL_API FIL_MUSTCHECK fil_status fil_generate_many_check(fil_model                         *model,
                                                          const fil_generate_options *const *options,
                                                          int32_t n, fil_plan *plan);
+FIL_API FIL_MUSTCHECK fil_status fil_generate_many_estimate(
+    fil_model *model, const fil_generate_options *const *options, int32_t n, fil_plan *plan);
 
 /* A text file of prompts: UTF-8, one a line, blanks at its ends left out; lines that are empty or
  * begin with # do not count. At most 1,000 in 1 MiB. Opaque. */

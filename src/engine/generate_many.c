@@ -4,7 +4,8 @@
  * Each run is a job of its own, checked, worked off and closed as fil_generate does it. Four times
  * over all of them: check, and cut the prompts into tokens; check again with what is then known of
  * memory; read the prompts, with one text encoder; run, with one transformer. Rows of prompts are
- * what is kept of a job from one time to the next.
+ * what is kept of a job from one time to the next. Once work has begun, what goes wrong with one
+ * video alone is told and leaves the others be.
  */
 #include <string.h>
 
@@ -17,7 +18,10 @@ enum { MOST = 10000 }; /* videos of a call */
 typedef struct item {
     fil_generate_options o; /* whole, as this version has them */
     fili_prompt          prompt[2];
+    bool                 failed;
 } item;
+
+typedef enum estimate { NO_ESTIMATE, IF_HEARD, ESTIMATE } estimate;
 
 typedef struct many {
     fil_model                         *model;
@@ -28,8 +32,11 @@ typedef struct many {
     fili_batch                         batch;
     fili_arena                         arena; /* rows of the prompts */
     int32_t                            text_dim;
-    fil_plan                           plan; /* of the run that takes most */
-    uint64_t                           base; /* bytes that the context held before */
+    fil_plan                           plan; /* of the run that takes most; seconds of all */
+    estimate                           estimate;
+    fili_rates                         rates;
+    fil_error                          failure; /* the first one that did not end the list */
+    uint64_t                           base;    /* bytes that the context held before */
 } many;
 
 /* ---- the transformer ------------------------------------------------------------------------ */
@@ -112,17 +119,27 @@ static fil_status check_one(many *m, int32_t i)
     return status;
 }
 
+/* Only who listens waits for the measurement. */
+static bool wants_estimate(const many *m)
+{
+    return m->estimate == ESTIMATE || (m->estimate == IF_HEARD && m->item[0].o.event != NULL);
+}
+
 /* Now that the memory of all is known. */
 static fil_status check_again(many *m)
 {
+    double seconds = 0.0;
     for (int32_t i = 0; i < m->n; i++) {
-        fili_job        *job    = NULL;
-        const fil_status status = open_job(m, i, &job);
+        fili_job  *job    = NULL;
+        fil_status status = open_job(m, i, &job);
+        if (status == FIL_OK && wants_estimate(m)) status = fili_job_estimate(job, &m->rates);
         if (status == FIL_OK && (i == 0 || job->plan.peak_bytes > m->plan.peak_bytes))
             m->plan = job->plan;
+        if (status == FIL_OK) seconds += job->plan.estimate_seconds;
         fili_job_close(&job);
         if (status != FIL_OK) return in_video(m, i, status);
     }
+    m->plan.estimate_seconds = seconds;
     return FIL_OK;
 }
 
@@ -139,6 +156,36 @@ static fil_status check_all(many *m)
     m->batch.keeps = false; /* then it is read anew for each video */
     fili_ctx_enter(m->ctx);
     return check_again(m);
+}
+
+/* ---- failures ------------------------------------------------------------------------------- */
+
+/* Of the numbers of one video, or of a file that is its own. Anything else (memory, disk, device,
+ * being told to stop) the next one would meet, too, and perhaps after hours. */
+static bool is_of_one(fil_status status)
+{
+    return status == FIL_E_NONFINITE || status == FIL_E_SHAPE || status == FIL_E_FORMAT ||
+           status == FIL_E_MISMATCH || status == FIL_E_LIMIT;
+}
+
+static void tell_failed(const many *m, int32_t i)
+{
+    const fil_generate_options *o = &m->item[i].o;
+    const fil_event e = {.kind = FIL_EVENT_FAILED, .path = o->video, .error = &m->ctx->error};
+    if (o->event != NULL) o->event(o->event_user, &e);
+}
+
+/* The status if it ends the list. The next video begins with nothing that this one has touched. */
+static fil_status settle(many *m, int32_t i, fil_status status)
+{
+    if (status == FIL_OK || !is_of_one(status)) return in_video(m, i, status);
+    (void)in_video(m, i, status);
+    tell_failed(m, i);
+    if (m->failure.status == FIL_OK) m->failure = m->ctx->error;
+    m->item[i].failed = true;
+    fili_batch_close(&m->batch);
+    fili_ctx_enter(m->ctx);
+    return FIL_OK;
 }
 
 /* ---- prompts -------------------------------------------------------------------------------- */
@@ -201,7 +248,7 @@ static fil_status encode_all(many *m)
 {
     fil_status status = FIL_OK;
     for (int32_t i = 0; status == FIL_OK && i < m->n; i++)
-        if (m->item[i].o.resume == NULL) status = in_video(m, i, encode(m, i));
+        if (m->item[i].o.resume == NULL) status = settle(m, i, encode(m, i));
     fili_text_close(&m->batch.text);
     return status;
 }
@@ -223,29 +270,32 @@ static fil_status run_one(many *m, int32_t i, fil_video_result *result)
 
 static fil_status run_all(many *m, fil_video_result *last, int32_t *done)
 {
-    fil_status status = FIL_OK;
     for (int32_t i = 0; i < m->n; i++) {
+        fil_status status;
+        if (m->item[i].failed) continue;
         *last = (fil_video_result){.saved_step = -1};
         fili_progress(m->ctx, "videos", (uint64_t)i, (uint64_t)m->n);
         status = run_one(m, i, last);
-        if (status != FIL_OK) return in_video(m, i, status);
-        ++*done;
+        if (status == FIL_OK) ++*done;
+        status = settle(m, i, status);
+        if (status != FIL_OK) return status;
     }
     fili_progress(m->ctx, "videos", (uint64_t)m->n, (uint64_t)m->n);
-    return status;
+    if (m->failure.status != FIL_OK) m->ctx->error = m->failure;
+    return m->failure.status;
 }
 
 /* ---- the calls ------------------------------------------------------------------------------ */
 
-static fil_status many_open(many *m, fil_model *model, const fil_generate_options *const *options,
-                            int32_t n)
+/* m: model, options, n and estimate are set. */
+static fil_status many_open(many *m)
 {
     void *block;
-    *m = (many){.model = model, .ctx = model->ctx, .options = options, .n = n};
+    m->ctx = m->model->ctx;
     fili_arena_init(&m->arena, m->ctx, "prompts", 0);
-    FIL_CHECK(m->ctx, options != NULL && n >= 1 && n <= MOST,
-              "fil_generate_many: expected 1 to %d videos, found %d", MOST, (int)n);
-    FIL_TRY(fili_calloc(m->ctx, (size_t)n, sizeof *m->item, "videos", &block));
+    FIL_CHECK(m->ctx, m->options != NULL && m->n >= 1 && m->n <= MOST,
+              "fil_generate_many: expected 1 to %d videos, found %d", MOST, (int)m->n);
+    FIL_TRY(fili_calloc(m->ctx, (size_t)m->n, sizeof *m->item, "videos", &block));
     m->item = block;
     m->base = m->ctx->memory.used;
     return check_all(m);
@@ -258,28 +308,49 @@ static void many_close(many *m)
     fili_arena_fini(&m->arena);
 }
 
+/* what: the call. */
+static fil_status plan_of(const char *what, many *m, fil_plan *plan)
+{
+    FIL_CHECK(NULL, m->model != NULL, "%s: model is NULL", what);
+    fili_ctx_enter(m->model->ctx);
+    FIL_CHECK(m->model->ctx, plan != NULL, "%s: plan is NULL", what);
+    const fil_status status = many_open(m);
+    if (status == FIL_OK) *plan = m->plan;
+    many_close(m);
+    return status;
+}
+
 fil_status fil_generate_many_check(fil_model *model, const fil_generate_options *const *options,
                                    int32_t n, fil_plan *plan)
 {
-    many m;
-    FIL_CHECK(NULL, model != NULL, "fil_generate_many_check: model is NULL");
-    fili_ctx_enter(model->ctx);
-    FIL_CHECK(model->ctx, plan != NULL, "fil_generate_many_check: plan is NULL");
-    const fil_status status = many_open(&m, model, options, n);
-    if (status == FIL_OK) *plan = m.plan;
-    many_close(&m);
-    return status;
+    many m = {.model = model, .options = options, .n = n};
+    return plan_of("fil_generate_many_check", &m, plan);
+}
+
+fil_status fil_generate_many_estimate(fil_model *model, const fil_generate_options *const *options,
+                                      int32_t n, fil_plan *plan)
+{
+    many m = {.model = model, .options = options, .n = n, .estimate = ESTIMATE};
+    return plan_of("fil_generate_many_estimate", &m, plan);
+}
+
+static void tell_plan(const many *m)
+{
+    const fil_generate_options *o = &m->item[0].o;
+    const fil_event e = {.kind = FIL_EVENT_PLANNED, .n_steps = m->plan.steps, .plan = &m->plan};
+    if (o->event != NULL) o->event(o->event_user, &e);
 }
 
 fil_status fil_generate_many(fil_model *model, const fil_generate_options *const *options,
                              int32_t n, int32_t *done, fil_video_result *last)
 {
-    many             m;
+    many             m     = {.model = model, .options = options, .n = n, .estimate = IF_HEARD};
     fil_video_result mine  = {.saved_step = -1};
     int32_t          stand = 0;
     FIL_CHECK(NULL, model != NULL, "fil_generate_many: model is NULL");
     fili_ctx_enter(model->ctx);
-    fil_status status = many_open(&m, model, options, n);
+    fil_status status = many_open(&m);
+    if (status == FIL_OK) tell_plan(&m);
     if (status == FIL_OK) status = encode_all(&m);
     if (status == FIL_OK) status = run_all(&m, &mine, &stand);
     many_close(&m);

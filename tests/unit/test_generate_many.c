@@ -1,9 +1,12 @@
 /* tests/unit/test_generate_many.c: several videos in one load have the bits of single runs, with
- * every policy and within a memory limit; what is wrong with one of them is found before any work.
+ * every policy and within a memory limit; what is wrong with one of them is found before any work,
+ * and what goes wrong with one on the way leaves the others be.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "engine/video_job.h"
@@ -23,7 +26,11 @@ typedef struct rig {
     fil_generate_options        o[N];
     const fil_generate_options *list[N];
     char                        latents[N][320], frames[N][320];
-    int                         loads, done;
+    int                         loads, done, failed, planned;
+    int                         heard, planned_at; /* events; those before the plan */
+    fil_error                   error;             /* of the one that failed last */
+    double                      seconds;           /* estimated */
+    const char                 *doomed;            /* a folder that goes when a video stands */
 } rig;
 
 static void on_progress(void *user, const fil_progress *p)
@@ -35,9 +42,25 @@ static void on_progress(void *user, const fil_progress *p)
 static void on_event(void *user, const fil_event *e)
 {
     rig *r = user;
-    if (e->kind != FIL_EVENT_DONE) return;
-    assert_int_equal(e->result->frames, FRAMES);
-    r->done++;
+    r->heard++;
+    switch (e->kind) {
+    case FIL_EVENT_DONE:
+        assert_int_equal(e->result->frames, FRAMES);
+        r->done++;
+        if (r->doomed != NULL) assert_int_equal(rmdir(r->doomed), 0);
+        r->doomed = NULL;
+        break;
+    case FIL_EVENT_FAILED:
+        r->error = *e->error;
+        r->failed++;
+        break;
+    case FIL_EVENT_PLANNED:
+        r->planned_at = r->heard;
+        r->seconds    = e->plan->estimate_seconds;
+        r->planned++;
+        break;
+    default: break;
+    }
 }
 
 static void open_rig(rig *r, uint64_t limit)
@@ -113,30 +136,36 @@ static void render(rig *r, const char *policy)
     r->policy.block   = 64;
     r->loads          = 0;
     r->done           = 0;
+    r->heard          = 0;
+    r->planned        = 0;
     expect(r, FIL_OK, fil_generate_many(r->model, r->list, N, &done, &last));
     assert_int_equal(done, N);
     assert_int_equal(r->done, N);
     assert_int_equal(last.frames, FRAMES);
 }
 
-/* One after the other, each alone, against what lies in the files. */
+/* One of them alone, against what lies in the files. */
+static void compare_one(rig *r, int i)
+{
+    int64_t  n;
+    int64_t  m;
+    float   *x = fixture_tensor(r->ctx, r->latents[i], "latents", FIL_F32, &n);
+    uint8_t *f = fixture_tensor(r->ctx, r->frames[i], "frames", FIL_U8, &m);
+    expect(r, FIL_OK, fil_generate(r->model, &r->o[i], NULL));
+    float   *y = fixture_tensor(r->ctx, r->latents[i], "latents", FIL_F32, &n);
+    uint8_t *g = fixture_tensor(r->ctx, r->frames[i], "frames", FIL_U8, &m);
+    assert_memory_equal(x, y, (size_t)n * sizeof *x);
+    assert_memory_equal(f, g, (size_t)m);
+    free(x);
+    free(y);
+    free(f);
+    free(g);
+}
+
 static void compare(rig *r)
 {
-    for (int i = 0; i < N; i++) {
-        int64_t  n;
-        int64_t  m;
-        float   *x = fixture_tensor(r->ctx, r->latents[i], "latents", FIL_F32, &n);
-        uint8_t *f = fixture_tensor(r->ctx, r->frames[i], "frames", FIL_U8, &m);
-        expect(r, FIL_OK, fil_generate(r->model, &r->o[i], NULL));
-        float   *y = fixture_tensor(r->ctx, r->latents[i], "latents", FIL_F32, &n);
-        uint8_t *g = fixture_tensor(r->ctx, r->frames[i], "frames", FIL_U8, &m);
-        assert_memory_equal(x, y, (size_t)n * sizeof *x);
-        assert_memory_equal(f, g, (size_t)m);
-        free(x);
-        free(y);
-        free(f);
-        free(g);
-    }
+    for (int i = 0; i < N; i++)
+        compare_one(r, i);
 }
 
 static void each_has_the_bits_of_a_run_by_itself(void **state)
@@ -231,6 +260,83 @@ static void what_is_wrong_with_one_stops_all_before_any_work(void **state)
     close_rig(&r);
 }
 
+/* Finite noise that no layer survives, for one of them. */
+static void write_huge_noise(const rig *r, const char *path)
+{
+    enum { LATENTS = 16 * 2 * (H / 8) * (W / 8) };
+    static float  huge[LATENTS];
+    const int64_t shape[] = {16, 2, H / 8, W / 8};
+    for (int i = 0; i < LATENTS; i++)
+        huge[i] = i % 2 == 0 ? 3e38f : -3e38f;
+    expect(r, FIL_OK, fili_latents_write(r->ctx, path, "noise", shape, huge, 1));
+}
+
+static void one_that_comes_to_nothing_leaves_the_others(void **state)
+{
+    rig              r;
+    int32_t          done = -1;
+    fil_video_result last;
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    open_rig(&r, 0);
+    r.policy.name = "dense";
+    r.o[1].noise  = scratch_path(&dir, "noise");
+    write_huge_noise(&r, r.o[1].noise);
+    expect(&r, FIL_E_NONFINITE, fil_generate_many(r.model, r.list, N, &done, &last));
+    const fil_error e = *fil_ctx_error(r.ctx);
+    assert_int_equal(done, N - 1);
+    assert_int_equal(r.done, N - 1);
+    assert_int_equal(r.failed, 1);
+    assert_int_equal(r.error.status, FIL_E_NONFINITE);
+    assert_string_equal(r.error.message, e.message);
+    assert_string_equal(e.frame[e.n_frames - 1], "video 2 of 3");
+    assert_int_equal(last.frames, FRAMES); /* the third */
+    assert_int_equal(access(r.latents[1], F_OK), -1);
+    compare_one(&r, 0);
+    compare_one(&r, 2);
+    close_rig(&r);
+}
+
+static void what_the_next_one_would_meet_too_ends_the_list(void **state)
+{
+    rig     r;
+    int32_t done = -1;
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    open_rig(&r, 0);
+    r.policy.name = "dense";
+    r.doomed      = scratch_path(&dir, "sub");
+    assert_int_equal(mkdir(r.doomed, 0700), 0);
+    r.o[1].save_latents = scratch_path(&dir, "sub/l");
+    expect(&r, FIL_E_IO, fil_generate_many(r.model, r.list, N, &done, NULL));
+    assert_int_equal(done, 1);
+    assert_int_equal(r.done, 1);
+    assert_int_equal(r.failed, 0);
+    assert_int_equal(access(r.latents[2], F_OK), -1);
+    close_rig(&r);
+}
+
+static void the_seconds_are_those_of_all(void **state)
+{
+    rig      r;
+    fil_plan plan;
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    open_rig(&r, 0);
+    expect(&r, FIL_OK, fil_generate_many_check(r.model, r.list, N, &plan));
+    assert_true(isnan(plan.estimate_seconds));
+    expect(&r, FIL_OK, fil_generate_many_estimate(r.model, r.list, N, &plan));
+    assert_true(plan.estimate_seconds > 0.0 && plan.estimate_seconds < 1e6);
+    assert_int_equal(r.planned, 0);
+    assert_int_equal(fil_generate_many_estimate(r.model, r.list, N, NULL), FIL_E_ARG);
+    assert_int_equal(fil_generate_many_estimate(NULL, r.list, N, &plan), FIL_E_ARG);
+    render(&r, "dense");
+    assert_int_equal(r.planned, 1);
+    assert_int_equal(r.planned_at, 1); /* the first */
+    assert_true(r.seconds > 0.0 && r.seconds < 1e6);
+    close_rig(&r);
+}
+
 static void a_file_of_prompts(void **state)
 {
     static const char text[] = "# title\n one \r\n\n  # no\ntwo # with\n";
@@ -268,6 +374,11 @@ int main(void)
             the_plan_holds_and_a_limit_closes_the_transformer_in_between, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_wrong_with_one_stops_all_before_any_work, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(one_that_comes_to_nothing_leaves_the_others, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_the_next_one_would_meet_too_ends_the_list, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(the_seconds_are_those_of_all, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_of_prompts, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

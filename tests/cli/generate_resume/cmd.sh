@@ -26,8 +26,9 @@ grep -c 'go on with: filigree generate --resume v.mp4.resume.safetensors' err
 filigree generate $run -o v.mp4 2>&1 | grep -c 'exists already'
 filigree generate --resume v.mp4.resume.safetensors --steps 3
 echo "exit $?"
-filigree generate --resume v.mp4.resume.safetensors --json 2>/dev/null |
-    grep -q '"resumed_step":[1-9]' || echo "nothing was resumed"
+filigree generate --resume v.mp4.resume.safetensors --json 2>/dev/null >events
+grep -q '"resumed_step":[1-9]' events || echo "nothing was resumed"
+grep -q '"planned","steps":8,"done":[1-8],"estimate_seconds":[0-9]' events || echo "no estimate"
 cmp whole part && cmp whole.mp4 v.mp4 || exit 1
 rm part v.mp4 v.mp4.json
 
@@ -42,5 +43,5 @@ filigree generate --resume missing
 echo "exit $?"
 filigree generate $run -o w.mp4 --checkpoint-every 5m
 echo "exit $?"
-rm -f .*.tmp* err
+rm -f .*.tmp* err events
 ls

@@ -10,6 +10,9 @@ events = [json.loads(line) for line in open("out")]
 for e in events:
     if e["type"] in ("video", "videos"):
         print(e)
+    elif e["type"] == "planned":
+        assert e["estimate_seconds"] > 0 and e["peak_bytes"] > 0
+        print("planned", e["videos"], e["steps"], e["done"])
     elif e["type"] == "generate":
         print("generate", e["path"], e["frames"])
 print(sum(e["type"] == "phase" and e["phase"] == "load" for e in events), "load")

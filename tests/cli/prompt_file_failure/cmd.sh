@@ -1,0 +1,42 @@
+# A prompt that cannot be made leaves the others be: it is named at once and at the end, and the exit
+# code is its own.
+. "$CLI_TESTS/inputs.sh"
+demo_model demo
+printf 'one\ntwo\nthree\n' >p.txt
+size='-W 64 -H 64 --frames 9 --steps 16 --threads 1'
+run="filigree generate -m demo --prompt-file p.txt $size"
+$run --save-latents whole -q || exit 1
+filigree generate -m demo -p two $size --checkpoint-every 1 --save-latents part-002 -q 2>/dev/null &
+job=$!
+n=0
+until [ -e part-002.resume.safetensors ] || [ $n = 600 ]; do
+    sleep 0.02
+    n=$((n + 1))
+done
+kill -TERM $job
+wait $job
+python3 - <<'END'
+with open("part-002.resume.safetensors", "r+b") as f:
+    f.seek(-1, 2)
+    last = f.read(1)
+    f.seek(-1, 2)
+    f.write(bytes([last[0] ^ 255]))
+END
+$run --save-latents part --continue 2>err
+echo "exit $?"
+grep -v 'pixels' err
+ls part-*
+cmp whole-001 part-001 && cmp whole-003 part-003 || exit 1
+$run --save-latents part --continue -q
+echo "exit $?"
+$run --save-latents part --continue --json 2>/dev/null >out
+echo "exit $?"
+python3 - <<'END'
+import json
+events = [json.loads(line) for line in open("out")]
+failed = [e for e in events if e["type"] == "failed"]
+print(len(failed), failed[0]["video"], failed[0]["path"], failed[0]["status"], failed[0]["exit"], failed[0]["while"])
+print(events[-1])
+END
+rm part-002.resume.safetensors
+$run --save-latents part --continue -q && cmp whole-002 part-002 && ls part-*
