@@ -1,4 +1,5 @@
-/* cli/cmd_info.c: `filigree info PATH`. What is in a model file or folder, from headers alone.
+/* cli/cmd_info.c: `filigree info PATH`. What is in a model file or folder, or of what a video or
+ * picture was made, from headers alone.
  *
  * A folder is walked file by file; only one is open at a time. One that cannot be opened is
  * reported, the others are still listed, and the exit code is that of the first failure.
@@ -101,9 +102,25 @@ static void take_file(info_run *run, info_item *item, bool in_folder)
     fil_file_close(&file);
 }
 
+static void one_media(info_run *run, const char *path)
+{
+    fil_media *media = NULL;
+    if (fil_media_open(run->ctx, path, &media) != FIL_OK)
+        run->code = cli_failed(run->ctx, NULL);
+    else if (run->values->json != 0)
+        info_json_media(run->call->out, path, media);
+    else
+        info_text_media(run->call->out, path, media, run->call->common->verbose != 0);
+    fil_media_close(&media);
+}
+
 static void one_file(info_run *run, const char *path)
 {
     info_item item = {.shown = path, .path = path};
+    if (fil_media_format(run->ctx, path) != NULL) {
+        one_media(run, path);
+        return;
+    }
     take_file(run, &item, false);
     if (run->code == CLI_EXIT_DONE && run->values->json != 0)
         info_json_total(run->call->out, &run->sum);
@@ -215,7 +232,7 @@ static const cli_option options[] = {
 
 const cli_verb cli_verb_info = {
     .name      = "info",
-    .summary   = "list the tensors of a model file or folder, without reading weights",
+    .summary   = "list the tensors of a model file or folder, or the settings in a video",
     .args      = "PATH",
     .min_args  = 1,
     .max_args  = 1,
@@ -231,14 +248,18 @@ const cli_verb cli_verb_info = {
         "that cannot be read is reported on stderr and shown as broken, the others are listed, "
         "and the exit code is that of the first failure (3 for a malformed file).\n"
         "\n"
+        "PATH may also be a video or a picture: its size, frames and rate, and the settings of the "
+        "run that made it, where filigree wrote it as .mp4, .webm or .png.\n"
+        "\n"
         "A folder with a Wan transformer is followed by what model it is, its sizes, and the "
         "memory that it takes.\n"
         "\n"
         "With --json stdout carries objects of these types: folder, file, metadata, tensor, "
-        "error, dtype, total, model. filigree(1) lists their fields.\n"
+        "error, dtype, total, model, media, setting. filigree(1) lists their fields.\n"
         "\n"
         "examples:\n"
         "  filigree info model.safetensors\n"
+        "  filigree info fox.mp4\n"
         "  filigree info --json Wan2.1-T2V-1.3B | grep '\"type\":\"tensor\"'\n",
     .run = run_info,
 };

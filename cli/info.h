@@ -1,9 +1,11 @@
 /* cli/info.h: what `filigree info` counts, and its two ways to print: lines of JSON and text for
  * people. cmd_info.c walks and counts, info_json.c and info_text.c print; both get the same data.
+ * info_model.c and info_media.c print both for a model, and for a video or picture.
  */
 #ifndef CLI_INFO_H
 #define CLI_INFO_H
 
+#include "filigree/media.h"
 #include "filigree/model.h"
 #include "output.h"
 
@@ -44,6 +46,15 @@ void info_json_total(cli_out *out, const info_sum *sum);
 void info_text_file(cli_out *out, const info_item *item, bool whole);
 void info_text_folder(cli_out *out, const char *path, const char *layout, const info_item *items,
                       size_t n, const info_sum *sum);
+
+/* Parts of them. A value is escaped, cut at 160 columns unless `whole`, and ends the line. */
+void info_text_title(cli_out *out, const char *path);
+void info_text_size(cli_out *out, uint64_t bytes);
+void info_text_value(cli_out *out, const char *value, bool whole);
+
+/* What a video or picture tells of itself. */
+void info_json_media(cli_out *out, const char *path, const fil_media *media);
+void info_text_media(cli_out *out, const char *path, const fil_media *media, bool whole);
 
 /* What model a folder is, where it is one. */
 void info_json_model(cli_out *out, const fil_model_info *model);

@@ -8,13 +8,13 @@
 
 #define METADATA_COLUMNS 160 /* of one value, unless all is asked for */
 
-static void title(cli_out *out, const char *path)
+void info_text_title(cli_out *out, const char *path)
 {
     cli_put_escaped(out, path, strlen(path), CLI_SHOWN, SIZE_MAX);
     cli_put(out, "\n");
 }
 
-static void size_line(cli_out *out, uint64_t bytes)
+void info_text_size(cli_out *out, uint64_t bytes)
 {
     char human[CLI_HUMAN];
     cli_human(human, bytes);
@@ -22,6 +22,17 @@ static void size_line(cli_out *out, uint64_t bytes)
         cli_putf(out, "  size      %s\n", human);
     else
         cli_putf(out, "  size      %s (%llu bytes)\n", human, (unsigned long long)bytes);
+}
+
+void info_text_value(cli_out *out, const char *value, bool whole)
+{
+    const size_t bytes = strlen(value);
+    const size_t most  = whole ? SIZE_MAX : METADATA_COLUMNS;
+    const size_t shown = cli_put_escaped(out, value, bytes, CLI_SHOWN, most);
+    if (shown == bytes)
+        cli_put(out, "\n");
+    else
+        cli_putf(out, "... (%zu bytes; -v shows all)\n", bytes);
 }
 
 static void number_line(cli_out *out, const char *name, uint64_t value)
@@ -127,9 +138,9 @@ static void sum_table(cli_out *out, const info_sum *sum)
 
 void info_text_file(cli_out *out, const info_item *item, bool whole)
 {
-    title(out, item->shown);
+    info_text_title(out, item->shown);
     cli_putf(out, "  format    %s\n", item->format);
-    size_line(out, item->sum.file_bytes);
+    info_text_size(out, item->sum.file_bytes);
     if (item->sum.shards > 1) number_line(out, "shards", item->sum.shards);
     number_line(out, "tensors", item->sum.all.tensors);
     metadata(out, item->file, whole);
@@ -172,11 +183,11 @@ void info_text_folder(cli_out *out, const char *path, const char *layout, const 
                                          {.title = "bytes", .right = true},
                                          {.title = "size", .right = true},
                                          {.title = "dtypes"}};
-    title(out, path);
+    info_text_title(out, path);
     cli_putf(out, "  layout    %s\n", layout);
     number_line(out, "files", sum->files + sum->broken);
     if (sum->broken != 0) number_line(out, "broken", sum->broken);
-    size_line(out, sum->file_bytes);
+    info_text_size(out, sum->file_bytes);
     number_line(out, "tensors", sum->all.tensors);
     cli_put(out, "\n");
     cli_table(out, columns, 7, n, file_row, items);

@@ -101,15 +101,6 @@ static const section sections[SECTIONS] = {
 
 static const char *const preset_names[] = {"official", "diffusers"};
 
-/* What jansson has printed is freed by the function that jansson was given, if it was. */
-static void drop(char *text)
-{
-    json_malloc_t take;
-    json_free_t   give;
-    json_get_alloc_funcs(&take, &give);
-    give(text);
-}
-
 /* ---- writing -------------------------------------------------------------------------------- */
 
 static const void *field_of(const void *options, const field *f)
@@ -232,7 +223,7 @@ static fil_status dump(fil_ctx *ctx, fili_arena *arena, const json_t *root, cons
                                       JSON_REAL_PRECISION(17));
     if (json == NULL) return FIL_FAIL(ctx, FIL_E_NOMEM, "the recipe of the run: no memory");
     const fil_status status = copy_text(arena, json, text);
-    drop(json);
+    fili_json_drop(json);
     return status;
 }
 
@@ -343,7 +334,7 @@ static fil_status write_text(fil_ctx *ctx, const char *path, int replace, const 
         else
             fili_atomic_abort(ctx, &file);
     }
-    drop(json);
+    fili_json_drop(json);
     return status;
 }
 
@@ -613,7 +604,7 @@ static shown show(const json_t *value)
     if (value == NULL) return s;
     char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
     snprintf(s.text, sizeof s.text, "%.40s", text != NULL ? text : "?");
-    if (text != NULL) drop(text);
+    fili_json_drop(text);
     return s;
 }
 

@@ -50,6 +50,7 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/mask_draw.c
     engine/mask_listing.c
     engine/mask_pictures.c
+    engine/media_api.c
     engine/model_api.c
     engine/model_info.c
     engine/outputs.c

@@ -527,3 +527,11 @@ void fili_json_fini(fil_ctx *ctx, fili_json *json)
     fili_mem_release(ctx, json->reserved);
     *json = (fili_json){.root = NULL};
 }
+
+void fili_json_drop(char *text)
+{
+    json_malloc_t take;
+    json_free_t   give;
+    json_get_alloc_funcs(&take, &give);
+    if (text != NULL) give(text);
+}

@@ -39,4 +39,8 @@ FIL_MUSTCHECK fil_status fili_json_read(fil_ctx *ctx, int dir, const char *path,
 /* Idempotent. */
 void fili_json_fini(fil_ctx *ctx, fili_json *json);
 
+/* For a text that jansson has printed: it is freed by the function that jansson was given, if it
+ * was. NULL is accepted. */
+void fili_json_drop(char *text);
+
 #endif

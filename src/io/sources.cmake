@@ -18,6 +18,8 @@ list(APPEND FIL_SOURCES
     io/zip.c)
 # Tokenizer, pictures and videos belong to the engine alone.
 list(APPEND FIL_ENGINE_SOURCES
+    io/media_head.c
+    io/png_head.c
     io/png_image.c
     io/spiece_check.c
     io/text_clean.c
@@ -32,6 +34,7 @@ list(APPEND FIL_ENGINE_SOURCES
     io/tokenizer_files.c
     io/video_file.c
     io/video_format.c
+    io/webp_head.c
     io/y4m_file.c)
 if(NOT FIL_SENTENCEPIECE)
     list(APPEND FIL_ENGINE_SOURCES io/sentencepiece_none.c)

@@ -486,6 +486,40 @@ static int read_frame(void *reader, uint8_t *rgb, char *why)
     return r;
 }
 
+static const char *note_of(const media *m, const char *key)
+{
+    const AVDictionaryEntry *e = av_dict_get(m->format->metadata, key, NULL, 0);
+    return e != NULL ? e->value : NULL;
+}
+
+/* Counted by the container, or from how long it says to be. */
+static int64_t frames_of(const media *m)
+{
+    const AVStream *s = m->stream;
+    double          seconds;
+    if (s->nb_frames > 0) return s->nb_frames;
+    if (s->avg_frame_rate.num <= 0 || s->avg_frame_rate.den <= 0) return -1;
+    if (s->duration > 0)
+        seconds = (double)s->duration * av_q2d(s->time_base);
+    else if (m->format->duration > 0)
+        seconds = (double)m->format->duration / AV_TIME_BASE;
+    else
+        return -1;
+    const double frames = seconds * av_q2d(s->avg_frame_rate) + 0.5;
+    return frames >= 1.0 && frames < 1e12 ? (int64_t)frames : -1;
+}
+
+static void read_told(void *reader, fili_video_told *told)
+{
+    const media *m    = reader;
+    const char  *tool = note_of(m, "encoder"); /* mp4's encoding_tool comes back under this name */
+    *told             = (fili_video_told){.codec  = avcodec_get_name(m->codec->codec_id),
+                                          .frames = frames_of(m),
+                                          .notes  = {.software    = tool,
+                                                     .description = note_of(m, "description"),
+                                                     .comment     = note_of(m, "comment")}};
+}
+
 static void read_close(void *reader)
 {
     media_close(reader, 0);
@@ -500,9 +534,9 @@ static const char *describe(void)
     return text;
 }
 
-__attribute__((visibility("default"))) const fili_video_plugin *fil_video_plugin_v2(void);
+__attribute__((visibility("default"))) const fili_video_plugin *fil_video_plugin_v3(void);
 
-const fili_video_plugin *fil_video_plugin_v2(void)
+const fili_video_plugin *fil_video_plugin_v3(void)
 {
     static const fili_video_plugin plugin = {.describe     = describe,
                                              .write_check  = write_check,
@@ -512,6 +546,7 @@ const fili_video_plugin *fil_video_plugin_v2(void)
                                              .write_close  = write_close,
                                              .read_open    = read_open,
                                              .read_frame   = read_frame,
+                                             .read_told    = read_told,
                                              .read_close   = read_close};
     return &plugin;
 }

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define FILI_VIDEO_OBJECT "libfiligree-video.so.0"
-#define FILI_VIDEO_SYMBOL "fil_video_plugin_v2"
+#define FILI_VIDEO_SYMBOL "fil_video_plugin_v3"
 
 enum { FILI_VIDEO_WHY = 256, FILI_VIDEO_PAD = 64 };
 
@@ -48,6 +48,13 @@ typedef struct fili_video_shape {
     fili_video_notes  notes; /* .webp has no place for them */
 } fili_video_shape;
 
+/* What a file that is read tells of itself. */
+typedef struct fili_video_told {
+    const char      *codec;  /* static */
+    int64_t          frames; /* of the stream; -1: it does not say */
+    fili_video_notes notes;  /* live as long as the reader */
+} fili_video_told;
+
 typedef struct fili_video_plugin {
     const char *(*describe)(void); /* "libavformat 59.27.100, libavcodec 59.37.100"; static */
 
@@ -65,6 +72,7 @@ typedef struct fili_video_plugin {
     int (*read_open)(const fili_video_bytes *bytes, fili_video_shape *shape, void **reader,
                      char *why);
     int (*read_frame)(void *reader, uint8_t *rgb, char *why); /* 1: a frame; 0: there is no more */
+    void (*read_told)(void *reader, fili_video_told *told);   /* before the first frame */
     void (*read_close)(void *reader);                         /* NULL accepted */
 } fili_video_plugin;
 

@@ -1,5 +1,5 @@
-/* tests/fuzz/make_corpus.c: writes the seeds of corpus/json, corpus/safetensors and corpus/gguf: a
- * few valid inputs, and those of the malformed tables that are small.
+/* tests/fuzz/make_corpus.c: writes the seeds of corpus/json, corpus/safetensors, corpus/gguf and
+ * corpus/media: a few valid inputs, and those of the malformed tables that are small.
  */
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +7,7 @@
 #include "fuzz/fuzz.h"
 #include "support/gguf_make.h"
 #include "support/malformed.h"
+#include "support/media_make.h"
 
 enum { MAX_SEED = 2048 };
 
@@ -102,10 +103,33 @@ static void write_ggufs(const char *folder)
     }
 }
 
+static void write_media(const char *folder)
+{
+    media_bytes m;
+    png_begin(&m, 37, 21);
+    PNG_TEXT(&m, "tEXt", "Software\0filigree 0.1.0");
+    PNG_TEXT(&m, "iTXt", "Description\0\0\0\0\0a red f\xc3\xb6x");
+    PNG_TEXT(
+        &m, "tEXt",
+        "Comment\0{\"filigree\":\"0.1.0\",\"generate\":{\"prompt\":\"a\",\"sigmas\":[1.0,0.5]},"
+        "\"dit\":\"abc\",\"result\":{\"steps\":2,\"density\":0.5}}");
+    png_end(&m);
+    write_seed(folder, "media", "png", m.data, m.n);
+    webp_animation(&m, 64, 48, 3, 62);
+    write_seed(folder, "media", "webp", m.data, m.n);
+    webp_begin(&m);
+    webp_chunk(&m, "VP8 ", "\0\0\0\x9d\x01\x2a\x40\0\x30\xc0", 10);
+    write_seed(folder, "media", "webp-still", m.data, m.n);
+    webp_begin(&m);
+    webp_chunk(&m, "VP8L", "\x2f\x3f\xc0\x0b\x10", 5);
+    write_seed(folder, "media", "webp-lossless", m.data, m.n);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) return 1;
     write_ggufs(argv[1]);
+    write_media(argv[1]);
     char name[32];
     for (size_t i = 0; i < sizeof good_headers / sizeof good_headers[0]; i++) {
         blob b = blob_safetensors(good_headers[i], strlen(good_headers[i]), good_data[i]);

@@ -17,6 +17,7 @@ target_link_libraries(test_pth PRIVATE fil_fuzz_support)
 target_link_libraries(test_zip PRIVATE fil_fuzz_support)
 # libpng and libav are not instrumented: what they write would look unwritten.
 if(NOT FIL_SANITIZE MATCHES "memory")
+    fil_add_test(test_media)
     fil_add_test(test_png_image)
     fil_add_test(test_video_file)
 endif()
