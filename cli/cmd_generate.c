@@ -1,42 +1,13 @@
 /* cli/cmd_generate.c: `filigree generate -m DIR -p PROMPT -o OUT.mp4`. Hands the options to
  * fil_generate; --plan stops where the work would begin and prints what it would be.
  */
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "attn_options.h"
+#include "generate.h"
 #include "many.h"
 #include "plan_report.h"
 #include "progress.h"
 #include "report.h"
-#include "run_options.h"
-
-typedef struct generate_values {
-    cli_model   model;
-    cli_run     run;
-    const char *prompt, *prompt_file, *output;
-    int64_t     fps, crf;
-    const char *noise, *save_noise, *save_latents, *save_frames;
-    const char *capture, *capture_to;
-    const char *checkpoint_every, *resume, *recipe;
-    int64_t     preview;
-    const char *text_cache;
-    int         vae_tiles, stream_weights;
-    int         plan, force, json, goes_on;
-    cli_attn    attn;
-    int         measure_recall;
-} generate_values;
 
 _Static_assert(sizeof(generate_values) <= CLI_VALUES, "main.c has room for the values");
-
-/* Not asked for: where the limit of memory asks for it. */
-static void take_savings(const generate_values *v, fil_generate_options *o)
-{
-    if (v->vae_tiles != 0) o->vae_tiles = 1;
-    if (v->stream_weights != 0) o->stream_weights = 1;
-}
 
 static void fill_rest(const generate_values *v, fil_generate_options *o)
 {
@@ -52,117 +23,7 @@ static void fill_rest(const generate_values *v, fil_generate_options *o)
     o->capture_to   = v->capture_to;
     o->replace      = v->force != 0;
     o->event        = cli_progress_event;
-    take_savings(v, o);
-}
-
-/* ---- saving and going on -------------------------------------------------------------------- */
-
-/* "5": steps; "60s": seconds; "never". */
-static int take_rhythm(const char *text, fil_generate_options *o, int *never)
-{
-    char        *end   = NULL;
-    const double n     = text != NULL && *text >= '0' && *text <= '9' ? strtod(text, &end) : -1.0;
-    const bool   plain = end != NULL && end == text + strspn(text, "0123456789.");
-    *never             = text != NULL && strcmp(text, "never") == 0;
-    if (text == NULL || *never) return CLI_EXIT_DONE;
-    o->checkpoint_steps   = FIL_AUTO; /* a recipe's own does not stay beside it */
-    o->checkpoint_seconds = FIL_AUTO;
-    if (plain && strcmp(end, "s") == 0 && n <= 1e9)
-        o->checkpoint_seconds = n;
-    else if (plain && *end == '\0' && n >= 1.0 && n <= 1000.0 && floor(n) == n)
-        o->checkpoint_steps = (int32_t)n;
-    else
-        return cli_usage("option --checkpoint-every: expected steps (5), seconds (60s) or never, "
-                         "found '%.40s'",
-                         text);
-    return CLI_EXIT_DONE;
-}
-
-/* Names of files beside the output, and of the cache's folder. */
-typedef struct places {
-    char checkpoint[CLI_PLACE], recipe[CLI_PLACE], preview[CLI_PLACE], text_cache[CLI_PLACE];
-} places;
-
-static int name_beside(char place[CLI_PLACE], const char *output, const char *ending)
-{
-    if (cli_beside(place, output, ending)) return CLI_EXIT_DONE;
-    return cli_usage("generate: the name of the output is too long");
-}
-
-/* Where programs keep what they can make anew (XDG base directories); without a home, nowhere. */
-static void take_text_cache(const generate_values *v, fil_generate_options *o, places *at)
-{
-    const char *base = getenv("XDG_CACHE_HOME");
-    const char *home = getenv("HOME");
-    int         n    = -1;
-    o->text_cache    = v->text_cache;
-    if (v->text_cache != NULL) {
-        if (strcmp(v->text_cache, "off") == 0) o->text_cache = NULL;
-        return;
-    }
-    if (base != NULL && base[0] == '/')
-        n = snprintf(at->text_cache, sizeof at->text_cache, "%s/filigree/text", base);
-    else if (home != NULL && home[0] == '/')
-        n = snprintf(at->text_cache, sizeof at->text_cache, "%s/.cache/filigree/text", home);
-    if (n > 0 && (size_t)n < sizeof at->text_cache) o->text_cache = at->text_cache;
-}
-
-/* A video has its recipe beside it. */
-static int take_sidecar(fil_generate_options *o, places *at)
-{
-    if (o->video == NULL) return CLI_EXIT_DONE;
-    const int code = name_beside(at->recipe, o->video, ".json");
-    o->save_recipe = at->recipe;
-    return code;
-}
-
-static int take_preview(const generate_values *v, fil_generate_options *o, places *at)
-{
-    const char *beside = cli_main_output(o);
-    if (v->preview == 0 || beside == NULL) return CLI_EXIT_DONE;
-    o->preview       = at->preview;
-    o->preview_steps = (int32_t)v->preview;
-    return name_beside(at->preview, beside, ".preview.png");
-}
-
-static int take_checkpoint(const generate_values *v, fil_generate_options *o, places *at)
-{
-    const char *beside = cli_main_output(o);
-    int         never  = 0;
-    int         code   = take_rhythm(v->checkpoint_every, o, &never);
-    if (code == CLI_EXIT_DONE) code = take_sidecar(o, at);
-    if (code == CLI_EXIT_DONE) code = take_preview(v, o, at);
-    if (code != CLI_EXIT_DONE || never || beside == NULL) return code;
-    o->checkpoint = at->checkpoint;
-    return name_beside(at->checkpoint, beside, ".resume.safetensors");
-}
-
-/* What is left open by a recipe: where the model lies, where outputs go, and how this call is told
- * of. A saved run has its outputs. */
-static int refuse_beside_recipe(const generate_values *v)
-{
-    generate_values other;
-    unsigned char   bytes[sizeof other];
-    memcpy(&other, v, sizeof other);
-    memset(&other.model, 0, sizeof other.model);
-    other.resume = other.recipe = other.checkpoint_every = other.text_cache = NULL;
-    other.json = other.force = other.plan = 0;
-    other.preview                         = 0;
-    other.vae_tiles = other.stream_weights = 0;
-    if (v->resume == NULL) {
-        other.output = other.save_noise = other.save_latents = other.save_frames = NULL;
-        other.capture = other.capture_to = NULL;
-    }
-    memcpy(bytes, &other, sizeof other);
-    for (size_t i = 0; i < sizeof bytes; i++)
-        if (bytes[i] != 0)
-            return cli_usage(
-                "generate: expected none but the model's options,%s --checkpoint-every, "
-                "--preview, --text-cache, --vae-tiles, --stream-weights, --force, --plan and "
-                "--json beside --%s, which has the others",
-                v->resume != NULL ? "" : " outputs, captures,",
-                v->resume != NULL ? "resume" : "recipe");
-    return CLI_EXIT_DONE;
+    generate_take_savings(v, o);
 }
 
 static void tell_saved(const fil_video_result *r)
@@ -190,8 +51,8 @@ static void tell_plan(const cli_call *call, const fil_plan *p)
     cli_tell_plan(call->out, v->json, p);
 }
 
-static int plan_or_run(const cli_call *call, fil_ctx *ctx, fil_model *model,
-                       const fil_generate_options *o)
+int generate_plan_or_run(const cli_call *call, fil_ctx *ctx, fil_model *model,
+                         const fil_generate_options *o)
 {
     const generate_values *v = call->values;
     fil_plan               p;
@@ -212,72 +73,10 @@ static int plan_or_run(const cli_call *call, fil_ctx *ctx, fil_model *model,
     return CLI_EXIT_DONE;
 }
 
-/* Outputs that this call names are its own, instead of those of the recipe. */
-static void take_outputs(const generate_values *v, fil_generate_options *o)
-{
-    const bool named = v->output != NULL || v->save_latents != NULL || v->save_frames != NULL;
-    if (named || v->save_noise != NULL) {
-        o->video        = v->output;
-        o->save_noise   = v->save_noise;
-        o->save_latents = v->save_latents;
-        o->save_frames  = v->save_frames;
-    }
-    if (v->capture == NULL && v->capture_to == NULL) return;
-    o->capture    = v->capture;
-    o->capture_to = v->capture_to;
-}
-
-/* A run that is repeated, or goes on: everything else comes from the file. */
-static int take_saved(const generate_values *v, fil_generate_options *o, places *at)
-{
-    int never = 0;
-    int code  = v->resume != NULL ? take_rhythm(v->checkpoint_every, o, &never) : CLI_EXIT_DONE;
-    o->replace |= v->force != 0;
-    o->event = cli_progress_event;
-    take_text_cache(v, o, at);
-    take_savings(v, o);
-    if (v->resume != NULL) {
-        o->resume     = v->resume;
-        o->checkpoint = never ? NULL : v->resume;
-        if (code == CLI_EXIT_DONE) code = take_preview(v, o, at);
-        return code != CLI_EXIT_DONE ? code : take_sidecar(o, at);
-    }
-    o->replace = v->force != 0; /* by the word of this call, not of a file */
-    take_outputs(v, o);
-    return take_checkpoint(v, o, at);
-}
-
-static void tell_events(const cli_call *call)
+void generate_tell_events(const cli_call *call)
 {
     const generate_values *v = call->values;
     if (v->json != 0 && v->plan == 0) cli_progress_events(call->out);
-}
-
-static int run_saved(const cli_call *call)
-{
-    const generate_values *v      = call->values;
-    fil_ctx               *ctx    = NULL;
-    fil_model             *model  = NULL;
-    fil_recipe            *recipe = NULL;
-    places                 at;
-    int                    code = refuse_beside_recipe(v);
-    tell_events(call);
-    if (code == CLI_EXIT_DONE) code = cli_open_context_for_run(call->common, &ctx);
-    if (code != CLI_EXIT_DONE) return code;
-    if (fil_recipe_open(ctx, v->resume != NULL ? v->resume : v->recipe, &recipe) != FIL_OK) {
-        code = cli_failed(ctx, NULL);
-    } else {
-        fil_generate_options o = *fil_recipe_generate(recipe);
-        code                   = take_saved(v, &o, &at);
-        if (code == CLI_EXIT_DONE)
-            code = cli_open_saved_model(ctx, &v->model, fil_recipe_model(recipe), v->resume != NULL,
-                                        &model);
-        if (code == CLI_EXIT_DONE) code = plan_or_run(call, ctx, model, &o);
-    }
-    fil_model_close(&model);
-    fil_recipe_close(&recipe);
-    fil_ctx_close(&ctx);
-    return code;
 }
 
 /* For --prompt-file names are made for each prompt. */
@@ -318,10 +117,10 @@ static int run_generate(const cli_call *call)
     fil_policy_options     policy;
     double                 timesteps[CLI_LIST];
     double                 sigmas[CLI_LIST];
-    places                 at;
+    generate_places        at;
     if (v->resume != NULL && v->recipe != NULL)
         return cli_usage("generate: expected --resume or --recipe, found both");
-    if (v->resume != NULL || v->recipe != NULL) return run_saved(call);
+    if (v->resume != NULL || v->recipe != NULL) return generate_run_again(call);
     int never = 0;
     int code  = check_words(v);
     if (code == CLI_EXIT_DONE) code = cli_attn_take(&v->attn, &policy);
@@ -330,15 +129,15 @@ static int run_generate(const cli_call *call)
     policy.measure_recall = v->measure_recall != 0;
     o.policy              = &policy;
     fill_rest(v, &o);
-    take_text_cache(v, &o, &at);
-    code = v->prompt_file != NULL ? take_rhythm(v->checkpoint_every, &o, &never)
-                                  : take_checkpoint(v, &o, &at);
+    generate_take_text_cache(v, &o, &at);
+    code = v->prompt_file != NULL ? generate_take_rhythm(v->checkpoint_every, &o, &never)
+                                  : generate_take_checkpoint(v, &o, &at);
     if (code != CLI_EXIT_DONE) return code;
-    tell_events(call);
+    generate_tell_events(call);
     code = cli_open_model(call->common, &v->model, "generate", &ctx, &model);
     if (code == CLI_EXIT_DONE)
         code = v->prompt_file != NULL ? run_many(call, ctx, model, &o, never)
-                                      : plan_or_run(call, ctx, model, &o);
+                                      : generate_plan_or_run(call, ctx, model, &o);
     fil_model_close(&model);
     fil_ctx_close(&ctx);
     return code;
@@ -448,7 +247,8 @@ const cli_verb cli_verb_generate = {
         "\n"
         "--prompt-file makes several videos in one load of the model, one for each line; empty "
         "lines and those that begin with # do not count. Each has the bits of a run by itself, "
-        "with the same seed. One that comes to nothing leaves the others be, and is named at the end; "
+        "with the same seed. One that comes to nothing leaves the others be, and is named at the "
+        "end; "
         "no memory, a full disk or a stop end the list, which goes on with the same command and "
         "--continue.\n"
         "\n"
