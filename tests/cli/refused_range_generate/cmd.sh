@@ -1,0 +1,74 @@
+# Values out of range, of generate: wrong usage, before anything else.
+. "$CLI_TESTS/inputs.sh"
+demo_model demo
+python3 "$CLI_TESTS/refusals.py" <<'END'
+= filigree generate --model none --prompt x --output a.png
+--width 0
+--width 16385
+--height 0
+--height 16385
+--frames 0
+--frames 100002
+--frames 1.0
+--fps 0
+--fps 1001
+--crf 0
+--crf 101
+--steps 0
+--steps 1001
+--shift 0
+--shift 100.1
+--cfg 0
+--cfg 1001
+--sampler ddim
+--grid linear
+--timesteps 1000,
+--sigmas ,1
+--preset comfy
+--seed -1
+--seed 9223372036854775808
+--precision f64
+--attn-preset best
+--density 0
+--density 1.01
+--fidelity 0
+--fidelity 1.01
+--budgets all
+--block 63
+--block 129
+--tail maybe
+--gate maybe
+--refresh 0
+--refresh 1001
+--tau 0
+--tau 1001
+--dense-steps -1
+--dense-steps 1001
+--min-tokens 0
+--min-tokens 2147483648
+--fallback none
+--checkpoint-every 0
+--checkpoint-every 1001
+--checkpoint-every -1s
+--preview 0
+--preview 1001
+--threads 0
+--threads 1025
+--max-memory 0
+--max-memory 9223372036854775808
+= filigree generate --model demo -W 32 -H 32 --frames 1 --steps 1 --threads 1 --save-latents l
+--prompt \xff
+--prompt x --negative \xff
+--prompt x --attn quick
+--prompt x --attn dfs --order spiral
+--prompt x --attn dfs --order 'cubes 0x1x1'
+--prompt x --attn dfs --dense-layers 2
+--prompt x --attn dfs --dense-layers 1-
+--prompt x --capture 2:0
+--prompt x --capture 0:1
+--prompt x --capture 0:0:2
+--prompt x --capture 0
+--prompt x --sigmas 1.5
+--prompt x --timesteps 1001
+--prompt x --max-memory 1K
+END
