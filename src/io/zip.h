@@ -58,5 +58,7 @@ FIL_MUSTCHECK fil_status fili_zip_read(const fili_zip *zip, const fili_zip_entry
 
 /* CRC-32 of ISO 3309 (polynomial 0x04C11DB7, reflected), as in ZIP. */
 uint32_t fili_crc32(const void *data, size_t bytes);
+/* Of data in parts: `crc` is that of the parts before, 0 before the first. */
+uint32_t fili_crc32_more(uint32_t crc, const void *data, size_t bytes);
 
 #endif

@@ -77,6 +77,35 @@ static void crc_32_has_the_published_check_value(void **state)
     assert_int_equal(fili_crc32("", 0), 0);
 }
 
+/* The definition, a bit at a time. */
+static uint32_t crc_by_bits(const unsigned char *data, size_t bytes)
+{
+    uint32_t crc = 0xffffffffu;
+    for (size_t i = 0; i < bytes; i++) {
+        crc ^= data[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0u);
+    }
+    return ~crc;
+}
+
+/* Of every length and from every address, in one part and in two. */
+static void crc_32_is_the_same_however_the_data_is_cut(void **state)
+{
+    enum { MOST = 300 };
+    unsigned char data[MOST + 4];
+    (void)state;
+    for (int i = 0; i < MOST + 4; i++)
+        data[i] = (unsigned char)(i * 167 + (i >> 3) * 29);
+    for (size_t n = 0; n <= MOST; n++) {
+        const unsigned char *p    = data + n % 4;
+        const uint32_t       want = crc_by_bits(p, n);
+        assert_int_equal(fili_crc32(p, n), want);
+        for (size_t cut = 0; cut <= n; cut += 1 + n / 7)
+            assert_int_equal(fili_crc32_more(fili_crc32(p, cut), p + cut, n - cut), want);
+    }
+}
+
 static void entries_of_both_styles_are_found_with_their_bytes(void **state)
 {
     (void)state;
@@ -554,6 +583,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(crc_32_has_the_published_check_value),
+        cmocka_unit_test(crc_32_is_the_same_however_the_data_is_cut),
         cmocka_unit_test(entries_of_both_styles_are_found_with_their_bytes),
         cmocka_unit_test(an_empty_archive_has_no_entries),
         cmocka_unit_test(comments_up_to_65535_bytes_are_skipped),
