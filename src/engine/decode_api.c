@@ -92,7 +92,7 @@ fil_status fili_decode_latents(fil_ctx *ctx, const fili_decode *d, fili_weights 
             fili_frames_out_close(&out);
     }
     if (status == FIL_OK) {
-        fili_frame_log_remove(ctx, d->outputs->kept);
+        fili_piece_log_remove(ctx, d->outputs->kept);
         result->kept_frames = 0;
     }
     fili_vae_close(&vae);

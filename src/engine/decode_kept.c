@@ -115,11 +115,11 @@ fil_status fili_decode_kept(fili_vae *vae, fili_weights *weights, const float *z
     fili_frame_log_what what = {
         .path = o->kept, .n = out->n, .width = out->width, .height = out->height};
     FIL_TRY(key_of(&g, weights, what.key));
-    fili_frame_log_open(&g.log, g.ctx, &what, o->goes_on, out->rgb);
+    fili_frame_log_open(&g.log, g.ctx, &what, o->goes_on);
     out->log                = &g.log;
     const fil_status status = go_on(&g);
     out->log                = NULL;
-    out->kept               = g.log.fd >= 0 ? g.log.kept : 0;
+    out->kept               = g.log.on ? g.log.kept : 0;
     fili_frame_log_close(&g.log);
     return status;
 }

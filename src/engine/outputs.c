@@ -141,6 +141,6 @@ fil_status fili_outputs_look(fil_ctx *ctx, const fili_outputs *o, const char *wh
         return FIL_OK;
     if (path == o->video && fili_ends_in(path, ".png") && fili_numbered_parse(path, &n))
         return look_for_pictures(ctx, o, &n);
-    if (path == o->kept && o->goes_on && !o->replace) FIL_TRY(fili_frame_log_look(ctx, path));
+    if (path == o->kept && o->goes_on && !o->replace) FIL_TRY(fili_piece_log_look(ctx, path));
     return fili_output_check(ctx, what, path, replace);
 }

@@ -8,6 +8,7 @@ list(APPEND FIL_SOURCES
     io/index.c
     io/json.c
     io/open.c
+    io/piece_log.c
     io/pickle.c
     io/pickle_torch.c
     io/pth.c

@@ -44,7 +44,7 @@ static fili_frame_log open_log(fil_ctx *ctx, int goes_on)
 {
     const fili_frame_log_what w = what();
     fili_frame_log            log;
-    fili_frame_log_open(&log, ctx, &w, goes_on, room);
+    fili_frame_log_open(&log, ctx, &w, goes_on);
     return log;
 }
 
@@ -77,9 +77,9 @@ static void frames_come_back(void **state)
     assert_kept(ctx, N);
     free(scratch_read(&dir, "log", &bytes));
     assert_int_equal(bytes, fili_frame_log_bytes(N, W, H));
-    fili_frame_log_remove(ctx, scratch_path(&dir, "log"));
+    fili_piece_log_remove(ctx, scratch_path(&dir, "log"));
     assert_int_equal(scratch_count(&dir), 0);
-    fili_frame_log_remove(ctx, NULL);
+    fili_piece_log_remove(ctx, NULL);
 }
 
 static void every_cut_leaves_the_whole_frames(void **state)
@@ -133,8 +133,8 @@ static void frames_of_another_run_do_not_count(void **state)
         w = what();
         if (k == 0) strcpy(w.key, "0124");
         if (k == 1) w.n = N + 4;
-        if (k == 2) w.width = 2 * W; /* the room is of W: nothing is read */
-        fili_frame_log_open(&log, ctx, &w, 1, room);
+        if (k == 2) w.width = 2 * W;
+        fili_frame_log_open(&log, ctx, &w, 1);
         assert_int_equal(log.kept, 0);
         fili_frame_log_close(&log);
         assert_kept(ctx, 0);
@@ -151,7 +151,7 @@ static void without_a_path_nothing_is_kept(void **state)
     fili_frame_log_what w   = what();
     fili_frame_log      log;
     w.path = NULL;
-    fili_frame_log_open(&log, ctx, &w, 1, room);
+    fili_frame_log_open(&log, ctx, &w, 1);
     fili_frame_log_put(&log, 0, frame_of(0));
     assert_int_equal(log.kept, 0);
     fili_frame_log_close(&log);
@@ -201,13 +201,13 @@ static void a_file_that_is_no_log_is_told(void **state)
     unsigned char *data = scratch_read(&dir, "log", &bytes);
     for (size_t n = 0; n <= bytes; n++) {
         scratch_write(&dir, "log", data, n);
-        assert_int_equal(fili_frame_log_look(ctx, what().path), FIL_OK);
+        assert_int_equal(fili_piece_log_look(ctx, what().path), FIL_OK);
     }
     free(data);
     scratch_write(&dir, "log", "mine", 4);
-    assert_int_equal(fili_frame_log_look(ctx, what().path), FIL_E_IO);
+    assert_int_equal(fili_piece_log_look(ctx, what().path), FIL_E_IO);
     assert_non_null(strstr(fil_ctx_error(ctx)->message, "holds no frames"));
-    assert_int_equal(fili_frame_log_look(ctx, scratch_path(&dir, "none")), FIL_OK);
+    assert_int_equal(fili_piece_log_look(ctx, scratch_path(&dir, "none")), FIL_OK);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
