@@ -33,6 +33,10 @@ static int run_or_tell(const cli_call *call, fil_ctx *ctx, fil_model *model,
     if (r.kept_frames > 0)
         cli_error("note: %d frames are kept; the same command with --resume goes on behind them",
                   (int)r.kept_frames);
+    if (r.kept_tiles > 0)
+        cli_error("note: what was decoded of %d tile%s is kept; the same command with --resume "
+                  "goes on behind it",
+                  (int)r.kept_tiles, r.kept_tiles == 1 ? "" : "s");
     return code;
 }
 

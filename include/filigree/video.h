@@ -178,8 +178,9 @@ typedef struct fil_generate_options {
 
     /* A run of hours is not lost: its state goes to one file, written in one step, from time to
      * time, when it is cancelled (then as it was when the running step began), and before frames
-     * are decoded. Frames go to `checkpoint`.frames as they are decoded (in tiles: not), so that
-     * those that were done are not decoded again. Both are removed when everything stands. */
+     * are decoded. Frames go to `checkpoint`.frames as they are decoded, so that those that were
+     * done are not decoded again; in tiles, those that wait to be blended (spool_bytes of the
+     * plan). Both files are removed when everything stands. */
     const char *checkpoint;       /* that file; NULL = none */
     int32_t     checkpoint_steps; /* every so many steps; FIL_AUTO = by the clock alone */
     int32_t     preview_steps;    /* of `preview` below: every so many steps, and after the last
@@ -217,7 +218,8 @@ typedef struct fil_generate_options {
      * the log and the plan say so; 1: always; 0: never. Precision is never lowered by a limit. */
     int32_t vae_tiles;      /* frames larger than 256 x 256 pixels are decoded in tiles that overlap
                                and are blended, as diffusers does it: other frames than whole ones,
-                               close to them; they wait in a temporary file beside the output */
+                               close to them; they wait on disk, in `checkpoint`.frames, else in
+                               a temporary file beside the output */
     int32_t stream_weights; /* layers of the transformer are read in each pass, with the memory of
                                one; the same bits */
 } fil_generate_options;
@@ -247,8 +249,9 @@ typedef struct fil_plan {
     uint64_t peak_bytes;     /* the largest of the three */
     int32_t  captures;       /* files of captured q, k, v, */
     uint64_t capture_bytes;  /* and what they hold, on disk */
-    uint64_t kept_bytes;     /* decoded frames on disk, beside the checkpoint, until they stand */
-    int32_t  text_cached;    /* prompts whose rows lie in text_cache; all of them: tokenizer and
+    uint64_t kept_bytes;     /* decoded frames on disk, beside the checkpoint, until they stand;
+                                0 with tiles, of which spool_bytes tells */
+    int32_t text_cached;     /* prompts whose rows lie in text_cache; all of them: tokenizer and
                                 text encoder are not opened */
 
     /* sample_bytes by part */
@@ -258,7 +261,7 @@ typedef struct fil_plan {
     uint64_t weights_mapped_bytes; /* weights used where they lie in the file: in no other figure */
     int32_t  streamed;             /* 1: weights are read layer by layer in each pass */
     int32_t  vae_tiles;            /* 1: frames are decoded in tiles */
-    uint64_t spool_bytes;          /* on disk while that goes on */
+    uint64_t spool_bytes;          /* on disk while that goes on, and if it is stopped */
 
     /* Rows of the kernels that most of the work goes to; conv: NULL if nothing is decoded. Static.
      */
@@ -313,6 +316,7 @@ typedef struct fil_video_result {
     int32_t saves, save_failures; /* of the checkpoint; each failure is in the log */
 
     int32_t kept_frames; /* decoded, where it failed, and kept on disk; fil_decode too */
+    int32_t kept_tiles;  /* the same in tiles: of how many something is kept, all or a part */
 } fil_video_result;
 
 /* Renders the video. result: may be NULL. Without save_latents the latents lie beside the video, as
@@ -398,10 +402,11 @@ typedef struct fil_decode_options {
     int32_t      replace;
     fil_frame_fn frame;
     void        *frame_user;
-    const char  *kept;   /* frames are kept in this file until the outputs stand; NULL = nowhere */
-    int32_t      resume; /* 1 = go on behind those that are there, if they are of these latents,
-                            with the bits of a decode that was never stopped */
-    int32_t vae_tiles;   /* as there */
+    const char  *kept; /* what is decoded is kept in this file until the outputs stand, frames or
+                          in tiles those that wait to be blended; NULL = nowhere */
+    int32_t resume;    /* 1 = go on behind what is there, if it is of these latents, with the bits
+                          of a decode that was never stopped */
+    int32_t vae_tiles; /* as there */
 } fil_decode_options;
 
 /* Defaults as above. Cannot fail. */

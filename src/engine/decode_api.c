@@ -60,13 +60,7 @@ fil_status fili_decode_cost_of(fil_ctx *ctx, const fili_decode *d, fili_decode_c
 static fil_status decode_frames(fili_vae *vae, const fili_decode *d, fili_weights *weights,
                                 int32_t tiled, const float *z, fili_frames_out *out)
 {
-    const fili_vae_tiling how  = fili_vae_tiling_usual(d->config);
-    const fili_vae_clip   clip = {.z      = z,
-                                  .t      = (int32_t)d->shape[1],
-                                  .h      = (int32_t)d->shape[2],
-                                  .w      = (int32_t)d->shape[3],
-                                  .beside = d->outputs->spool};
-    return tiled ? fili_vae_decode_tiled(vae, &how, &clip, fili_frames_out_put, out)
+    return tiled ? fili_decode_kept_tiles(vae, weights, z, d->shape, out)
                  : fili_decode_kept(vae, weights, z, d->shape, out);
 }
 
@@ -86,6 +80,7 @@ fil_status fili_decode_latents(fil_ctx *ctx, const fili_decode *d, fili_weights 
     if (status == FIL_OK) {
         status              = decode_frames(vae, d, weights, tiled, z, &out);
         result->kept_frames = out.kept;
+        result->kept_tiles  = out.kept_tiles;
         if (status == FIL_OK)
             status = fili_frames_out_finish(&out);
         else
@@ -94,6 +89,7 @@ fil_status fili_decode_latents(fil_ctx *ctx, const fili_decode *d, fili_weights 
     if (status == FIL_OK) {
         fili_piece_log_remove(ctx, d->outputs->kept);
         result->kept_frames = 0;
+        result->kept_tiles  = 0;
     }
     fili_vae_close(&vae);
     result->decode_seconds += fili_seconds(ctx) - begun;

@@ -4,7 +4,11 @@
  * Frames are kept as bytes (frame_log.h), and the outputs get them as if they had just been made:
  * an encoder's state cannot be saved, but it costs little to fill it again. The VAE then learns of
  * the latent frames whose past it needs (fili_vae_catch_up) and goes on, with the same bits.
+ *
+ * Of tiles the frames that wait to be blended are kept, under the same name (wan/vae_tiles.h), and
+ * the outputs get nothing before all are there.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/video_job.h"
@@ -34,10 +38,17 @@ static fil_status add_weights(fili_sha256 *h, fili_weights *weights)
     return FIL_OK;
 }
 
-static fil_status key_of(const going_on *g, fili_weights *weights, char key[FILI_SHA256_HEX])
+/* how: NULL for whole frames; those of tiles are kept before they become bytes. */
+static fil_status key_of(const going_on *g, fili_weights *weights, const fili_vae_tiling *how,
+                         char key[FILI_SHA256_HEX])
 {
-    const int32_t sizes[] = {g->t, g->h, g->w, (int32_t)fili_vae_precision(g->vae),
-                             g->out->outputs->rounds};
+    const int32_t sizes[] = {g->t,
+                             g->h,
+                             g->w,
+                             (int32_t)fili_vae_precision(g->vae),
+                             how == NULL ? g->out->outputs->rounds : 0,
+                             how == NULL ? 0 : how->tile,
+                             how == NULL ? 0 : how->stride};
     const size_t  n =
         (size_t)fili_vae_config_of(g->vae)->z_dim * (size_t)g->t * (size_t)g->h * (size_t)g->w;
     const char *kernel = fili_isa_name(g->ctx->isa); /* others round in other ways */
@@ -100,21 +111,27 @@ static fil_status go_on(going_on *g)
     return status;
 }
 
+static going_on going_on_of(fili_vae *vae, const float *z, const int64_t shape[FILI_LATENT_RANK],
+                            fili_frames_out *out)
+{
+    return (going_on){.ctx = out->ctx,
+                      .vae = vae,
+                      .z   = z,
+                      .t   = (int32_t)shape[1],
+                      .h   = (int32_t)shape[2],
+                      .w   = (int32_t)shape[3],
+                      .out = out};
+}
+
 fil_status fili_decode_kept(fili_vae *vae, fili_weights *weights, const float *z,
                             const int64_t shape[FILI_LATENT_RANK], fili_frames_out *out)
 {
     const fili_outputs *o = out->outputs;
-    going_on            g = {.ctx = out->ctx,
-                             .vae = vae,
-                             .z   = z,
-                             .t   = (int32_t)shape[1],
-                             .h   = (int32_t)shape[2],
-                             .w   = (int32_t)shape[3],
-                             .out = out};
+    going_on            g = going_on_of(vae, z, shape, out);
     if (o->kept == NULL) return fili_vae_decode(vae, z, g.t, g.h, g.w, fili_frames_out_put, out);
     fili_frame_log_what what = {
         .path = o->kept, .n = out->n, .width = out->width, .height = out->height};
-    FIL_TRY(key_of(&g, weights, what.key));
+    FIL_TRY(key_of(&g, weights, NULL, what.key));
     fili_frame_log_open(&g.log, g.ctx, &what, o->goes_on);
     out->log                = &g.log;
     const fil_status status = go_on(&g);
@@ -122,4 +139,26 @@ fil_status fili_decode_kept(fili_vae *vae, fili_weights *weights, const float *z
     out->kept               = g.log.on ? g.log.kept : 0;
     fili_frame_log_close(&g.log);
     return status;
+}
+
+/* ---- tiles ---------------------------------------------------------------------------------- */
+
+fil_status fili_decode_kept_tiles(fili_vae *vae, fili_weights *weights, const float *z,
+                                  const int64_t shape[FILI_LATENT_RANK], fili_frames_out *out)
+{
+    const fili_outputs   *o   = out->outputs;
+    const fili_vae_tiling how = fili_vae_tiling_usual(fili_vae_config_of(vae));
+    const going_on        g   = going_on_of(vae, z, shape, out);
+    char                  key[FILI_SHA256_HEX];
+    char                  made_of[FILI_PIECE_MADE_OF] = "";
+    fili_vae_clip         clip = {.z = z, .t = g.t, .h = g.h, .w = g.w, .tiles = &out->kept_tiles};
+    clip.wait.path             = o->kept;
+    clip.wait.beside           = o->spool;
+    clip.wait.made_of          = made_of;
+    clip.wait.goes_on          = o->goes_on != 0;
+    if (o->kept != NULL) {
+        FIL_TRY(key_of(&g, weights, &how, key));
+        snprintf(made_of, sizeof made_of, "%s tiles", key);
+    }
+    return fili_vae_decode_tiled(vae, &how, &clip, fili_frames_out_put, out);
 }

@@ -72,7 +72,7 @@ fil_status fili_job_choose_tiles(fili_job *job)
     job->plan.vae_tiles   = job->decode.tiled;
     job->plan.spool_bytes = job->decode.disk;
     job->plan.vae_flops   = job->decode.flops;
-    if (job->decode.tiled) job->plan.kept_bytes = 0; /* nothing of a tile is kept */
+    if (job->decode.tiled) job->plan.kept_bytes = 0; /* what waits is what is kept */
     if (job->decode.tiled && job->o.vae_tiles == FIL_AUTO) {
         fili_tell_tiles(job->ctx, &job->decode);
         job->o.vae_tiles = 1;

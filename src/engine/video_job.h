@@ -18,7 +18,7 @@
  *     checkpoint.c       state -> file -> state
  *     recipe.c           options -> JSON -> options
  *     outputs.c          names of outputs, checked
- *     decode_kept.c      latents -> frames, going on behind those that frame_log.c kept
+ *     decode_kept.c      latents -> frames, going on behind those that were kept
  *     frames_out.c       frames -> bytes -> video, pictures, tensor, callback
  *     frames_in.c        video, pictures, tensor -> frames
  *     latents_file.c     noise, latents, frames as tensors in files
@@ -66,7 +66,7 @@ typedef struct fili_outputs {
     fili_video_notes notes;   /* what video and pictures tell of themselves */
     int              goes_on; /* 1: numbered pictures that are there are of this run */
     const char *spool; /* frames that wait for their tiles lie beside it; NULL: temporary files */
-    const char *kept;  /* a frame log, until the outputs stand; with goes_on it counts */
+    const char *kept;  /* what is decoded, until the outputs stand; with goes_on it counts */
 
     /* Filled by fili_outputs_check. */
     int32_t n;       /* frames */
@@ -104,8 +104,9 @@ typedef struct fili_frames_out {
     fili_writer         tensor;
     fili_video_writer   video;
     bool                has_tensor, has_video;
-    fili_frame_log     *log;  /* keeps each frame; NULL: none */
-    int32_t             kept; /* frames that lie in a log now */
+    fili_frame_log     *log;        /* keeps each frame; NULL: none */
+    int32_t             kept;       /* frames that lie in a log now */
+    int32_t             kept_tiles; /* tiles of which something does */
 } fili_frames_out;
 
 /* Bytes that it takes for n frames, the video encoder included. */
@@ -197,7 +198,7 @@ typedef struct fili_decode {
 typedef struct fili_decode_cost {
     int32_t  tiled; /* 1: in tiles */
     uint64_t bytes;
-    uint64_t disk;  /* of the spool */
+    uint64_t disk;  /* of frames that wait for their tiles */
     double   flops; /* as the layers are defined */
 } fili_decode_cost;
 
@@ -212,7 +213,13 @@ void fili_tell_tiles(fil_ctx *ctx, const fili_decode_cost *cost);
 FIL_MUSTCHECK fil_status fili_decode_kept(fili_vae *vae, fili_weights *weights, const float *z,
                                           const int64_t    shape[FILI_LATENT_RANK],
                                           fili_frames_out *out);
-/* tiled: what the cost says. Frames of tiles are not kept. */
+/* The same in tiles. E_IO: what is kept, or without outputs->kept a temporary file, cannot be
+ * written. */
+FIL_MUSTCHECK fil_status fili_decode_kept_tiles(fili_vae *vae, fili_weights *weights,
+                                                const float     *z,
+                                                const int64_t    shape[FILI_LATENT_RANK],
+                                                fili_frames_out *out);
+/* tiled: what the cost says. */
 FIL_MUSTCHECK fil_status fili_decode_latents(fil_ctx *ctx, const fili_decode *what,
                                              fili_weights *weights, int32_t tiled, const float *z,
                                              fil_video_result *result);

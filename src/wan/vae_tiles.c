@@ -1,17 +1,17 @@
 /* wan/vae_tiles.c: decode tile by tile, then blend frame by frame (wan/vae_tiles.h).
  *
- *     spool   [tile in raster order][frame][3, h, w] f32, not yet cut to [-1, 1]
+ *     file    [tile in raster order][frame][3, h, w] f32, not yet cut to [-1, 1], each a piece
  *
  * Tiles at the right and at the bottom are smaller. Those of one size share a stream, since opening
- * one packs the weights. Two tiles that meet in a corner are blended as diffusers does it: a tile
- * first takes in the strip of the one above, as that was after its own blending, then that of the
- * one to its left; so the strips are kept beside the frame that grows.
+ * one packs the weights; so a tile that was kept is told by its pieces, not by its place. Two tiles
+ * that meet in a corner are blended as diffusers does it: a tile first takes in the strip of the
+ * one above, as that was after its own blending, then that of the one to its left; so the strips
+ * are kept beside the frame that grows.
  */
 #include <string.h>
 
 #include "base/arena.h"
 #include "base/mem.h"
-#include "base/spool.h"
 #include "wan/vae_tiles.h"
 
 fili_vae_tiling fili_vae_tiling_usual(const fili_vae_config *config)
@@ -91,12 +91,13 @@ static uint64_t frame_bytes(const layout *l, area a)
     return 3 * sizeof(float) * (uint64_t)px.h * (uint64_t)px.w;
 }
 
-/* Where the frames of a tile begin in the spool; that of the tile after the last: its size. */
-static uint64_t spool_at(const layout *l, int32_t tile)
+/* Where the frames of a tile begin among the pieces; that of the tile after the last: their size.
+ */
+static uint64_t pieces_at(const layout *l, int32_t tile)
 {
     uint64_t sum = 0;
     for (int32_t i = 0; i < tile; i++)
-        sum += (uint64_t)l->frames * frame_bytes(l, area_of(l, i));
+        sum += (uint64_t)l->frames * (frame_bytes(l, area_of(l, i)) + FILI_PIECE_CRC);
     return sum;
 }
 
@@ -145,8 +146,9 @@ fil_status fili_vae_tiled_cost_of(fil_ctx *ctx, const fili_vae_config *config, f
                                   fili_vae_tiled_cost *out)
 {
     FIL_TRY(check(ctx, tiling, size));
-    const layout l = layout_of(config, tiling, size[0], size[1], size[2]);
-    *out = (fili_vae_tiled_cost){.bytes = blend_bytes(&l), .disk = spool_at(&l, tiles_of(&l))};
+    const layout   l    = layout_of(config, tiling, size[0], size[1], size[2]);
+    const uint64_t disk = fili_piece_log_bytes(0, pieces_at(&l, tiles_of(&l)));
+    *out                = (fili_vae_tiled_cost){.bytes = blend_bytes(&l), .disk = disk};
     for (int32_t i = 0; i < tiles_of(&l); i++) {
         const area a = area_of(&l, i);
         uint64_t   bytes;
@@ -161,32 +163,40 @@ fil_status fili_vae_tiled_cost_of(fil_ctx *ctx, const fili_vae_config *config, f
     return FIL_OK;
 }
 
-/* ---- tiles to the spool --------------------------------------------------------------------- */
+/* ---- tiles to the file ---------------------------------------------------------------------- */
 
 typedef struct tiled {
     fil_ctx             *ctx;
+    fili_vae            *vae;
     const fili_vae_clip *clip;
     layout               l;
-    fili_spool           spool;
-    uint64_t             at;    /* of the tile that is decoded, in the spool */
+    fili_piece_log       log;
+    uint64_t             at;    /* of the tile that is decoded, among the pieces */
     float               *piece; /* a latent frame of a tile */
     int64_t              done;  /* latent frames of all tiles */
+    int32_t              kept;  /* tiles of which latent frames are there */
     fili_frame_fn        sink;
     void                *user;
 } tiled;
 
-static fil_status to_spool(void *user, int32_t index, const float *rgb, int32_t h, int32_t w)
+static uint64_t piece_at(const tiled *j, uint64_t bytes, int64_t frame)
+{
+    return j->at + (uint64_t)frame * (bytes + FILI_PIECE_CRC);
+}
+
+static fil_status to_file(void *user, int32_t index, const float *rgb, int32_t h, int32_t w)
 {
     tiled         *j     = user;
     const uint64_t bytes = 3 * sizeof(float) * (uint64_t)h * (uint64_t)w;
-    return fili_spool_write(j->ctx, &j->spool, j->at + (uint64_t)index * bytes, rgb, (size_t)bytes);
+    return fili_piece_log_put(&j->log, piece_at(j, bytes, index), rgb, (size_t)bytes);
 }
 
 /* Latent frame `t` under an area, dense. */
-static void cut_out(const tiled *j, int32_t z_dim, area a, int32_t t)
+static void cut_out(const tiled *j, area a, int32_t t)
 {
-    const fili_vae_clip *c  = j->clip;
-    float               *to = j->piece;
+    const fili_vae_clip *c     = j->clip;
+    const int32_t        z_dim = fili_vae_config_of(j->vae)->z_dim;
+    float               *to    = j->piece;
     for (int32_t k = 0; k < z_dim; k++)
         for (int32_t y = 0; y < a.h; y++) {
             const int64_t row = ((int64_t)k * c->t + t) * c->h + a.y + y;
@@ -195,41 +205,80 @@ static void cut_out(const tiled *j, int32_t z_dim, area a, int32_t t)
         }
 }
 
-static fil_status decode_tile(tiled *j, fili_vae_stream *s, int32_t z_dim, int32_t tile)
+/* Latent frames of the tile at j->at whose frames an earlier run has left, from the first on. */
+static int32_t count_there(const tiled *j, area a)
 {
-    const area    a     = area_of(&j->l, tile);
+    const uint64_t bytes = frame_bytes(&j->l, a);
+    const int32_t  time  = fili_vae_time_scale(fili_vae_config_of(j->vae));
+    int64_t        n     = 0;
+    while (j->log.goes_on && n < j->l.frames &&
+           fili_piece_log_has(&j->log, piece_at(j, bytes, n), bytes))
+        n++;
+    return n == 0 ? 0 : (int32_t)((n - 1) / time) + 1;
+}
+
+/* From latent frame `first` on. */
+static fil_status decode_rest(tiled *j, fili_vae_stream *s, area a, int32_t first)
+{
+    const int64_t plane = (int64_t)a.h * a.w;
     const int64_t total = (int64_t)tiles_of(&j->l) * j->clip->t;
-    j->at               = spool_at(&j->l, tile);
-    fili_vae_stream_reset(s);
-    for (int32_t t = 0; t < j->clip->t; t++) {
-        fili_progress(j->ctx, "decode", (uint64_t)j->done, (uint64_t)total);
-        cut_out(j, z_dim, a, t);
-        FIL_TRY(fili_vae_decode_frame(s, j->piece, (int64_t)a.h * a.w, to_spool, j));
-        j->done++;
-    }
     fili_progress(j->ctx, "decode", (uint64_t)j->done, (uint64_t)total);
+    fili_vae_stream_reset(s);
+    for (int32_t t = fili_vae_felt(s, first); t < first; t++) {
+        cut_out(j, a, t);
+        FIL_TRY(fili_vae_catch_up(s, j->piece, plane, t, first));
+    }
+    for (int32_t t = first; t < j->clip->t; t++) {
+        fili_progress(j->ctx, "decode", (uint64_t)j->done, (uint64_t)total);
+        cut_out(j, a, t);
+        FIL_TRY(fili_vae_decode_frame(s, j->piece, plane, to_file, j));
+        j->done++;
+        j->kept += t == 0;
+    }
     return FIL_OK;
 }
 
-/* All tiles of the size that `first` has. */
-static fil_status decode_alike(tiled *j, fili_vae *vae, int32_t first)
+/* *s: NULL, or the stream of an earlier tile of that size. */
+static fil_status decode_tile(tiled *j, fili_vae_stream **s, int32_t tile)
 {
-    const area       a     = area_of(&j->l, first);
-    const int32_t    z_dim = fili_vae_config_of(vae)->z_dim;
-    const size_t     bytes = latent_bytes(fili_vae_config_of(vae), a);
-    fili_vae_stream *s     = NULL;
+    const area a = area_of(&j->l, tile);
+    FIL_TRY(fili_check_cancel(j->ctx));
+    j->at               = pieces_at(&j->l, tile);
+    const int32_t first = count_there(j, a);
+    j->done += first;
+    j->kept += first > 0;
+    if (first == j->clip->t) return FIL_OK;
+    if (*s == NULL) {
+        FIL_TRY(fili_vae_decoder(j->vae, a.h, a.w, s));
+        fili_vae_stream_uncut(*s);
+    }
+    return decode_rest(j, *s, a, first);
+}
+
+/* All tiles of the size that `first` has. */
+static fil_status decode_alike(tiled *j, int32_t first)
+{
+    const area       a      = area_of(&j->l, first);
+    const size_t     bytes  = latent_bytes(fili_vae_config_of(j->vae), a);
+    fili_vae_stream *s      = NULL;
+    fil_status       status = FIL_OK;
     void            *block;
-    fil_status       status;
     FIL_TRY(fili_alloc(j->ctx, bytes, "a tile of latents", &block));
     j->piece = block;
-    FIL_TRY_OR(done, fili_vae_decoder(vae, a.h, a.w, &s));
-    fili_vae_stream_uncut(s);
-    for (int32_t i = first; i < tiles_of(&j->l); i++)
-        if (same_size(area_of(&j->l, i), a)) FIL_TRY_OR(done, decode_tile(j, s, z_dim, i));
-done:
+    for (int32_t i = first; status == FIL_OK && i < tiles_of(&j->l); i++)
+        if (same_size(area_of(&j->l, i), a)) status = decode_tile(j, &s, i);
     fili_vae_stream_close(&s);
     fili_free(j->ctx, block, bytes);
     return status;
+}
+
+static fil_status decode_tiles(tiled *j)
+{
+    const uint64_t total = (uint64_t)tiles_of(&j->l) * (uint64_t)j->clip->t;
+    for (int32_t i = 0; i < tiles_of(&j->l); i++)
+        if (!is_known(&j->l, i)) FIL_TRY(decode_alike(j, i));
+    fili_progress(j->ctx, "decode", total, total);
+    return FIL_OK;
 }
 
 /* ---- blending ------------------------------------------------------------------------------- */
@@ -308,7 +357,7 @@ static void place(const layout *l, area px, const float *tile, float *frame)
                    (size_t)least(stride, px.w) * sizeof *frame);
 }
 
-static fil_status blend_tile(const tiled *j, blender *b, int32_t tile, int64_t frame)
+static fil_status blend_tile(tiled *j, blender *b, int32_t tile, int64_t frame)
 {
     const layout  *l     = &j->l;
     const overlap  o     = overlap_of(l, tile);
@@ -316,8 +365,8 @@ static fil_status blend_tile(const tiled *j, blender *b, int32_t tile, int64_t f
     const int32_t  col   = tile % l->cols;
     float         *strip = b->strips + (size_t)col * blend_floats_of(l).strip;
     float         *spare = b->left;
-    FIL_TRY(fili_spool_read(j->ctx, &j->spool, spool_at(l, tile) + (uint64_t)frame * bytes, b->tile,
-                            (size_t)bytes));
+    j->at                = pieces_at(l, tile);
+    FIL_TRY(fili_piece_log_get(&j->log, piece_at(j, bytes, frame), b->tile, (size_t)bytes));
     if (tile >= l->cols) blend_down(&o, strip, b->tile);
     if (col > 0) blend_right(&o, b->left, overlap_of(l, tile - 1).px.w, b->tile);
     keep_strip(l, &o, b->tile, strip);
@@ -334,7 +383,7 @@ static void cut(float *values, size_t n)
         values[i] = values[i] > 1.0f ? 1.0f : values[i] < -1.0f ? -1.0f : values[i];
 }
 
-static fil_status blend_all(const tiled *j, blender *b)
+static fil_status blend_all(tiled *j, blender *b)
 {
     const layout *l = &j->l;
     for (int64_t f = 0; f < l->frames; f++) {
@@ -365,7 +414,7 @@ static fil_status take_blender(const layout *l, fili_arena *arena, blender *b)
     return take(arena, (size_t)l->cols * n.strip, &b->strips);
 }
 
-static fil_status blend(const tiled *j)
+static fil_status blend(tiled *j)
 {
     fili_arena arena;
     blender    b;
@@ -382,14 +431,13 @@ fil_status fili_vae_decode_tiled(fili_vae *vae, const fili_vae_tiling *tiling,
                                  const fili_vae_clip *clip, fili_frame_fn sink, void *user)
 {
     fil_ctx *ctx = fili_vae_ctx(vae);
-    tiled    j   = {.ctx = ctx, .clip = clip, .sink = sink, .user = user};
+    tiled    j   = {.ctx = ctx, .vae = vae, .clip = clip, .sink = sink, .user = user};
     FIL_TRY(check(ctx, tiling, (const int32_t[]){clip->t, clip->h, clip->w}));
     j.l = layout_of(fili_vae_config_of(vae), tiling, clip->t, clip->h, clip->w);
-    FIL_TRY(fili_spool_open(ctx, clip->beside, &j.spool));
-    fil_status status = FIL_OK;
-    for (int32_t i = 0; status == FIL_OK && i < tiles_of(&j.l); i++)
-        if (!is_known(&j.l, i)) status = decode_alike(&j, vae, i);
+    FIL_TRY(fili_piece_log_open(&j.log, ctx, &clip->wait));
+    fil_status status = decode_tiles(&j);
     if (status == FIL_OK) status = blend(&j);
-    fili_spool_close(ctx, &j.spool);
+    if (clip->tiles != NULL) *clip->tiles = clip->wait.path != NULL ? j.kept : 0;
+    fili_piece_log_close(&j.log);
     return status;
 }

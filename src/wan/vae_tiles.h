@@ -3,8 +3,12 @@
  * The tiles, their overlap and the way they are blended are those of diffusers' AutoencoderKLWan
  * (tiled_decode: 256 pixels each 192, linear in the overlap, downwards before sideways), so that
  * results can be compared. A tile is decoded over all frames of the clip, since what it remembers
- * is its own; its frames wait on disk (base/spool.h). When all tiles are done, the frames are
+ * is its own; its frames wait on disk (io/piece_log.h). When all tiles are done, the frames are
  * blended one at a time and handed on in their order.
+ *
+ * Where the file of waiting frames has a name, a decode that was stopped goes on: every latent
+ * frame of a tile whose frames are there, whole, is not decoded again, and the result has the same
+ * bits.
  *
  * A tile's attention sees the tile alone, so the result is another one than that of whole frames:
  * close to it, not equal. The work grows by what overlaps: 1.65 times at 832 x 480.
@@ -12,6 +16,7 @@
 #ifndef FILI_WAN_VAE_TILES_H
 #define FILI_WAN_VAE_TILES_H
 
+#include "io/piece_log.h"
 #include "wan/vae.h"
 
 typedef struct fili_vae_tiling {
@@ -27,7 +32,7 @@ bool fili_vae_tiling_cuts(const fili_vae_tiling *tiling, int32_t h, int32_t w);
 
 typedef struct fili_vae_tiled_cost {
     uint64_t bytes; /* as fili_vae_decode_bytes, for any number of frames */
-    uint64_t disk;  /* of the spool */
+    uint64_t disk;  /* of the frames that wait */
     double   flops; /* as fili_vae_decode_flops */
 } fili_vae_tiled_cost;
 
@@ -38,12 +43,14 @@ FIL_MUSTCHECK fil_status fili_vae_tiled_cost_of(fil_ctx *ctx, const fili_vae_con
 
 /* z [z_dim, t, h, w] and where its frames wait. */
 typedef struct fili_vae_clip {
-    const float *z;
-    int32_t      t, h, w;
-    const char  *beside; /* of fili_spool_open */
+    const float        *z;
+    int32_t             t, h, w;
+    fili_piece_log_what wait;  /* path NULL: nothing is left of a decode that is stopped */
+    int32_t            *tiles; /* NULL, or: number of tiles of which the file holds something */
 } fili_vae_clip;
 
-/* fili_vae_decode in tiles. E_IO: the spool cannot be written or read. */
+/* fili_vae_decode in tiles. A file with a name stays, to be removed by the caller. E_IO: it cannot
+ * be written or read. */
 FIL_MUSTCHECK fil_status fili_vae_decode_tiled(fili_vae *vae, const fili_vae_tiling *tiling,
                                                const fili_vae_clip *clip, fili_frame_fn sink,
                                                void *user);

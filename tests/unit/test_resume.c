@@ -448,6 +448,51 @@ static void frames_that_were_decoded_are_kept(void **state)
     close_rig(&r);
 }
 
+/* The same in two tiles of three latent frames, whichever was at work. */
+static void tiles_that_were_decoded_are_kept(void **state)
+{
+    enum { LATENTS = 3, UNITS = 2 * LATENTS };
+    rig    r;
+    size_t n;
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    open_small(&r);
+    char frames[300];
+    char kept[310];
+    snprintf(frames, sizeof frames, "%s/f.safetensors", dir.path);
+    snprintf(kept, sizeof kept, "%s.frames", r.saved);
+    r.o.width       = 272;
+    r.o.frames      = 4 * (LATENTS - 1) + 1;
+    r.o.vae_tiles   = 1;
+    r.o.save_frames = frames;
+    expect(&r, FIL_OK, fil_generate(r.model, &r.o, &r.result));
+    assert_false(is_there(kept));
+    unsigned char *want = bytes_of("f.safetensors", &n);
+    for (uint64_t at = 0; at <= UNITS; at++) {
+        size_t m;
+        r.o.resume  = NULL;
+        r.o.replace = 1;
+        stop_at(&r.stop, "decode", at, 0);
+        expect(&r, FIL_E_CANCELLED, fil_generate(r.model, &r.o, &r.result));
+        assert_true(is_there(kept));
+        assert_int_equal(r.result.kept_tiles, (at + LATENTS - 1) / LATENTS);
+        assert_int_equal(r.result.kept_frames, 0);
+        r.o.resume = r.saved;
+        stop_at(&r.stop, "decode", UINT64_MAX, 0);
+        expect(&r, FIL_OK, fil_generate(r.model, &r.o, &r.result));
+        assert_int_equal(r.stop.begun, at);
+        assert_int_equal(r.result.kept_tiles, 0);
+        unsigned char *got = bytes_of("f.safetensors", &m);
+        assert_int_equal(m, n);
+        assert_memory_equal(got, want, n);
+        free(got);
+        assert_false(is_there(kept) || is_there(r.saved));
+    }
+    free(want);
+    assert_int_equal(remove(frames) | remove(r.latents), 0);
+    close_rig(&r);
+}
+
 /* ---- what is refused ------------------------------------------------------------------------ */
 
 static void stop_at_step(rig *r, uint64_t step)
@@ -612,11 +657,17 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_run_in_pieces_gives_the_bits_of_one_run), TEST(every_sampler_goes_on),
-        TEST(saves_come_by_steps_or_by_the_clock),       TEST(decoding_goes_on_from_the_latents),
-        TEST(frames_that_were_decoded_are_kept),         TEST(another_run_does_not_go_on_from_it),
-        TEST(a_saved_run_is_not_written_over_unasked),   TEST(a_damaged_file_is_refused),
-        TEST(what_is_no_saved_run_is_refused),           TEST(a_saved_run_carries_its_recipe),
+        TEST(a_run_in_pieces_gives_the_bits_of_one_run),
+        TEST(every_sampler_goes_on),
+        TEST(saves_come_by_steps_or_by_the_clock),
+        TEST(decoding_goes_on_from_the_latents),
+        TEST(frames_that_were_decoded_are_kept),
+        TEST(tiles_that_were_decoded_are_kept),
+        TEST(another_run_does_not_go_on_from_it),
+        TEST(a_saved_run_is_not_written_over_unasked),
+        TEST(a_damaged_file_is_refused),
+        TEST(what_is_no_saved_run_is_refused),
+        TEST(a_saved_run_carries_its_recipe),
         TEST(the_estimate_is_of_what_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* tests/unit/test_vae_tiles.c: wan/vae_tiles.h against diffusers' tiled decode (fixtures, and
  * tests/golden/make_vae_tiles.py), against whole frames, and its laws: bounded memory, the same
- * bits for any number of threads, every failing call of the spool reported and nothing left behind.
+ * bits for any number of threads and after any stop, every failing call reported and nothing left
+ * behind unasked.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
@@ -99,7 +100,7 @@ static const char *beside(void)
 static void tiles_as(model *m, const float *z, const fili_vae_tiling *how, const float *want,
                      size_t n)
 {
-    const fili_vae_clip from = {.z = z, .t = 5, .h = H, .w = W, .beside = beside()};
+    const fili_vae_clip from = {.z = z, .t = 5, .h = H, .w = W, .wait = {.beside = beside()}};
     clip                c    = decode_tiled(m, how, &from);
     double              max  = 0.0;
     double              sum  = 0.0;
@@ -176,9 +177,9 @@ static void tiles_of_a_trained_vae_look_like_whole_frames(void **state)
     model   m = open_model(fixture_path("shapes/vae"), 2);
     float  *z =
         fixture_tensor(m.ctx, fixture_path("shapes/run.safetensors"), "latents.final", FIL_F32, &n);
-    const int32_t       side  = 16;
-    const int32_t       t     = (int32_t)(n / Z / side / side);
-    const fili_vae_clip from  = {.z = z, .t = t, .h = side, .w = side, .beside = beside()};
+    const int32_t       side = 16;
+    const int32_t       t    = (int32_t)(n / Z / side / side);
+    const fili_vae_clip from = {.z = z, .t = t, .h = side, .w = side, .wait = {.beside = beside()}};
     clip                whole = {.rgb = NULL};
     clip                tiled = decode_tiled(&m, &how, &from);
     must(m.ctx, fili_vae_decode(m.vae, z, t, side, side, keep_frame, &whole));
@@ -204,7 +205,7 @@ static void one_tile_is_the_whole_frame_to_the_bit(void **state)
     SKIP_WITHOUT_DEMO();
     model               m     = open_model(getenv("FIL_DEMO"), 1);
     float              *z     = some_latent(T, H, W - 1);
-    const fili_vae_clip from  = {.z = z, .t = T, .h = H, .w = W - 1, .beside = beside()};
+    const fili_vae_clip from  = {.z = z, .t = T, .h = H, .w = W - 1, .wait = {.beside = beside()}};
     clip                whole = {.rgb = NULL};
     clip                tiled = decode_tiled(&m, &how, &from);
     must(m.ctx, fili_vae_decode(m.vae, z, T, H, W - 1, keep_frame, &whole));
@@ -222,7 +223,7 @@ static void any_number_of_threads_gives_the_same_bits(void **state)
     (void)state;
     SKIP_WITHOUT_DEMO();
     float              *z     = some_latent(T, H, W);
-    const fili_vae_clip from  = {.z = z, .t = T, .h = H, .w = W, .beside = beside()};
+    const fili_vae_clip from  = {.z = z, .t = T, .h = H, .w = W, .wait = {.beside = beside()}};
     clip                first = {.rgb = NULL};
     for (int32_t threads = 1; threads <= 3; threads++) {
         model m = open_model(getenv("FIL_DEMO"), threads);
@@ -259,9 +260,9 @@ static void memory_is_what_the_plan_says_for_any_number_of_frames(void **state)
     SKIP_WITHOUT_DEMO();
     uint64_t planned = 0;
     for (int32_t t = 1; t <= 4; t += 3) {
-        model               m       = open_model(getenv("FIL_DEMO"), 2);
-        float              *z       = some_latent(t, H, W);
-        const fili_vae_clip from    = {.z = z, .t = t, .h = H, .w = W, .beside = beside()};
+        model               m    = open_model(getenv("FIL_DEMO"), 2);
+        float              *z    = some_latent(t, H, W);
+        const fili_vae_clip from = {.z = z, .t = t, .h = H, .w = W, .wait = {.beside = beside()}};
         const int32_t       size[3] = {t, H, W};
         int32_t             frames  = 0;
         fili_vae_tiled_cost cost;
@@ -270,7 +271,8 @@ static void memory_is_what_the_plan_says_for_any_number_of_frames(void **state)
         if (t > 1) assert_int_equal(cost.bytes, planned);
         planned = cost.bytes;
         /* columns of 4, 4 and 2 latents, rows of 4 and 3 */
-        assert_int_equal(cost.disk, (uint64_t)(4 * t - 3) * 10 * 7 * SCALE * SCALE * 3 * 4);
+        assert_int_equal(cost.disk,
+                         128 + (uint64_t)(4 * t - 3) * (10 * 7 * SCALE * SCALE * 3 * 4 + 6 * 4));
         const uint64_t before = fil_ctx_memory(m.ctx).used;
         m.ctx->memory.peak    = before;
         must(m.ctx, fili_vae_decode_tiled(m.vae, &how, &from, ignore_frame, &frames));
@@ -326,7 +328,7 @@ static void tiles_that_do_not_overlap_are_refused(void **state)
     SKIP_WITHOUT_DEMO();
     model               m    = open_model(getenv("FIL_DEMO"), 1);
     float               z[1] = {0.0f};
-    const fili_vae_clip from = {.z = z, .t = 1, .h = H, .w = W, .beside = beside()};
+    const fili_vae_clip from = {.z = z, .t = 1, .h = H, .w = W, .wait = {.beside = beside()}};
     for (size_t i = 0; i < LENGTH(bad); i++) {
         assert_int_equal(fili_vae_decode_tiled(m.vae, &bad[i], &from, NULL, NULL), FIL_E_ARG);
         assert_non_null(strstr(fil_ctx_error(m.ctx)->message, "expected them to overlap"));
@@ -359,9 +361,9 @@ static void open_bench(bench *b)
 
 static fil_status decode_on(bench *b)
 {
-    static const fili_vae_tiling how    = {.tile = 4, .stride = 3};
-    const fili_vae_clip          from   = {.z = b->z, .t = 1, .h = H, .w = W, .beside = beside()};
-    int32_t                      frames = 0;
+    static const fili_vae_tiling how = {.tile = 4, .stride = 3};
+    const fili_vae_clip from   = {.z = b->z, .t = 1, .h = H, .w = W, .wait = {.beside = beside()}};
+    int32_t             frames = 0;
     return fili_vae_decode_tiled(b->m.vae, &how, &from, ignore_frame, &frames);
 }
 
@@ -455,7 +457,7 @@ static void a_sink_that_stops_ends_it(void **state)
     SKIP_WITHOUT_DEMO();
     model               m    = open_model(getenv("FIL_DEMO"), 1);
     float              *z    = some_latent(T, H, W);
-    const fili_vae_clip from = {.z = z, .t = T, .h = H, .w = W, .beside = beside()};
+    const fili_vae_clip from = {.z = z, .t = T, .h = H, .w = W, .wait = {.beside = beside()}};
     assert_int_equal(fili_vae_decode_tiled(m.vae, &how, &from, stop_at_once, &dir),
                      FIL_E_CANCELLED);
     assert_int_equal(scratch_count(&dir), 0);
@@ -480,6 +482,259 @@ static void without_an_output_frames_wait_in_the_systems_folder(void **state)
     assert_int_equal(scratch_count(&dir), 0);
     free(z);
     close_model(&m);
+}
+
+/* ---- going on ------------------------------------------------------------------------------- */
+
+enum { TILES = 6, UNITS = TILES * T }; /* columns of 4, 4 and 2 latents, rows of 4 and 3 */
+
+static const fili_vae_tiling cut_small = {.tile = 4, .stride = 3};
+
+/* Stops a decode when so many latent frames of tiles are done, or frames are out. */
+typedef struct stopper {
+    int64_t  at;    /* -1: never */
+    int32_t  frame; /* -1: never */
+    int      reached;
+    int64_t  begun; /* the first that was told of; -1: none */
+    int64_t  told;  /* how often */
+    int      warnings;
+    fil_ctx *ctx;
+    clip     c;
+} stopper;
+
+static void on_progress(void *user, const fil_progress *p)
+{
+    stopper *s = user;
+    assert_string_equal(p->phase, "decode");
+    assert_int_equal(p->total, UNITS);
+    if (s->begun < 0) s->begun = (int64_t)p->done;
+    s->told++;
+    if (s->at >= 0 && (int64_t)p->done >= s->at) s->reached = 1;
+}
+
+static int on_cancel(void *user)
+{
+    const stopper *s = user;
+    return s->reached;
+}
+
+static void on_log(void *user, fil_log_level level, const char *text)
+{
+    stopper *s = user;
+    if (level == FIL_LOG_WARNING && strstr(text, "made of something else") != NULL) s->warnings++;
+}
+
+static fil_status on_frame(void *user, int32_t index, const float *rgb, int32_t h, int32_t w)
+{
+    stopper *s = user;
+    if (index == s->frame) return FIL_E_CANCELLED;
+    return keep_frame(&s->c, index, rgb, h, w);
+}
+
+static const char *kept(void)
+{
+    return scratch_path(&dir, "v.frames");
+}
+
+/* A decode with a file that is kept, in a process of its own as far as a test can tell. *tiles: of
+ * which something is there in the end. */
+static fil_status decode_kept(stopper *s, const float *z, const char *made_of, bool goes_on,
+                              int32_t *tiles)
+{
+    fil_options opt;
+    fil_ctx    *ctx;
+    fil_options_init(&opt);
+    opt.n_threads = 1;
+    opt.progress  = on_progress;
+    opt.cancel    = on_cancel;
+    opt.log       = on_log;
+    opt.user      = s;
+    assert_int_equal(fil_ctx_open(&ctx, &opt), FIL_OK);
+    model               m      = open_model_in(ctx, getenv("FIL_DEMO"));
+    const fili_vae_clip from   = {.z     = z,
+                                  .t     = T,
+                                  .h     = H,
+                                  .w     = W,
+                                  .wait  = {.path = kept(), .made_of = made_of, .goes_on = goes_on},
+                                  .tiles = tiles};
+    const fil_status    status = fili_vae_decode_tiled(m.vae, &cut_small, &from, on_frame, s);
+    if (status != FIL_OK && status != FIL_E_CANCELLED) must(ctx, status);
+    close_model(&m);
+    return status;
+}
+
+static stopper stop_at(int64_t at, int32_t frame)
+{
+    return (stopper){.at = at, .frame = frame, .begun = -1};
+}
+
+/* To be freed. */
+static clip undisturbed(const float *z)
+{
+    stopper s = stop_at(-1, -1);
+    assert_int_equal(decode_kept(&s, z, "a", false, NULL), FIL_OK);
+    assert_int_equal(s.told, UNITS + TILES + 1); /* twice where a tile begins */
+    assert_int_equal(remove(kept()), 0);
+    return s.c;
+}
+
+/* Goes on, and gives the frames of one decode. */
+static stopper goes_on_to(const float *z, const clip *want)
+{
+    stopper s = stop_at(-1, -1);
+    assert_int_equal(decode_kept(&s, z, "a", true, NULL), FIL_OK);
+    assert_int_equal(s.c.n, FRAMES);
+    assert_memory_equal(s.c.rgb, want->rgb, values_of(want) * sizeof *want->rgb);
+    free(s.c.rgb);
+    s.c.rgb = NULL;
+    return s;
+}
+
+/* In the middle of every latent frame of every tile; behind the last one blending begins. */
+static void a_decode_that_stops_anywhere_goes_on_with_the_same_bits(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    float     *z    = some_latent(T, H, W);
+    const clip want = undisturbed(z);
+    for (int64_t at = 0; at <= UNITS; at++) {
+        stopper s     = stop_at(at, -1);
+        int32_t tiles = -1;
+        assert_int_equal(decode_kept(&s, z, "a", false, &tiles), FIL_E_CANCELLED);
+        assert_int_equal(tiles, (at + T - 1) / T);
+        const stopper r = goes_on_to(z, &want);
+        assert_int_equal(r.begun, at);
+        assert_int_equal(remove(kept()), 0);
+    }
+    free(want.rgb);
+    free(z);
+}
+
+/* One latent frame at a time, as if each process had been killed behind one. */
+static void a_decode_in_many_pieces_has_the_bits_of_one(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    float     *z    = some_latent(T, H, W);
+    const clip want = undisturbed(z);
+    for (int64_t at = 1; at <= UNITS; at++) {
+        stopper s = stop_at(at, -1);
+        assert_int_equal(decode_kept(&s, z, "a", at > 1, NULL), FIL_E_CANCELLED);
+        assert_int_equal(s.begun, at - 1);
+    }
+    assert_int_equal(goes_on_to(z, &want).begun, UNITS);
+    assert_int_equal(remove(kept()), 0);
+    free(want.rgb);
+    free(z);
+}
+
+static void a_stop_while_frames_are_blended_costs_no_tile(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    float     *z    = some_latent(T, H, W);
+    const clip want = undisturbed(z);
+    for (int32_t frame = 0; frame < FRAMES; frame += 4) {
+        stopper s = stop_at(-1, frame);
+        assert_int_equal(decode_kept(&s, z, "a", frame > 0, NULL), FIL_E_CANCELLED);
+        free(s.c.rgb);
+    }
+    assert_int_equal(goes_on_to(z, &want).told, 1);
+    assert_int_equal(remove(kept()), 0);
+    free(want.rgb);
+    free(z);
+}
+
+/* A bit anywhere in a whole file, or its end missing from anywhere: never trusted, and a bit costs
+ * the rest of its tile and no other. */
+static void what_was_damaged_is_decoded_again_and_no_more(void **state)
+{
+    size_t size;
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    float     *z    = some_latent(T, H, W);
+    const clip want = undisturbed(z);
+    stopper    s    = stop_at(UNITS, -1);
+    assert_int_equal(decode_kept(&s, z, "a", false, NULL), FIL_E_CANCELLED);
+    unsigned char *data = scratch_read(&dir, "v.frames", &size);
+    for (size_t i = 0; i < 24; i++) {
+        const size_t at = 128 + i * (size - 129) / 23;
+        data[at] ^= 0x40;
+        scratch_write(&dir, "v.frames", data, size);
+        data[at] ^= 0x40;
+        const stopper r = goes_on_to(z, &want);
+        assert_in_range(r.told, 3, T + 2);
+    }
+    for (size_t i = 0; i <= 12; i++) {
+        scratch_write(&dir, "v.frames", data, i * size / 12);
+        (void)goes_on_to(z, &want);
+    }
+    memset(data + size / 3, 0, size / 3); /* blocks that never reached the disk */
+    scratch_write(&dir, "v.frames", data, size);
+    assert_in_range(goes_on_to(z, &want).told, 3, UNITS - 1);
+    free(data);
+    assert_int_equal(remove(kept()), 0);
+    free(want.rgb);
+    free(z);
+}
+
+static void frames_of_something_else_do_not_count_and_that_is_said(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    float     *z    = some_latent(T, H, W);
+    const clip want = undisturbed(z);
+    stopper    s    = stop_at(UNITS, -1);
+    assert_int_equal(decode_kept(&s, z, "b", false, NULL), FIL_E_CANCELLED);
+    const stopper r = goes_on_to(z, &want);
+    assert_int_equal(r.begun, 0);
+    assert_int_equal(r.warnings, 1);
+    s = stop_at(0, -1); /* unasked nothing counts */
+    assert_int_equal(decode_kept(&s, z, "a", false, NULL), FIL_E_CANCELLED);
+    assert_int_equal(s.begun, 0);
+    assert_int_equal(s.warnings, 0);
+    assert_int_equal(remove(kept()), 0);
+    free(want.rgb);
+    free(z);
+}
+
+static fil_status keep_on(bench *b, const fili_vae_clip *from)
+{
+    int32_t frames = 0;
+    return fili_vae_decode_tiled(b->m.vae, &cut_small, from, ignore_frame, &frames);
+}
+
+/* The run fails, and what is on disk counts when it goes on. */
+static void a_full_disk_keeps_what_was_decoded(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    bench b;
+    open_bench(&b);
+    int32_t       tiles = 0;
+    fili_vae_clip from  = {.z     = b.z,
+                           .t     = 1,
+                           .h     = H,
+                           .w     = W,
+                           .wait  = {.path = kept(), .made_of = "a", .goes_on = true},
+                           .tiles = &tiles};
+    /* the head, two tiles of a frame and its CRC, a frame */
+    b.fault = (os_fault){.call    = OS_PWRITE,
+                         .at      = 6,
+                         .forever = 1,
+                         .error   = ENOSPC,
+                         .open    = b.fault.open,
+                         .mapped  = b.fault.mapped};
+    assert_int_equal(keep_on(&b, &from), FIL_E_IO);
+    assert_string_equal(fil_ctx_error(b.m.ctx)->message,
+                        "cannot write 'v.frames': No space left on device");
+    assert_int_equal(tiles, 2);
+    fili_ctx_enter(b.m.ctx);
+    b.fault.at = -1;
+    must(b.m.ctx, keep_on(&b, &from));
+    assert_int_equal(tiles, TILES);
+    assert_int_equal(remove(kept()), 0);
+    close_bench(&b);
 }
 
 static int set_up(void **state)
@@ -511,6 +766,12 @@ int main(void)
         cmocka_unit_test(a_full_disk_is_told_in_one_sentence),
         cmocka_unit_test(a_sink_that_stops_ends_it),
         cmocka_unit_test(without_an_output_frames_wait_in_the_systems_folder),
+        cmocka_unit_test(a_decode_that_stops_anywhere_goes_on_with_the_same_bits),
+        cmocka_unit_test(a_decode_in_many_pieces_has_the_bits_of_one),
+        cmocka_unit_test(a_stop_while_frames_are_blended_costs_no_tile),
+        cmocka_unit_test(what_was_damaged_is_decoded_again_and_no_more),
+        cmocka_unit_test(frames_of_something_else_do_not_count_and_that_is_said),
+        cmocka_unit_test(a_full_disk_keeps_what_was_decoded),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
