@@ -64,7 +64,11 @@ fil_status fili_file_read_failed(fil_ctx *ctx, const fili_file *file, int64_t fa
 /* ---- a file that appears whole or not at all ------------------------------------------------ */
 
 /* Written under a temporary name beside its final one; fili_atomic_commit does fsync, rename,
- * fsync of the directory. Whatever fails, what stood under the final name stays as it was. */
+ * fsync of the directory. Whatever fails, what stood under the final name stays as it was.
+ *
+ * A process that is killed leaves its temporary file, .filigree-HASH-N.tmp. The next one that opens
+ * the same output on the same machine removes it; one that a living process has open is never
+ * touched, since that holds a lock on it. Where the file system has no locks nothing is removed. */
 typedef struct fili_atomic {
     int  fd;  /* -1 = closed */
     int  dir; /* directory that holds both names */

@@ -27,6 +27,7 @@ typedef enum fili_file_kind {
 typedef struct fili_stat {
     uint64_t       size;
     uint64_t       dev, inode;
+    uint64_t       links;       /* names that the file has; 0: it is open and has none any more */
     uint64_t       modified_ns; /* when content was last written, by the wall clock; since 1970 */
     uint64_t       changed_ns;  /* and content or attributes: programs cannot set this one */
     fili_file_kind kind;
@@ -54,6 +55,10 @@ typedef struct fili_os {
     int (*fstat)(void *self, int fd, fili_stat *out);
     int (*ftruncate)(void *self, int fd, uint64_t size);
     int (*fsync)(void *self, int fd);
+    /* Takes the lock of a file, without waiting: -EAGAIN if another opening of it has it. It is
+     * given back when this opening is closed, also by the end of the process, however that comes.
+     * Other failures: the file system has no locks. */
+    int (*lock)(void *self, int fd);
     /* Read-only and private. *out is page-aligned. bytes > 0. */
     int (*mmap)(void *self, int fd, size_t bytes, void **out);
     int (*munmap)(void *self, void *base, size_t bytes);
@@ -75,6 +80,7 @@ typedef struct fili_os {
     uint64_t (*thread_ns)(void *self);                   /* CPU time of the calling thread */
     int (*random)(void *self, void *dst, size_t bytes);  /* bytes <= 256 */
     int (*cpu_count)(void *self);                        /* CPUs this process may run on, >= 1 */
+    void (*host)(void *self, char *name, size_t bytes);  /* of this machine; "" if it has none */
     const char *(*getenv)(void *self, const char *name); /* NULL if unset */
 
     /* Asks the kernel to let this process use AMX tile data: 0, or -errno where it cannot. */

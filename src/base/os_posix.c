@@ -1,5 +1,5 @@
-/* base/os_posix.c: the one file that calls the operating system (Linux; POSIX 2008 and four Linux
- * calls: renameat2, getrandom, sched_getaffinity, arch_prctl). See os.h for the contract.
+/* base/os_posix.c: the one file that calls the operating system (Linux; POSIX 2008, flock, and four
+ * Linux calls: renameat2, getrandom, sched_getaffinity, arch_prctl). See os.h for the contract.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -83,6 +84,7 @@ static int posix_fstat(void *self, int fd, fili_stat *out)
     *out = (fili_stat){.size        = (uint64_t)st.st_size,
                        .dev         = (uint64_t)st.st_dev,
                        .inode       = (uint64_t)st.st_ino,
+                       .links       = (uint64_t)st.st_nlink,
                        .modified_ns = nanoseconds(st.st_mtim),
                        .changed_ns  = nanoseconds(st.st_ctim),
                        .kind        = kind_of(st.st_mode)};
@@ -99,6 +101,13 @@ static int posix_fsync(void *self, int fd)
 {
     (void)self;
     return result(fsync(fd));
+}
+
+static int posix_lock(void *self, int fd)
+{
+    _Static_assert(EWOULDBLOCK == EAGAIN, "flock says EWOULDBLOCK");
+    (void)self;
+    return result(flock(fd, LOCK_EX | LOCK_NB));
 }
 
 static int posix_mmap(void *self, int fd, size_t bytes, void **out)
@@ -217,6 +226,13 @@ static int posix_cpu_count(void *self)
     return n < 1 ? 1 : (int)n;
 }
 
+static void posix_host(void *self, char *name, size_t bytes)
+{
+    (void)self;
+    if (gethostname(name, bytes) < 0) name[0] = '\0';
+    name[bytes - 1] = '\0';
+}
+
 static const char *posix_getenv(void *self, const char *name)
 {
     (void)self;
@@ -298,6 +314,7 @@ const fili_os fili_os_posix = {
     .fstat              = posix_fstat,
     .ftruncate          = posix_ftruncate,
     .fsync              = posix_fsync,
+    .lock               = posix_lock,
     .mmap               = posix_mmap,
     .munmap             = posix_munmap,
     .prefer_large_pages = posix_prefer_large_pages,
@@ -310,6 +327,7 @@ const fili_os fili_os_posix = {
     .thread_ns          = posix_thread_ns,
     .random             = posix_random,
     .cpu_count          = posix_cpu_count,
+    .host               = posix_host,
     .getenv             = posix_getenv,
     .permit_amx         = posix_permit_amx,
     .library_open       = posix_library_open,

@@ -52,6 +52,11 @@ fil_status fili_spool_open_named(fil_ctx *ctx, const char *path, fili_spool *out
                         strerror(-fd));
     out->file.fd = fd;
     out->named   = true;
+    if (ctx->os->lock(ctx->os->self, fd) == -EAGAIN) {
+        fili_spool_close(ctx, out);
+        return FIL_FAIL(ctx, FIL_E_IO, "'%s' is in use by another run",
+                        fili_quote(path, strlen(path)).text);
+    }
     snprintf(out->file.base, sizeof out->file.base, "%s", slash != NULL ? slash + 1 : path);
     return FIL_OK;
 }

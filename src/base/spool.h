@@ -19,7 +19,8 @@ typedef struct fili_spool {
 /* In the folder of the file `beside`; NULL: in $TMPDIR, else in /tmp. E_IO: it cannot be written.
  */
 FIL_MUSTCHECK fil_status fili_spool_open(fil_ctx *ctx, const char *beside, fili_spool *out);
-/* The file `path` with what it holds, or a new one. E_IO: it cannot be opened, is a link, ... */
+/* The file `path` with what it holds, or a new one. E_IO: it cannot be opened, is a link, another
+ * process has it open like this, ... */
 FIL_MUSTCHECK fil_status fili_spool_open_named(fil_ctx *ctx, const char *path, fili_spool *out);
 /* E_IO: the disk is full, ... */
 FIL_MUSTCHECK fil_status fili_spool_write(fil_ctx *ctx, fili_spool *spool, uint64_t offset,

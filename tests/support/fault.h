@@ -36,6 +36,7 @@ typedef enum os_call {
     OS_FSTAT,
     OS_FTRUNCATE,
     OS_FSYNC,
+    OS_LOCK,
     OS_MMAP,
     OS_MUNMAP,
     OS_RENAMEAT,

@@ -4,8 +4,9 @@
 #include "support/fault.h"
 
 static const char *const call_names[OS_CALLS] = {
-    "openat", "close",    "pread",    "pwrite",  "fstat", "ftruncate", "fsync",         "mmap",
-    "munmap", "renameat", "unlinkat", "mkdirat", "list",  "random",    "thread_create", "any"};
+    "openat",  "close", "pread",  "pwrite",        "fstat",    "ftruncate",
+    "fsync",   "lock",  "mmap",   "munmap",        "renameat", "unlinkat",
+    "mkdirat", "list",  "random", "thread_create", "any"};
 
 const char *os_call_name(os_call call)
 {
@@ -87,6 +88,12 @@ static int fault_fsync(void *self, int fd)
     return fails(f, OS_FSYNC) ? error_of(f) : fili_os_posix.fsync(NULL, fd);
 }
 
+static int fault_lock(void *self, int fd)
+{
+    os_fault *f = self;
+    return fails(f, OS_LOCK) ? error_of(f) : fili_os_posix.lock(NULL, fd);
+}
+
 static int fault_mmap(void *self, int fd, size_t bytes, void **out)
 {
     os_fault *f = self;
@@ -154,6 +161,7 @@ fili_os os_fault_table(os_fault *fault)
     os.fstat         = fault_fstat;
     os.ftruncate     = fault_ftruncate;
     os.fsync         = fault_fsync;
+    os.lock          = fault_lock;
     os.mmap          = fault_mmap;
     os.munmap        = fault_munmap;
     os.renameat      = fault_renameat;

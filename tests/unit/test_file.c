@@ -1,10 +1,13 @@
 /* tests/unit/test_file.c: base/file.h: whole reads, and files that appear whole or not at all,
- * with every system call failing once and for ever. */
+ * with every system call failing once and for ever, and with processes that are killed. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -205,7 +208,7 @@ static void an_interrupted_look_at_the_target_does_not_mean_that_it_exists(void 
     (void)state;
     fil_ctx *ctx = open_ctx();
     scratch  s;
-    for (int64_t at = 0; at < 3; at++) { /* the folder, the target, the temporary file */
+    for (int64_t at = 0; at < 6; at++) { /* the folder, the target, the temporary file, others */
         scratch_make(&s);
         fail_call(OS_OPENAT, at, 0, EINTR);
         assert_int_equal(write_out(ctx, &s, "new", 0), FIL_OK);
@@ -266,11 +269,283 @@ static void replacing_a_file_never_loses_the_old_one(void **state)
                     else
                         holds(&s, "old");
                     if (status != FIL_OK) assert_int_equal(status, FIL_E_IO);
-                    if (call != OS_UNLINKAT) assert_int_equal(scratch_count(&s), 1);
+                    /* a lock that somebody has: it is for them to remove the file */
+                    if (call != OS_UNLINKAT && call != OS_LOCK)
+                        assert_int_equal(scratch_count(&s), 1);
                     cases++;
                     if (!failed) break;
                 }
     assert_true(cases > 100);
+    scratch_remove(&s);
+    fil_ctx_close(&ctx);
+}
+
+/* ---- processes that were killed ------------------------------------------------------------- */
+
+/* A child that begins to write s/NAME and is killed, or waits to be told to finish. */
+typedef struct child {
+    pid_t pid;
+    int   tell; /* a byte there lets it finish */
+} child;
+
+static void child_main(const scratch *s, const char *name, int ready, int told)
+{
+    fil_ctx    *ctx;
+    fili_atomic file;
+    char        byte = 0;
+    if (fil_ctx_open(&ctx, NULL) != FIL_OK ||
+        fili_atomic_open(ctx, scratch_path(s, name), 1, &file) != FIL_OK ||
+        fili_atomic_write(ctx, &file, 0, "child", 5) != FIL_OK || write(ready, &byte, 1) != 1)
+        _exit(1);
+    if (read(told, &byte, 1) != 1) _exit(1);
+    _exit(fili_atomic_commit(ctx, &file) == FIL_OK ? 0 : 1);
+}
+
+static child begin_child(const scratch *s, const char *name)
+{
+    int   ready[2];
+    int   tell[2];
+    child c;
+    char  byte;
+    assert_int_equal(pipe(ready) | pipe(tell), 0);
+    c.pid = fork();
+    assert_true(c.pid >= 0);
+    if (c.pid == 0) {
+        (void)close(tell[1]);
+        child_main(s, name, ready[1], tell[0]);
+    }
+    (void)close(ready[1]);
+    (void)close(tell[0]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    (void)close(ready[0]);
+    c.tell = tell[1];
+    return c;
+}
+
+static void kill_child(child *c)
+{
+    assert_int_equal(kill(c->pid, SIGKILL), 0);
+    assert_int_equal(waitpid(c->pid, NULL, 0), c->pid);
+    (void)close(c->tell);
+}
+
+static void finish_child(child *c)
+{
+    int        how  = -1;
+    const char byte = 0;
+    assert_int_equal(write(c->tell, &byte, 1), 1);
+    assert_int_equal(waitpid(c->pid, &how, 0), c->pid);
+    assert_int_equal(how, 0);
+    (void)close(c->tell);
+}
+
+static void what_a_killed_process_has_left_goes_with_the_next_write(void **state)
+{
+    (void)state;
+    fil_ctx    *ctx = open_ctx();
+    scratch     s;
+    fili_atomic file;
+    scratch_make(&s);
+    for (int i = 0; i < 3; i++) {
+        child c = begin_child(&s, "out");
+        kill_child(&c);
+        assert_int_equal(scratch_count(&s), 1 + (i > 0));
+        if (i < 2)
+            assert_int_equal(write_out(ctx, &s, "new", 1), FIL_OK);
+        else { /* and when an output is only looked at */
+            assert_int_equal(fili_atomic_open(ctx, scratch_path(&s, "out"), 1, &file), FIL_OK);
+            fili_atomic_abort(ctx, &file);
+        }
+        holds(&s, "new");
+        assert_int_equal(scratch_count(&s), 1);
+    }
+    assert_int_equal(fault.open, 0);
+    scratch_remove(&s);
+    fil_ctx_close(&ctx);
+}
+
+static void a_file_that_a_living_process_writes_is_left_alone(void **state)
+{
+    (void)state;
+    fil_ctx *ctx = open_ctx();
+    scratch  s;
+    child    c[6];
+    scratch_make(&s);
+    for (int i = 0; i < 6; i++) /* more than there are names with locks */
+        c[i] = begin_child(&s, "out");
+    assert_int_equal(scratch_count(&s), 6);
+    assert_int_equal(write_out(ctx, &s, "parent", 1), FIL_OK);
+    holds(&s, "parent");
+    assert_int_equal(scratch_count(&s), 7);
+    for (int i = 0; i < 6; i++) {
+        finish_child(&c[i]);
+        holds(&s, "child");
+    }
+    assert_int_equal(scratch_count(&s), 1);
+    scratch_remove(&s);
+    fil_ctx_close(&ctx);
+}
+
+static void what_several_that_were_killed_have_left_goes_at_once(void **state)
+{
+    (void)state;
+    fil_ctx *ctx = open_ctx();
+    scratch  s;
+    child    c[4];
+    scratch_make(&s);
+    for (int i = 0; i < 4; i++)
+        c[i] = begin_child(&s, "out");
+    for (int i = 1; i < 4; i++)
+        kill_child(&c[i]);
+    assert_int_equal(scratch_count(&s), 4);
+    assert_int_equal(write_out(ctx, &s, "new", 1), FIL_OK); /* beside the one that lives */
+    assert_int_equal(scratch_count(&s), 2);
+    kill_child(&c[0]);
+    assert_int_equal(write_out(ctx, &s, "newer", 1), FIL_OK);
+    assert_int_equal(scratch_count(&s), 1);
+    scratch_remove(&s);
+    fil_ctx_close(&ctx);
+}
+
+static void one_process_may_write_a_file_twice_at_a_time(void **state)
+{
+    (void)state;
+    fil_ctx    *ctx = open_ctx();
+    scratch     s;
+    fili_atomic a;
+    scratch_make(&s);
+    assert_int_equal(fili_atomic_open(ctx, scratch_path(&s, "out"), 1, &a), FIL_OK);
+    assert_int_equal(fili_atomic_write(ctx, &a, 0, "slow", 4), FIL_OK);
+    assert_int_equal(write_out(ctx, &s, "fast", 1), FIL_OK);
+    holds(&s, "fast");
+    assert_int_equal(fili_atomic_commit(ctx, &a), FIL_OK);
+    holds(&s, "slow");
+    assert_int_equal(scratch_count(&s), 1);
+    assert_int_equal(fault.open, 0);
+    scratch_remove(&s);
+    fil_ctx_close(&ctx);
+}
+
+static void host_elsewhere(void *self, char *name, size_t bytes)
+{
+    (void)self;
+    snprintf(name, bytes, "elsewhere");
+}
+
+/* Another output's, and another machine's, whose locks may not be seen here. */
+static void what_may_be_of_others_stays(void **state)
+{
+    (void)state;
+    fil_ctx *ctx = open_ctx();
+    scratch  s;
+    scratch_make(&s);
+    child c = begin_child(&s, "other");
+    kill_child(&c);
+    assert_int_equal(write_out(ctx, &s, "new", 1), FIL_OK);
+    assert_int_equal(scratch_count(&s), 2);
+    c = begin_child(&s, "out");
+    kill_child(&c);
+    os.host = host_elsewhere;
+    assert_int_equal(write_out(ctx, &s, "newer", 1), FIL_OK);
+    holds(&s, "newer");
+    assert_int_equal(scratch_count(&s), 3);
+    scratch_remove(&s);
+    fil_ctx_close(&ctx);
+}
+
+/* A name that a link, a fifo or a folder has is not ours, and not followed. */
+static void only_a_regular_file_is_taken_for_left_over(void **state)
+{
+    (void)state;
+    fil_ctx    *ctx = open_ctx();
+    scratch     s;
+    fili_atomic file;
+    char        temp[64];
+    scratch_make(&s);
+    assert_int_equal(fili_atomic_open(ctx, scratch_path(&s, "out"), 1, &file), FIL_OK);
+    memcpy(temp, file.temp, sizeof temp);
+    fili_atomic_abort(ctx, &file);
+    for (int kind = 0; kind < 3; kind++) {
+        const char *path = scratch_path(&s, temp);
+        scratch_write(&s, "mine", "mine", 4);
+        if (kind == 0) assert_int_equal(symlink("mine", path), 0);
+        if (kind == 1) assert_int_equal(mkfifo(path, 0600), 0);
+        if (kind == 2) assert_int_equal(mkdir(path, 0700), 0);
+        assert_int_equal(write_out(ctx, &s, "new", 1), FIL_OK);
+        holds(&s, "new");
+        assert_int_equal(scratch_count(&s), 3);
+        assert_int_equal(remove(path), 0);
+    }
+    assert_int_equal(fault.open, 0);
+    scratch_remove(&s);
+    fil_ctx_close(&ctx);
+}
+
+static void where_there_are_no_locks_nothing_is_removed(void **state)
+{
+    (void)state;
+    fil_ctx *ctx = open_ctx();
+    scratch  s;
+    scratch_make(&s);
+    child c = begin_child(&s, "out");
+    kill_child(&c);
+    fail_call(OS_LOCK, 0, 1, ENOSYS);
+    assert_int_equal(write_out(ctx, &s, "new", 1), FIL_OK);
+    assert_int_equal(write_out(ctx, &s, "newer", 1), FIL_OK);
+    holds(&s, "newer");
+    assert_int_equal(scratch_count(&s), 2);
+    fail_call(OS_ANY, -1, 0, 0);
+    assert_int_equal(write_out(ctx, &s, "newest", 1), FIL_OK);
+    assert_int_equal(scratch_count(&s), 1);
+    scratch_remove(&s);
+    fil_ctx_close(&ctx);
+}
+
+/* Writes again and again, and now and then dies on the way. */
+static void write_and_die(const scratch *s, int seed)
+{
+    for (int i = 0; i < 40; i++) {
+        const pid_t pid = fork();
+        if (pid == 0) {
+            fil_ctx    *ctx;
+            fili_atomic file;
+            if (fil_ctx_open(&ctx, NULL) != FIL_OK) _exit(1);
+            for (int k = 0; k < 5; k++) {
+                if (fili_atomic_open(ctx, scratch_path(s, "out"), 1, &file) != FIL_OK ||
+                    fili_atomic_write(ctx, &file, 0, "whole", 5) != FIL_OK)
+                    _exit(1);
+                if ((i + k + seed) % 7 == 0) _exit(0); /* as a kill would end it */
+                if (fili_atomic_commit(ctx, &file) != FIL_OK) _exit(1);
+            }
+            _exit(0);
+        }
+        int how = -1;
+        if (pid < 0 || waitpid(pid, &how, 0) != pid || how != 0) _exit(1);
+    }
+    _exit(0);
+}
+
+static void many_that_write_one_file_and_die_lose_none(void **state)
+{
+    enum { WRITERS = 3, SLOTS = 4 };
+    (void)state;
+    fil_ctx *ctx = open_ctx();
+    scratch  s;
+    pid_t    pid[WRITERS];
+    scratch_make(&s);
+    for (int i = 0; i < WRITERS; i++) {
+        pid[i] = fork();
+        assert_true(pid[i] >= 0);
+        if (pid[i] == 0) write_and_die(&s, i);
+    }
+    for (int i = 0; i < WRITERS; i++) {
+        int how = -1;
+        assert_int_equal(waitpid(pid[i], &how, 0), pid[i]);
+        assert_int_equal(how, 0);
+    }
+    holds(&s, "whole");
+    /* They died 85 times. One is left over in each slot at most, and where none was found free. */
+    assert_true(scratch_count(&s) <= 1 + SLOTS + WRITERS);
     scratch_remove(&s);
     fil_ctx_close(&ctx);
 }
@@ -310,6 +585,14 @@ int main(void)
         cmocka_unit_test(an_interrupted_look_at_the_target_does_not_mean_that_it_exists),
         cmocka_unit_test(bad_output_paths_are_refused),
         cmocka_unit_test(replacing_a_file_never_loses_the_old_one),
+        cmocka_unit_test(what_a_killed_process_has_left_goes_with_the_next_write),
+        cmocka_unit_test(a_file_that_a_living_process_writes_is_left_alone),
+        cmocka_unit_test(what_several_that_were_killed_have_left_goes_at_once),
+        cmocka_unit_test(one_process_may_write_a_file_twice_at_a_time),
+        cmocka_unit_test(what_may_be_of_others_stays),
+        cmocka_unit_test(only_a_regular_file_is_taken_for_left_over),
+        cmocka_unit_test(where_there_are_no_locks_nothing_is_removed),
+        cmocka_unit_test(many_that_write_one_file_and_die_lose_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

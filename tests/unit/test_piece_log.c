@@ -191,6 +191,24 @@ static void a_link_is_not_followed(void **state)
     free(data);
 }
 
+/* Not even to throw away what is there. */
+static void one_that_is_in_use_is_not_opened(void **state)
+{
+    static uint8_t room[300];
+    fili_piece_log log;
+    fili_piece_log other;
+    assert_int_equal(open_log(&log, *state, "this", false), FIL_OK);
+    put(&log, 1);
+    assert_int_equal(open_log(&other, *state, "that", false), FIL_E_IO);
+    assert_non_null(strstr(fil_ctx_error(*state)->message, "is in use by another run"));
+    fili_piece_log_close(&other);
+    assert_int_equal(fili_piece_log_get(&log, place_of[1], room, 300), FIL_OK);
+    fili_piece_log_close(&log);
+    assert_int_equal(open_log(&log, *state, "this", true), FIL_OK);
+    assert_true(fili_piece_log_has(&log, place_of[1], bytes_of[1]));
+    fili_piece_log_close(&log);
+}
+
 static void a_file_that_is_no_log_is_told(void **state)
 {
     fil_ctx *ctx = *state;
@@ -279,6 +297,7 @@ int main(void)
         TEST(what_was_made_of_something_else_does_not_count_and_that_is_said),
         TEST(without_a_name_nothing_is_left),
         TEST(a_link_is_not_followed),
+        TEST(one_that_is_in_use_is_not_opened),
         TEST(a_file_that_is_no_log_is_told),
         TEST(every_failing_call_is_told_and_leaves_right_pieces),
         TEST(its_size_on_disk_is_known),

@@ -32,7 +32,9 @@ cmp whole.y4m v.y4m || exit 1
 rm v.y4m
 
 stop KILL
+ls -A | grep -c 'filigree-.*tmp' # of the video
 decode -i l -o v.y4m --resume 2>/dev/null
+ls -A | grep -c 'filigree-.*tmp'
 cmp whole.y4m v.y4m || exit 1
 rm v.y4m
 

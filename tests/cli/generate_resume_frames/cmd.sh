@@ -28,5 +28,7 @@ for signal in TERM KILL; do
     cmp whole.mp4 v.mp4 || exit 1
     rm v.mp4 v.mp4.json
 done
-rm -f err .*.tmp
+rm -f err
 ls
+ls -A | grep tmp && echo "a temporary file is left"
+exit 0
