@@ -254,6 +254,28 @@ static fil_status take_rows(fili_job *job)
     return FIL_OK;
 }
 
+bool fili_checkpoint_is_at(const fili_job *job, int32_t step)
+{
+    fil_ctx          *ctx    = job->ctx;
+    const fil_error   before = ctx->error;
+    fili_solver_state state;
+    content           c = {.n = 0};
+    fili_tensors      set;
+    const int64_t     bytes = (int64_t)sizeof state;
+    add(&c, "solver_state", FIL_U8, &state, 1, &bytes);
+    fili_tensors_init(&set, ctx, 0);
+    bool told = fili_tensors_open(&set, job->o.resume) == FIL_OK &&
+                strcmp(text_of(&set, "format"), FORMAT) == 0;
+    if (told) {
+        const fili_entry *e = fili_tensors_find(&set, c.desc[0].name);
+        told                = is_as_described(e, &c.desc[0]) &&
+               fili_tensors_read(&set, e, 0, &state, sizeof state) == FIL_OK;
+    }
+    fili_tensors_fini(&set);
+    ctx->error = before;
+    return told && state.step == step;
+}
+
 static fil_status load(fili_job *job, fili_solver *solver)
 {
     fili_solver_state state = {.step = 0};

@@ -40,6 +40,9 @@ typedef struct fili_checkpoint {
     int32_t saves, failures;
 } fili_checkpoint;
 
+/* Whether `resume` holds a run that has done so many steps; false also where it cannot be told. */
+bool fili_checkpoint_is_at(const struct fili_job *job, int32_t step);
+
 /* After all other checks: what the run will save, whether `resume` is a state of this run, and how
  * far it is.
  * E_MISMATCH: of another run, model or version; E_FORMAT: damaged. Adds to the plan's bytes. */

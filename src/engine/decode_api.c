@@ -87,7 +87,6 @@ fil_status fili_decode_latents(fil_ctx *ctx, const fili_decode *d, fili_weights 
             fili_frames_out_close(&out);
     }
     if (status == FIL_OK) {
-        fili_piece_log_remove(ctx, d->outputs->kept);
         result->kept_frames = 0;
         result->kept_tiles  = 0;
     }
@@ -181,8 +180,11 @@ static fil_status check_latents(decoding *d, const fili_vae_config *config)
     const fili_video_shape size = {.width  = (int32_t)(d->shape[3] * scale),
                                    .height = (int32_t)(d->shape[2] * scale)};
     FIL_TRY(fili_outputs_check(d->ctx, &d->outputs, &size, frames));
-    FIL_TRY(fili_outputs_look(d->ctx, &d->outputs, "video", d->o.video, d->o.replace));
-    FIL_TRY(fili_outputs_look(d->ctx, &d->outputs, "frames", d->o.save_frames, d->o.replace));
+    fili_finished_look(d->ctx, &d->outputs);
+    FIL_TRY(fili_outputs_look(d->ctx, &d->outputs, "video", d->o.video,
+                              d->o.replace || d->outputs.own_video));
+    FIL_TRY(fili_outputs_look(d->ctx, &d->outputs, "frames", d->o.save_frames,
+                              d->o.replace || d->outputs.own_frames));
     return fili_outputs_look(d->ctx, &d->outputs,
                              "kept frames (a decode that was stopped; --resume goes on with it)",
                              d->o.kept, d->o.replace || d->o.resume);
@@ -226,6 +228,21 @@ static fil_status prepare(decoding *d, const fil_model *model)
     return fili_latents_read(d->ctx, d->o.latents, "latents", d->shape, d->z);
 }
 
+/* Unless the outputs stand already, and only what was kept is to be removed. */
+static fil_status run(decoding *d, fil_video_result *result)
+{
+    const int32_t scale = fili_vae_scale(&d->config);
+    result->frames      = d->outputs.n;
+    result->height      = scale * (int32_t)d->shape[2];
+    result->width       = scale * (int32_t)d->shape[3];
+    if (!d->outputs.stands) {
+        FIL_TRY(fili_outputs_begin(d->ctx, &d->outputs));
+        FIL_TRY(fili_decode_latents(d->ctx, &d->what, d->weights, d->cost.tiled, d->z, result));
+    }
+    fili_piece_log_remove(d->ctx, d->outputs.kept);
+    return FIL_OK;
+}
+
 fil_status fil_decode(fil_model *model, const fil_decode_options *options, fil_video_result *result)
 {
     fil_video_result mine = {.frames = 0};
@@ -236,9 +253,7 @@ fil_status fil_decode(fil_model *model, const fil_decode_options *options, fil_v
     decoding   d      = {.ctx = ctx};
     fil_status status = check_options(&d, options);
     if (status == FIL_OK) status = prepare(&d, model);
-    if (status == FIL_OK) status = fili_outputs_begin(ctx, &d.outputs);
-    if (status == FIL_OK)
-        status = fili_decode_latents(ctx, &d.what, d.weights, d.cost.tiled, d.z, &mine);
+    if (status == FIL_OK) status = run(&d, &mine);
     fili_free(ctx, d.z, d.z_bytes);
     fili_weights_close(&d.weights);
     mine.peak_bytes = ctx->memory.peak;

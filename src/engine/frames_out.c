@@ -27,23 +27,25 @@ static fil_status open_tensor(fili_frames_out *f)
 {
     const fil_tensor_desc t = {
         .name = "frames", .dtype = FIL_U8, .rank = 4, .shape = {f->n, f->height, f->width, 3}};
-    const fili_writer_input input = {.tensors = &t, .n_tensors = 1};
-    FIL_TRY(fili_writer_open(&f->tensor, f->ctx, f->outputs->frames, &input, f->outputs->replace));
+    const fili_writer_input input   = {.tensors = &t, .n_tensors = 1};
+    const int               replace = f->outputs->replace || f->outputs->own_frames;
+    FIL_TRY(fili_writer_open(&f->tensor, f->ctx, f->outputs->frames, &input, replace));
     f->has_tensor = true;
     return FIL_OK;
 }
 
 static fil_status open_video(fili_frames_out *f)
 {
-    const fili_outputs *o     = f->outputs;
-    fili_video_shape    shape = {.width   = f->width,
-                                 .height  = f->height,
-                                 .fps_num = o->fps,
-                                 .fps_den = 1,
-                                 .crf     = o->crf,
-                                 .notes   = o->notes};
+    const fili_outputs *o       = f->outputs;
+    fili_video_shape    shape   = {.width   = f->width,
+                                   .height  = f->height,
+                                   .fps_num = o->fps,
+                                   .fps_den = 1,
+                                   .crf     = o->crf,
+                                   .notes   = o->notes};
+    const int           replace = o->replace || o->own_video;
     if (o->video == NULL || !fili_video_format_of(o->video, &shape.format)) return FIL_OK;
-    FIL_TRY(fili_video_writer_open(&f->video, f->ctx, o->video, o->replace, &shape, f->n));
+    FIL_TRY(fili_video_writer_open(&f->video, f->ctx, o->video, replace, &shape, f->n));
     f->has_video = true;
     return FIL_OK;
 }
@@ -90,7 +92,7 @@ static fil_status write_picture(const fili_frames_out *f, int32_t index)
     char          name[FILI_NUMBERED_BYTES];
     fili_numbered n;
     if (!fili_numbered_parse(o->video, &n))
-        return fili_png_write_noted(f->ctx, o->video, o->replace, &source);
+        return fili_png_write_noted(f->ctx, o->video, o->replace || o->own_video, &source);
     return fili_png_write_noted(f->ctx, fili_numbered_name(&n, index, name),
                                 o->replace || o->goes_on, &source);
 }
@@ -129,8 +131,11 @@ fil_status fili_frames_out_put(void *user, int32_t index, const float *rgb, int3
 
 fil_status fili_frames_out_finish(fili_frames_out *f)
 {
-    fil_status status = FIL_OK;
-    if (f->has_tensor) {
+    const fili_atomic *video  = NULL;
+    fil_status         status = FIL_OK;
+    if (f->has_video) status = fili_video_writer_seal(&f->video, &video);
+    if (status == FIL_OK) fili_finished_mark(f, video);
+    if (status == FIL_OK && f->has_tensor) {
         f->has_tensor = false;
         status        = fili_writer_finish(&f->tensor);
     }

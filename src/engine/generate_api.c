@@ -1,6 +1,8 @@
 /* engine/generate_api.c: fil_generate and fil_generate_check: the phases in their order
  * (filigree/video.h). Latents are on disk before the first frame is decoded; those that nobody
- * asked for are removed when the video stands, and named where it does not.
+ * asked for are removed when the video stands, and named where it does not. What a run that is
+ * stopped goes on from is removed behind everything else, the checkpoint last: it is what finds the
+ * rest again.
  */
 #include <string.h>
 
@@ -73,6 +75,10 @@ static fil_status decode(fili_job *job, fil_video_result *result)
 {
     const fili_decode d = fili_job_decode(job);
     if (!fili_job_has_frames(job)) return FIL_OK;
+    if (job->outputs.stands) {
+        remove_latents(job);
+        return FIL_OK;
+    }
     FIL_TRY(take_notes(job, result));
     const fil_status status = fili_decode_latents(job->ctx, &d, job->vae_weights, job->decode.tiled,
                                                   job->latents, result);
@@ -90,7 +96,8 @@ static fil_status write_recipe(const fili_job *job, const fil_video_result *resu
     const char *path = job->o.save_recipe;
     if (path == NULL) return FIL_OK;
     tell(job, result, &t);
-    const fil_status status = fili_recipe_write(job->ctx, path, job->o.replace, &t.run);
+    const int        replace = job->o.replace || job->own_recipe;
+    const fil_status status  = fili_recipe_write(job->ctx, path, replace, &t.run);
     if (status != FIL_OK)
         fili_error_frame(job->ctx, "writing the recipe %s", fili_quote(path, strlen(path)).text);
     return status;
@@ -118,11 +125,12 @@ fil_status fili_job_run(fili_job *job, fil_video_result *result)
     if (job->o.resume == NULL) FIL_TRY(fili_job_text(job));
     result->text_seconds = fili_seconds(job->ctx) - begun;
     FIL_TRY(fili_job_sample(job, result));
-    if (job->latents_path != NULL)
+    if (job->latents_path != NULL && (job->keeps_latents || !job->outputs.stands))
         FIL_TRY(fili_latents_write(job->ctx, job->latents_path, "latents", job->shape, job->latents,
                                    job->replace));
     FIL_TRY(decode(job, result));
     FIL_TRY(write_recipe(job, result));
+    fili_piece_log_remove(job->ctx, job->outputs.kept);
     fili_checkpoint_remove(job);
     tell_done(job, result);
     return FIL_OK;

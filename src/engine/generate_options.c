@@ -218,8 +218,13 @@ enum { VIDEO, LATENTS, FRAMES, NOISE, RECIPE, PREVIEW, KEPT, CHECKPOINT, OUTPUTS
 /* What the run itself has written before, and what stands for the present alone. */
 static int may_replace(const fili_job *job, int output)
 {
-    const bool its_own = output == LATENTS || output == NOISE || output >= KEPT;
-    return output == PREVIEW ? 1 : its_own ? job->replace : job->o.replace;
+    switch (output) {
+    case PREVIEW: return 1;
+    case VIDEO: return job->o.replace || job->outputs.own_video;
+    case FRAMES: return job->o.replace || job->outputs.own_frames;
+    case RECIPE: return job->o.replace || job->own_recipe;
+    default: return job->replace;
+    }
 }
 
 static fil_status check_outputs(fili_job *job)
@@ -264,6 +269,7 @@ static fil_status check_outputs(fili_job *job)
     FIL_TRY(keep_inputs(job, path, CHECKPOINT));
     const fili_video_shape size = {.width = o->width, .height = o->height};
     FIL_TRY(fili_outputs_check(ctx, &job->outputs, &size, o->frames));
+    fili_job_finished(job);
     for (int i = 0; i < OUTPUTS; i++)
         FIL_TRY(fili_outputs_look(ctx, &job->outputs, what[i], path[i], may_replace(job, i)));
     return FIL_OK;

@@ -85,7 +85,7 @@ fil_status fili_outputs_begin(fil_ctx *ctx, const fili_outputs *o)
 static fil_status look_for_pictures(fil_ctx *ctx, const fili_outputs *o, const fili_numbered *n)
 {
     char       name[FILI_NUMBERED_BYTES];
-    const bool begun = o->goes_on && (o->kept == NULL || fili_is_there(ctx, o->kept));
+    const bool begun = o->goes_on && (o->kept == NULL || o->stands || fili_is_there(ctx, o->kept));
     for (int32_t i = 0; i < o->n; i++)
         FIL_TRY(
             fili_output_check(ctx, "video", fili_numbered_name(n, i, name), o->replace || begun));

@@ -592,6 +592,30 @@ const fil_generate_options *fil_recipe_generate(const fil_recipe *recipe)
     return recipe != NULL ? &recipe->generate : NULL;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+bool fili_recipe_tells_of(fil_ctx *ctx, const char *path, const fil_generate_options *o)
+{
+    const fil_error      before = ctx->error;
+    const fil_progress   unit   = ctx->unit;
+    fil_recipe          *recipe = NULL;
+    fil_generate_options its;
+    bool                 same = fil_recipe_open(ctx, path, &recipe) == FIL_OK;
+    if (same) {
+        its  = recipe->generate;
+        same = same_text(its.prompt, o->prompt) && same_text(its.video, o->video) &&
+               same_text(its.save_frames, o->save_frames) && its.seed == o->seed &&
+               its.width == o->width && its.height == o->height && its.frames == o->frames;
+    }
+    fil_recipe_close(&recipe);
+    ctx->error = before;
+    ctx->unit  = unit;
+    return same;
+}
+
 /* ---- comparing ------------------------------------------------------------------------------ */
 
 typedef struct shown {

@@ -46,6 +46,9 @@ FIL_MUSTCHECK fil_status fili_recipe_settings(fil_ctx *ctx, fili_arena *arena,
 FIL_MUSTCHECK fil_status fili_recipe_write(fil_ctx *ctx, const char *path, int replace,
                                            const fili_recipe_run *run);
 
+/* Whether the file `path` is a recipe of this video: prompt, seed, size and where it goes. */
+bool fili_recipe_tells_of(fil_ctx *ctx, const char *path, const fil_generate_options *o);
+
 /* E_MISMATCH: the two would not make the same latents; names the first field that differs, with
  * what it was and is. Outputs, and how often a run is saved, may differ. E_FORMAT: `theirs` is no
  * recipe. */

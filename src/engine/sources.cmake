@@ -31,6 +31,7 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/decode_api.c
     engine/decode_kept.c
     engine/encode_api.c
+    engine/finished.c
     engine/frame_log.c
     engine/frames_in.c
     engine/frames_out.c

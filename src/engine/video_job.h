@@ -18,6 +18,7 @@
  *     checkpoint.c       state -> file -> state
  *     recipe.c           options -> JSON -> options
  *     outputs.c          names of outputs, checked
+ *     finished.c         outputs that stand although the run was not over
  *     decode_kept.c      latents -> frames, going on behind those that were kept
  *     frames_out.c       frames -> bytes -> video, pictures, tensor, callback
  *     frames_in.c        video, pictures, tensor -> frames
@@ -71,6 +72,10 @@ typedef struct fili_outputs {
     /* Filled by fili_outputs_check. */
     int32_t n;       /* frames */
     size_t  missing; /* first bytes of `video`: the folder of numbered pictures, to be made; or 0 */
+
+    /* Filled by fili_finished_look, or false. */
+    bool own_video, own_frames; /* the file is there, and this run has made it */
+    bool stands;                /* all of them: nothing is left to decode */
 } fili_outputs;
 
 /* E_ARG: an ending that is not known, a .png for several frames, fps, crf; E_UNSUP: no plug-in, or
@@ -95,6 +100,9 @@ bool fili_same_path(const char *a, const char *b);
  * Leaves nothing behind. NULL is accepted. `what` names the option in messages. */
 FIL_MUSTCHECK fil_status fili_output_check(fil_ctx *ctx, const char *what, const char *path,
                                            int replace);
+
+/* Before the other checks of files: which of them the run that goes on has finished before. */
+void fili_finished_look(const fil_ctx *ctx, fili_outputs *o);
 
 typedef struct fili_frames_out {
     fil_ctx            *ctx;
@@ -123,6 +131,9 @@ FIL_MUSTCHECK fil_status fili_frames_out_put_kept(fili_frames_out *f, int32_t in
 /* Makes the files appear. Closes *f whatever the result. */
 FIL_MUSTCHECK fil_status fili_frames_out_finish(fili_frames_out *f);
 void                     fili_frames_out_close(fili_frames_out *f); /* idempotent */
+/* All is written, and nothing has its name yet: what fili_finished_look will know it by. video: the
+ * file, or NULL. */
+void fili_finished_mark(const fili_frames_out *f, const fili_atomic *video);
 
 /* Value in [-1, 1] to a byte, as the two presets do it. Anything outside is cut to the range. */
 uint8_t fili_frame_byte(float value, int rounds);
@@ -219,7 +230,7 @@ FIL_MUSTCHECK fil_status fili_decode_kept_tiles(fili_vae *vae, fili_weights *wei
                                                 const float     *z,
                                                 const int64_t    shape[FILI_LATENT_RANK],
                                                 fili_frames_out *out);
-/* tiled: what the cost says. */
+/* tiled: what the cost says. What was kept stays, to be removed when everything stands. */
 FIL_MUSTCHECK fil_status fili_decode_latents(fil_ctx *ctx, const fili_decode *what,
                                              fili_weights *weights, int32_t tiled, const float *z,
                                              fil_video_result *result);
@@ -249,9 +260,10 @@ struct fili_job {
     const char          *latents_path; /* NULL: not written (nothing is decoded from them) */
     int                  keeps_latents;
     int                  replace; /* what this run writes on its way may be there already */
-    int64_t              shape[FILI_LATENT_RANK], n; /* of the latents, and their product */
-    fili_prompt          prompt[2];                  /* the prompt, the negative one */
-    bool                 has_text_keys;              /* of both, for the cache of text encodings */
+    bool        own_recipe;       /* and the recipe, which it has written before it was stopped */
+    int64_t     shape[FILI_LATENT_RANK], n; /* of the latents, and their product */
+    fili_prompt prompt[2];                  /* the prompt, the negative one */
+    bool        has_text_keys;              /* of both, for the cache of text encodings */
 
     fili_weights      *dit_weights, *vae_weights;
     fili_dit_config    dit;
@@ -279,6 +291,9 @@ FIL_MUSTCHECK fil_status fili_job_run(fili_job *job, fil_video_result *result);
 void                     fili_job_close(fili_job **job); /* NULL accepted */
 /* Its first part: what can be judged without a model. */
 FIL_MUSTCHECK fil_status fili_job_options(fili_job *job, const fil_generate_options *options);
+
+/* fili_finished_look, and whether the recipe is this run's. */
+void fili_job_finished(fili_job *job);
 
 bool fili_job_has_frames(const fili_job *job);
 

@@ -8,13 +8,18 @@
 
 #define MAGIC "filigree.frames."
 
-enum { HEAD = FILI_PIECE_LOG_HEAD, CRC = FILI_PIECE_CRC };
+enum {
+    HEAD  = FILI_PIECE_LOG_HEAD,
+    MARK  = FILI_PIECE_MARK,
+    FRONT = FILI_PIECE_LOG_FRONT,
+    CRC   = FILI_PIECE_CRC
+};
 
 _Static_assert(sizeof MAGIC "2 " + FILI_PIECE_MADE_OF < HEAD, "the line fits into the head");
 
 uint64_t fili_piece_log_bytes(int64_t n, uint64_t bytes)
 {
-    return HEAD + bytes + (uint64_t)n * CRC;
+    return FRONT + bytes + (uint64_t)n * CRC;
 }
 
 /* ---- opening -------------------------------------------------------------------------------- */
@@ -103,7 +108,7 @@ bool fili_piece_log_has(const fili_piece_log *log, uint64_t at, uint64_t bytes)
 {
     unsigned char buffer[8192];
     uint32_t      crc  = 0;
-    uint64_t      from = HEAD + at;
+    uint64_t      from = FRONT + at;
     while (bytes > 0) {
         const size_t n = bytes < sizeof buffer ? (size_t)bytes : sizeof buffer;
         if (!fili_spool_peek(log->ctx, &log->spool, from, buffer, n)) return false;
@@ -114,24 +119,81 @@ bool fili_piece_log_has(const fili_piece_log *log, uint64_t at, uint64_t bytes)
     return fili_spool_peek(log->ctx, &log->spool, from, buffer, CRC) && fili_le32(buffer) == crc;
 }
 
-fil_status fili_piece_log_get(const fili_piece_log *log, uint64_t at, void *dst, size_t bytes)
-{
-    unsigned char crc[CRC];
-    FIL_TRY(fili_spool_read(log->ctx, &log->spool, HEAD + at, dst, bytes));
-    FIL_TRY(fili_spool_read(log->ctx, &log->spool, HEAD + at + bytes, crc, CRC));
-    if (fili_le32(crc) == fili_crc32(dst, bytes)) return FIL_OK;
-    return FIL_FAIL(log->ctx, FIL_E_IO,
-                    "'%s' has changed since it was written: the frame at byte %llu has another CRC",
-                    fili_quote(log->spool.file.base, strlen(log->spool.file.base)).text,
-                    (unsigned long long)(HEAD + at));
-}
-
-fil_status fili_piece_log_put(fili_piece_log *log, uint64_t at, const void *src, size_t bytes)
+/* Places from the beginning of the file on. */
+static fil_status put_at(fili_piece_log *log, uint64_t offset, const void *src, size_t bytes)
 {
     const uint32_t sum = fili_crc32(src, bytes);
     unsigned char  crc[CRC];
     for (int i = 0; i < CRC; i++)
         crc[i] = (unsigned char)(sum >> 8 * i);
-    FIL_TRY(fili_spool_write(log->ctx, &log->spool, HEAD + at, src, bytes));
-    return fili_spool_write(log->ctx, &log->spool, HEAD + at + bytes, crc, CRC);
+    FIL_TRY(fili_spool_write(log->ctx, &log->spool, offset, src, bytes));
+    return fili_spool_write(log->ctx, &log->spool, offset + bytes, crc, CRC);
+}
+
+fil_status fili_piece_log_put(fili_piece_log *log, uint64_t at, const void *src, size_t bytes)
+{
+    return put_at(log, FRONT + at, src, bytes);
+}
+
+fil_status fili_piece_log_get(const fili_piece_log *log, uint64_t at, void *dst, size_t bytes)
+{
+    const uint64_t from = FRONT + at;
+    unsigned char  crc[CRC];
+    FIL_TRY(fili_spool_read(log->ctx, &log->spool, from, dst, bytes));
+    FIL_TRY(fili_spool_read(log->ctx, &log->spool, from + bytes, crc, CRC));
+    if (fili_le32(crc) == fili_crc32(dst, bytes)) return FIL_OK;
+    return FIL_FAIL(log->ctx, FIL_E_IO,
+                    "'%s' has changed since it was written: the frame at byte %llu has another CRC",
+                    fili_quote(log->spool.file.base, strlen(log->spool.file.base)).text,
+                    (unsigned long long)from);
+}
+
+/* ---- the mark ------------------------------------------------------------------------------- */
+
+static bool is_log(const fili_piece_log *log)
+{
+    char head[sizeof MAGIC - 1];
+    return fili_spool_peek(log->ctx, &log->spool, 0, head, sizeof head) &&
+           memcmp(head, MAGIC, sizeof head) == 0;
+}
+
+static fil_status write_mark(fili_piece_log *log, const char *text)
+{
+    const fili_os *os = log->ctx->os;
+    char           mark[MARK];
+    if (!is_log(log)) return FIL_FAIL(log->ctx, FIL_E_IO, "it is no log of frames");
+    memset(mark, 0, sizeof mark);
+    snprintf(mark, sizeof mark, "%s", text);
+    FIL_TRY(put_at(log, HEAD, mark, MARK));
+    const int r = os->fsync(os->self, log->spool.file.fd);
+    return r == 0 ? FIL_OK
+                  : FIL_FAIL(log->ctx, FIL_E_IO, "cannot sync '%s': %s", log->spool.file.base,
+                             strerror(-r));
+}
+
+fil_status fili_piece_log_mark(fil_ctx *ctx, const char *path, const char *text)
+{
+    fili_piece_log log = {.ctx = ctx};
+    if (!fili_is_there(ctx, path)) return FIL_FAIL(ctx, FIL_E_IO, "there is no log of frames");
+    FIL_TRY(fili_spool_open_named(ctx, path, &log.spool));
+    const fil_status status = write_mark(&log, text);
+    fili_piece_log_close(&log);
+    return status;
+}
+
+bool fili_piece_log_marked(const fil_ctx *ctx, const char *path, char text[FILI_PIECE_MARK])
+{
+    const fili_os *os = ctx->os;
+    unsigned char  mark[FRONT];
+    fili_file      file = {.size = FRONT, .name = path};
+    file.fd             = fili_open_retrying(os, FILI_CWD, path, FILI_OPEN_NOFOLLOW);
+    if (file.fd < 0) return false;
+    const int64_t failure = fili_file_read_raw(os, &file, 0, mark, FRONT);
+    (void)os->close(os->self, file.fd);
+    if (failure != 0 || memcmp(mark, MAGIC, sizeof MAGIC - 1) != 0 || mark[HEAD] == '\0' ||
+        mark[HEAD + MARK - 1] != '\0' ||
+        fili_le32(mark + HEAD + MARK) != fili_crc32(mark + HEAD, MARK))
+        return false;
+    memcpy(text, mark + HEAD, MARK);
+    return true;
 }

@@ -2,6 +2,7 @@
  * that is stopped need not make it again.
  *
  *     line of text: "filigree.frames.2 MADE_OF", with a newline, 128 bytes filled up with blanks
+ *     a mark: 156 bytes of text, or zeros, and their CRC, like a piece
  *     pieces, each where its owner puts it: its bytes, then their CRC-32, four bytes, least
  *     significant first
  *
@@ -14,7 +15,13 @@
 
 #include "base/spool.h"
 
-enum { FILI_PIECE_LOG_HEAD = 128, FILI_PIECE_CRC = 4, FILI_PIECE_MADE_OF = 100 };
+enum {
+    FILI_PIECE_LOG_HEAD  = 128,
+    FILI_PIECE_CRC       = 4,
+    FILI_PIECE_MADE_OF   = 100,
+    FILI_PIECE_MARK      = 156,
+    FILI_PIECE_LOG_FRONT = FILI_PIECE_LOG_HEAD + FILI_PIECE_MARK + FILI_PIECE_CRC
+};
 
 typedef struct fili_piece_log {
     fil_ctx   *ctx;
@@ -41,7 +48,7 @@ FIL_MUSTCHECK fil_status fili_piece_log_look(fil_ctx *ctx, const char *path);
 FIL_MUSTCHECK fil_status fili_piece_log_open(fili_piece_log *log, fil_ctx *ctx,
                                              const fili_piece_log_what *what);
 
-/* Places count from behind the head; each piece takes FILI_PIECE_CRC bytes more than it holds. */
+/* Places count from behind the mark; each piece takes FILI_PIECE_CRC bytes more than it holds. */
 
 /* Whether the piece is there, whole. Reads it, through a small buffer. */
 bool fili_piece_log_has(const fili_piece_log *log, uint64_t at, uint64_t bytes);
@@ -50,6 +57,12 @@ FIL_MUSTCHECK fil_status fili_piece_log_get(const fili_piece_log *log, uint64_t 
                                             size_t bytes);
 FIL_MUSTCHECK fil_status fili_piece_log_put(fili_piece_log *log, uint64_t at, const void *src,
                                             size_t bytes);
+
+/* Into the log `path`, that is not open: what its pieces were made into, less than FILI_PIECE_MARK
+ * bytes; synced. It is gone when the log is begun anew. E_IO: also where no log is there. */
+FIL_MUSTCHECK fil_status fili_piece_log_mark(fil_ctx *ctx, const char *path, const char *text);
+/* false: there is no log, or no mark in it. */
+bool fili_piece_log_marked(const fil_ctx *ctx, const char *path, char text[FILI_PIECE_MARK]);
 
 /* A file with a name stays. Idempotent; a zeroed log is accepted. */
 void fili_piece_log_close(fili_piece_log *log);

@@ -110,16 +110,22 @@ fil_status fili_video_writer_put(fili_video_writer *w, const uint8_t *rgb)
     return w->plugin->write_frame(w->handle, rgb, why) == 0 ? FIL_OK : write_failed(w, why);
 }
 
+fil_status fili_video_writer_seal(fili_video_writer *w, const fili_atomic **file)
+{
+    char why[FILI_VIDEO_WHY] = "";
+    *file                    = w->is_y4m ? &w->y4m.file : &w->file;
+    if (!w->is_y4m && !w->sealed && w->plugin->write_finish(w->handle, why) != 0)
+        return write_failed(w, why);
+    w->sealed = true;
+    return FIL_OK;
+}
+
 fil_status fili_video_writer_finish(fili_video_writer *w)
 {
-    char       why[FILI_VIDEO_WHY] = "";
-    fil_status status;
-    if (w->is_y4m)
-        status = fili_y4m_finish(&w->y4m);
-    else if (w->plugin->write_finish(w->handle, why) != 0)
-        status = write_failed(w, why);
-    else
-        status = fili_atomic_commit(w->ctx, &w->file);
+    const fili_atomic *file;
+    fil_status         status = fili_video_writer_seal(w, &file);
+    if (status == FIL_OK)
+        status = w->is_y4m ? fili_y4m_finish(&w->y4m) : fili_atomic_commit(w->ctx, &w->file);
     fili_video_writer_close(w);
     return status;
 }

@@ -26,6 +26,7 @@ typedef struct fili_video_writer {
     void                    *handle;
     uint64_t                 reserved; /* bytes counted for the encoder */
     fil_status               io;       /* of the last write */
+    bool                     sealed;   /* no frame comes any more */
     bool                     is_y4m;   /* then the rest is y4m's */
     fili_y4m                 y4m;
 } fili_video_writer;
@@ -45,7 +46,10 @@ FIL_MUSTCHECK fil_status fili_video_writer_open(fili_video_writer *w, fil_ctx *c
                                                 const fili_video_shape *shape, int32_t frames);
 /* rgb [height, width, 3], and FILI_VIDEO_PAD readable bytes behind it. */
 FIL_MUSTCHECK fil_status fili_video_writer_put(fili_video_writer *w, const uint8_t *rgb);
-/* Closes *w whatever the result. */
+/* Behind the last frame: all that the file will hold is in it, still under its temporary name.
+ * *file is that, until it is finished; the descriptor is the writer's. */
+FIL_MUSTCHECK fil_status fili_video_writer_seal(fili_video_writer *w, const fili_atomic **file);
+/* Seals the file if that was not done, and gives it its name. Closes *w whatever the result. */
 FIL_MUSTCHECK fil_status fili_video_writer_finish(fili_video_writer *w);
 /* Removes what was not finished. Idempotent; a zeroed writer is accepted. */
 void fili_video_writer_close(fili_video_writer *w);

@@ -23,7 +23,9 @@ if(NOT FIL_SANITIZE MATCHES "memory")
     fil_add_test(test_frame_log)
     fil_add_test(test_recipe)
     fil_add_test(test_resume)
-    set_tests_properties(test_capture test_generate test_generate_many test_generate_policy test_preview test_resume PROPERTIES
+    fil_add_test(test_finished)
+    set_tests_properties(test_capture test_generate test_generate_many test_generate_policy test_preview test_resume
+        test_finished PROPERTIES
         FIXTURES_REQUIRED demo ENVIRONMENT FIL_DEMO=${demo})
     fil_add_test(test_generate_memory)
     set_tests_properties(test_generate_memory PROPERTIES

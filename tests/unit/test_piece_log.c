@@ -104,10 +104,10 @@ static void a_changed_bit_costs_the_piece_that_it_is_in(void **state)
     size_t size;
     write_all(*state);
     unsigned char *data = scratch_read(&dir, "log", &size);
-    for (size_t at = FILI_PIECE_LOG_HEAD; at < size; at += at < 500 || at > 20600 ? 1 : 997) {
+    for (size_t at = FILI_PIECE_LOG_FRONT; at < size; at += at < 700 || at > 20760 ? 1 : 997) {
         unsigned there = 15;
         for (unsigned i = 0; i < N; i++) {
-            const size_t from = FILI_PIECE_LOG_HEAD + (size_t)place_of[i];
+            const size_t from = FILI_PIECE_LOG_FRONT + (size_t)place_of[i];
             if (at >= from && at < from + bytes_of[i] + FILI_PIECE_CRC) there &= ~(1u << i);
         }
         data[at] ^= 0x04;
@@ -123,10 +123,10 @@ static void a_cut_costs_what_lies_behind_it(void **state)
     size_t size;
     write_all(*state);
     unsigned char *data = scratch_read(&dir, "log", &size);
-    for (size_t cut = 0; cut <= size; cut += cut < 500 || cut > 20600 ? 1 : 997) {
+    for (size_t cut = 0; cut <= size; cut += cut < 700 || cut > 20760 ? 1 : 997) {
         unsigned there = 0;
         for (unsigned i = 0; i < N; i++)
-            if (cut >= FILI_PIECE_LOG_HEAD + (size_t)place_of[i] + bytes_of[i] + FILI_PIECE_CRC)
+            if (cut >= FILI_PIECE_LOG_FRONT + (size_t)place_of[i] + bytes_of[i] + FILI_PIECE_CRC)
                 there |= 1u << i;
         scratch_write(&dir, "log", data, cut);
         assert_there(*state, there);
@@ -272,6 +272,50 @@ static void every_failing_call_is_told_and_leaves_right_pieces(void **state)
             }
 }
 
+static void a_mark_is_kept_beside_the_pieces_until_they_go(void **state)
+{
+    char           text[FILI_PIECE_MARK];
+    fili_piece_log log;
+    const char    *path = scratch_path(&dir, "log");
+    assert_int_equal(fili_piece_log_mark(*state, path, "mine"), FIL_E_IO); /* nothing is there */
+    assert_int_equal(scratch_count(&dir), 0);
+    fili_ctx_enter(*state);
+    write_all(*state);
+    path = scratch_path(&dir, "log");
+    assert_false(fili_piece_log_marked(*state, path, text));
+    assert_int_equal(fili_piece_log_mark(*state, path, "first"), FIL_OK);
+    assert_int_equal(fili_piece_log_mark(*state, path, "second"), FIL_OK);
+    assert_true(fili_piece_log_marked(*state, path, text));
+    assert_string_equal(text, "second");
+    assert_there(*state, 15);
+    assert_int_equal(open_log(&log, *state, "this", false), FIL_OK);
+    fili_piece_log_close(&log);
+    assert_false(fili_piece_log_marked(*state, scratch_path(&dir, "log"), text));
+    scratch_write(&dir, "log", "mine", 4);
+    assert_int_equal(fili_piece_log_mark(*state, scratch_path(&dir, "log"), "first"), FIL_E_IO);
+    assert_false(fili_piece_log_marked(*state, scratch_path(&dir, "log"), text));
+}
+
+static void a_damaged_mark_is_none(void **state)
+{
+    char   text[FILI_PIECE_MARK];
+    size_t size;
+    write_all(*state);
+    assert_int_equal(fili_piece_log_mark(*state, scratch_path(&dir, "log"), "first"), FIL_OK);
+    unsigned char *data = scratch_read(&dir, "log", &size);
+    for (size_t at = FILI_PIECE_LOG_HEAD; at < FILI_PIECE_LOG_FRONT; at++) {
+        data[at] ^= 0x20;
+        scratch_write(&dir, "log", data, size);
+        assert_false(fili_piece_log_marked(*state, scratch_path(&dir, "log"), text));
+        data[at] ^= 0x20;
+    }
+    for (size_t n = 0; n < FILI_PIECE_LOG_FRONT; n++) {
+        scratch_write(&dir, "log", data, n);
+        assert_false(fili_piece_log_marked(*state, scratch_path(&dir, "log"), text));
+    }
+    free(data);
+}
+
 static void its_size_on_disk_is_known(void **state)
 {
     fili_piece_log log;
@@ -300,6 +344,8 @@ int main(void)
         TEST(one_that_is_in_use_is_not_opened),
         TEST(a_file_that_is_no_log_is_told),
         TEST(every_failing_call_is_told_and_leaves_right_pieces),
+        TEST(a_mark_is_kept_beside_the_pieces_until_they_go),
+        TEST(a_damaged_mark_is_none),
         TEST(its_size_on_disk_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -272,7 +272,8 @@ static void memory_is_what_the_plan_says_for_any_number_of_frames(void **state)
         planned = cost.bytes;
         /* columns of 4, 4 and 2 latents, rows of 4 and 3 */
         assert_int_equal(cost.disk,
-                         128 + (uint64_t)(4 * t - 3) * (10 * 7 * SCALE * SCALE * 3 * 4 + 6 * 4));
+                         FILI_PIECE_LOG_FRONT +
+                             (uint64_t)(4 * t - 3) * (10 * 7 * SCALE * SCALE * 3 * 4 + 6 * 4));
         const uint64_t before = fil_ctx_memory(m.ctx).used;
         m.ctx->memory.peak    = before;
         must(m.ctx, fili_vae_decode_tiled(m.vae, &how, &from, ignore_frame, &frames));
@@ -398,7 +399,8 @@ static void every_failed_call_is_reported_and_leaves_nothing(void **state)
             done              = b.fault.failed == 0;
             if (done)
                 must(b.m.ctx, status);
-            else
+            else if (kinds[k] != OS_OPENAT ||
+                     status != FIL_OK) /* what was left need not be found */
                 assert_int_equal(status, FIL_E_IO);
             close_bench(&b);
             assert_true(at < 2000);
@@ -658,7 +660,7 @@ static void what_was_damaged_is_decoded_again_and_no_more(void **state)
     assert_int_equal(decode_kept(&s, z, "a", false, NULL), FIL_E_CANCELLED);
     unsigned char *data = scratch_read(&dir, "v.frames", &size);
     for (size_t i = 0; i < 24; i++) {
-        const size_t at = 128 + i * (size - 129) / 23;
+        const size_t at = FILI_PIECE_LOG_FRONT + i * (size - FILI_PIECE_LOG_FRONT - 1) / 23;
         data[at] ^= 0x40;
         scratch_write(&dir, "v.frames", data, size);
         data[at] ^= 0x40;
