@@ -277,8 +277,9 @@ typedef struct fil_plan {
 /* Checks everything that fil_generate checks and tells what it would do; reads headers, no weights.
  * E_ARG: an option (the message names it, what was expected and what was found); E_MISMATCH: parts
  * that do not belong together, a part that is missing; E_SHAPE: a mask or noise of another size;
- * E_IO: an output that exists or cannot be written; E_NOMEM: more than the context's limit;
- * E_UNSUP: no plug-in for video files; and what opening the files may give. */
+ * E_IO: an output that exists or cannot be written, or too little room on disk for tiles; E_NOMEM:
+ * more than the context's limit; E_UNSUP: no plug-in for video files; and what opening the files
+ * may give. */
 FIL_API FIL_MUSTCHECK fil_status fil_generate_check(fil_model                  *model,
                                                     const fil_generate_options *options,
                                                     fil_plan                   *plan);

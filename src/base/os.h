@@ -67,6 +67,11 @@ typedef struct fili_os {
     /* A hint: these bytes of a file, mapped or not, will be read soon. Changes no content. */
     void (*will_read)(void *self, int fd, uint64_t offset, uint64_t bytes);
 
+    /* Bytes that this process can write at most into files of the folder, as things are. -ENOTSUP:
+     * the file system is not known to say that for sure (it compresses, or another machine has it).
+     */
+    int (*disk_free)(void *self, int dir_fd, uint64_t *bytes);
+
     /* Renames within `dir`. replace == 0: -EEXIST if `to` exists, decided by the system in one
      * step. */
     int (*renameat)(void *self, int dir, const char *from, const char *to, int replace);

@@ -16,6 +16,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -138,6 +139,32 @@ static void posix_prefer_large_pages(void *self, void *base, size_t bytes)
 {
     (void)self;
     (void)madvise(base, bytes, MADV_HUGEPAGE);
+}
+
+/* Those that store a byte as a byte. Numbers of linux/magic.h and of the file systems' sources. */
+static int stores_bytes(uint64_t type)
+{
+    switch (type & UINT32_MAX) {
+    case 0xef53:     /* ext2, ext3, ext4 */
+    case 0x58465342: /* xfs */
+    case 0x3153464a: /* jfs */
+    case 0x01021994: /* tmpfs */
+    case 0x4d44:     /* fat */
+    case 0x2011bab0: /* exfat */ return 1;
+    default: return 0;
+    }
+}
+
+static int posix_disk_free(void *self, int dir_fd, uint64_t *bytes)
+{
+    struct statfs st;
+    (void)self;
+    if (fstatfs(dir_fd, &st) < 0) return -errno;
+    if (!stores_bytes((uint64_t)st.f_type) || st.f_blocks == 0 || st.f_frsize <= 0) return -ENOTSUP;
+    const uint64_t blocks = geteuid() == 0 ? (uint64_t)st.f_bfree : (uint64_t)st.f_bavail;
+    *bytes =
+        blocks > UINT64_MAX / (uint64_t)st.f_frsize ? UINT64_MAX : blocks * (uint64_t)st.f_frsize;
+    return 0;
 }
 
 static int posix_renameat(void *self, int dir, const char *from, const char *to, int replace)
@@ -319,6 +346,7 @@ const fili_os fili_os_posix = {
     .munmap             = posix_munmap,
     .prefer_large_pages = posix_prefer_large_pages,
     .will_read          = posix_will_read,
+    .disk_free          = posix_disk_free,
     .renameat           = posix_renameat,
     .unlinkat           = posix_unlinkat,
     .mkdirat            = posix_mkdirat,

@@ -302,7 +302,8 @@ fil_status fili_job_check(fili_job *job, const fil_generate_options *options)
     FIL_TRY(fili_job_choose_tiles(job));
     FIL_TRY(fili_checkpoint_check(job));
     fili_job_flops(job);
-    return fili_job_memory(job);
+    FIL_TRY(fili_job_memory(job));
+    return fili_decode_check_disk(job->ctx, &job->outputs, &job->decode);
 }
 
 void fili_job_fini(fili_job *job)

@@ -217,6 +217,9 @@ FIL_MUSTCHECK fil_status fili_decode_cost_of(fil_ctx *ctx, const fili_decode *wh
                                              fili_decode_cost *out);
 /* E_ARG: not FIL_AUTO, 0 or 1. */
 FIL_MUSTCHECK fil_status fili_tiles_check(fil_ctx *ctx, int32_t tiles);
+/* E_IO: the disk has less room than frames of tiles will take while they wait, for sure. */
+FIL_MUSTCHECK fil_status fili_decode_check_disk(fil_ctx *ctx, const fili_outputs *o,
+                                                const fili_decode_cost *cost);
 /* Says in the log that tiles were chosen, and why. */
 void fili_tell_tiles(fil_ctx *ctx, const fili_decode_cost *cost);
 /* Its inside, where frames are decoded whole: latent frames whose frames were kept (outputs->kept)

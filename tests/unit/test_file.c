@@ -280,6 +280,24 @@ static void replacing_a_file_never_loses_the_old_one(void **state)
     fil_ctx_close(&ctx);
 }
 
+/* Free bytes, or nothing that is for sure. */
+static void room_on_disk_is_told_or_not(void **state)
+{
+    (void)state;
+    fil_ctx *ctx  = open_ctx();
+    uint64_t room = 0;
+    scratch  s;
+    int      folder;
+    scratch_make(&s);
+    assert_int_equal(fili_dir_open(ctx, s.path, &folder), FIL_OK);
+    const int r = fili_os_posix.disk_free(NULL, folder, &room);
+    assert_true(r == -ENOTSUP || (r == 0 && room > 0));
+    fili_dir_close(ctx, &folder);
+    assert_int_equal(fili_os_posix.disk_free(NULL, -1, &room), -EBADF);
+    scratch_remove(&s);
+    fil_ctx_close(&ctx);
+}
+
 /* ---- processes that were killed ------------------------------------------------------------- */
 
 /* A child that begins to write s/NAME and is killed, or waits to be told to finish. */
@@ -577,6 +595,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_folder_is_made_unless_it_is_there),
+        cmocka_unit_test(room_on_disk_is_told_or_not),
         cmocka_unit_test(only_regular_files_are_opened),
         cmocka_unit_test(reading_survives_interruptions_and_short_counts),
         cmocka_unit_test(a_file_appears_whole_and_is_replaced_only_when_asked),

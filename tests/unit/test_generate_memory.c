@@ -3,6 +3,7 @@
  * and streamed; and what a limit of memory chooses or refuses (filigree/video.h).
  */
 #define _POSIX_C_SOURCE 200809L
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -562,6 +563,134 @@ static void decode_takes_tiles_and_a_limit_chooses_them(void **state)
     free(chosen);
 }
 
+/* ---- room on disk --------------------------------------------------------------------------- */
+
+/* A disk with so much room; -1: it does not say. */
+typedef struct disk {
+    int64_t free;
+    int     asked;
+    int64_t steps; /* that were begun */
+} disk;
+
+static int disk_free(void *self, int fd, uint64_t *bytes)
+{
+    disk *d = self;
+    assert_true(fd >= 0);
+    d->asked++;
+    *bytes = (uint64_t)d->free;
+    return d->free < 0 ? -ENOTSUP : 0;
+}
+
+static void count_steps(void *user, const fil_progress *p)
+{
+    disk *d = user;
+    if (strcmp(p->phase, "sample") == 0) d->steps++;
+}
+
+static void open_on_disk(rig *r, fili_os *os, disk *d)
+{
+    fil_options opt;
+    open_rig(r, 0, 0);
+    fil_model_close(&r->model);
+    fil_ctx_close(&r->ctx);
+    *os           = fili_os_posix;
+    os->self      = d;
+    os->disk_free = disk_free;
+    fil_options_init(&opt);
+    opt.n_threads = 1;
+    opt.progress  = count_steps;
+    opt.user      = d;
+    assert_int_equal(fili_ctx_open_on(os, &r->ctx, &opt), FIL_OK);
+    r->model         = open_demo(r->ctx, 0);
+    r->o.vae_tiles   = 1;
+    r->o.save_frames = r->frames;
+}
+
+static void refuses(rig *r, uint64_t needed, uint64_t room)
+{
+    char figures[200];
+    assert_int_equal(fil_generate(r->model, &r->o, &r->result), FIL_E_IO);
+    snprintf(figures, sizeof figures, "needs %llu bytes on disk for '", (unsigned long long)needed);
+    if (strstr(fil_ctx_error(r->ctx)->message, figures) == NULL)
+        fail_msg("'%s' does not say '%s'", fil_ctx_error(r->ctx)->message, figures);
+    snprintf(figures, sizeof figures, "'; %llu are free", (unsigned long long)room);
+    if (strstr(fil_ctx_error(r->ctx)->message, figures) == NULL)
+        fail_msg("'%s' does not say '%s'", fil_ctx_error(r->ctx)->message, figures);
+}
+
+static void too_little_room_for_tiles_is_told_before_the_first_step(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    rig     r;
+    fili_os os;
+    disk    d = {.free = -1};
+    open_on_disk(&r, &os, &d);
+    check(&r);
+    const uint64_t needed = r.plan.spool_bytes;
+    assert_true(needed > 0);
+    d.free = (int64_t)needed - 1;
+    refuses(&r, needed, needed - 1);
+    assert_int_equal(d.steps, 0);
+    d.free = (int64_t)needed;
+    check(&r);
+    r.o.vae_tiles = 0; /* whole frames do not wait */
+    d.free        = 0;
+    d.asked       = 0;
+    check(&r);
+    assert_int_equal(d.asked, 0);
+    close_rig(&r);
+}
+
+/* What is there of them counts, when a run goes on and when it begins anew. */
+static void what_is_on_disk_already_is_not_asked_for_again(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    rig     r;
+    fili_os os;
+    disk    d = {.free = -1};
+    char    saved[300];
+    char    kept[320];
+    open_on_disk(&r, &os, &d);
+    snprintf(saved, sizeof saved, "%s/s", dir.path);
+    snprintf(kept, sizeof kept, "%s.frames", saved);
+    r.o.checkpoint = saved;
+    check(&r);
+    const uint64_t needed = r.plan.spool_bytes;
+    scratch_write(&dir, "s.frames", "filigree.frames.", 16);
+    d.free = (int64_t)needed - 17;
+    refuses(&r, needed - 16, needed - 17);
+    d.free = (int64_t)needed - 16;
+    check(&r);
+    assert_int_equal(remove(kept), 0);
+    close_rig(&r);
+}
+
+static void decode_asks_for_room_too(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    rig                r;
+    fili_os            os;
+    fil_decode_options o;
+    disk               d = {.free = -1};
+    open_on_disk(&r, &os, &d);
+    run(&r);
+    check(&r);
+    fil_decode_options_init(&o);
+    o.latents     = r.latents;
+    o.save_frames = r.frames;
+    o.replace     = 1;
+    o.vae_tiles   = 1;
+    d.free        = (int64_t)r.plan.spool_bytes - 1;
+    assert_int_equal(fil_decode(r.model, &o, NULL), FIL_E_IO);
+    assert_non_null(strstr(fil_ctx_error(r.ctx)->message, "are free"));
+    d.free++;
+    assert_int_equal(fil_decode(r.model, &o, NULL), FIL_OK);
+    close_rig(&r);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -594,6 +723,9 @@ int main(void)
         cmocka_unit_test(what_is_not_to_be_chosen_is_refused),
         cmocka_unit_test(numbers_that_mean_nothing_are_refused),
         cmocka_unit_test(decode_takes_tiles_and_a_limit_chooses_them),
+        cmocka_unit_test(too_little_room_for_tiles_is_told_before_the_first_step),
+        cmocka_unit_test(what_is_on_disk_already_is_not_asked_for_again),
+        cmocka_unit_test(decode_asks_for_room_too),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
