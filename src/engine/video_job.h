@@ -16,7 +16,7 @@
  *     generate_run.c     rows, noise -> latents     (transformer opened and closed)
  *     preview.c          x0 on the way -> a small picture
  *     checkpoint.c       state -> file -> state
- *     recipe.c           options -> JSON -> options
+ *     recipe_*.c         options -> JSON -> options
  *     outputs.c          names of outputs, checked
  *     finished.c         outputs that stand although the run was not over
  *     decode_kept.c      latents -> frames, going on behind those that were kept
