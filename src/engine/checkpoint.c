@@ -24,19 +24,22 @@ typedef struct content {
     int             n;
 } content;
 
-static void add(content *c, const char *name, fil_dtype dtype, void *data, uint32_t rank,
-                const int64_t *shape)
+static void add(content *c, const fil_tensor_desc *desc, void *data)
 {
-    fil_tensor_desc *t = &c->desc[c->n];
-    *t                 = (fil_tensor_desc){.name = name, .dtype = dtype, .rank = rank};
-    size_t bytes       = fil_dtype_bits(dtype) / 8;
-    for (uint32_t d = 0; d < rank; d++) {
-        t->shape[d] = shape[d];
-        bytes *= (size_t)shape[d];
-    }
+    size_t bytes = fil_dtype_bits(desc->dtype) / 8;
+    for (uint32_t d = 0; d < desc->rank; d++)
+        bytes *= (size_t)desc->shape[d];
+    c->desc[c->n]  = *desc;
     c->data[c->n]  = data;
     c->bytes[c->n] = bytes;
     c->n++;
+}
+
+static void add_bytes(content *c, const char *name, void *data, size_t bytes)
+{
+    const fil_tensor_desc desc = {
+        .name = name, .dtype = FIL_U8, .rank = 1, .shape = {(int64_t)bytes}};
+    add(c, &desc, data);
 }
 
 /* The state of the solver is read or written through `state`. */
@@ -45,16 +48,20 @@ static content content_of(const fili_job *job, const fili_solver *solver, fili_s
     static const char *const prompt_name[] = {"prompt", "negative"};
     const fili_checkpoint   *k             = &job->checkpoint;
     content                  c             = {.data = {NULL}, .n = 0};
-    const int64_t            arrays[]      = {FILI_SOLVER_ARRAYS, job->n};
-    const int64_t            state_bytes   = (int64_t)sizeof *state;
-    const int64_t            policy_bytes  = (int64_t)k->policy_bytes;
-    add(&c, "latents", FIL_F32, job->latents, FILI_LATENT_RANK, job->shape);
-    add(&c, "solver", FIL_F32, solver != NULL ? solver->arrays : NULL, 2, arrays);
-    add(&c, "solver_state", FIL_U8, state, 1, &state_bytes);
-    add(&c, "policy", FIL_U8, k->policy, 1, &policy_bytes);
+    fil_tensor_desc latents = {.name = "latents", .dtype = FIL_F32, .rank = FILI_LATENT_RANK};
+    memcpy(latents.shape, job->shape, sizeof job->shape);
+    add(&c, &latents, job->latents);
+    const fil_tensor_desc arrays = {
+        .name = "solver", .dtype = FIL_F32, .rank = 2, .shape = {FILI_SOLVER_ARRAYS, job->n}};
+    add(&c, &arrays, solver != NULL ? solver->arrays : NULL);
+    add_bytes(&c, "solver_state", state, sizeof *state);
+    add_bytes(&c, "policy", k->policy, k->policy_bytes);
     for (int p = 0; p < 2 && p < job->plan.passes; p++) {
-        const int64_t rows[] = {job->prompt[p].n, job->dit.text_dim};
-        add(&c, prompt_name[p], FIL_F32, job->prompt[p].rows, 2, rows);
+        const fil_tensor_desc rows = {.name  = prompt_name[p],
+                                      .dtype = FIL_F32,
+                                      .rank  = 2,
+                                      .shape = {job->prompt[p].n, job->dit.text_dim}};
+        add(&c, &rows, job->prompt[p].rows);
     }
     return c;
 }
@@ -261,8 +268,7 @@ bool fili_checkpoint_is_at(const fili_job *job, int32_t step)
     fili_solver_state state;
     content           c = {.n = 0};
     fili_tensors      set;
-    const int64_t     bytes = (int64_t)sizeof state;
-    add(&c, "solver_state", FIL_U8, &state, 1, &bytes);
+    add_bytes(&c, "solver_state", &state, sizeof state);
     fili_tensors_init(&set, ctx, 0);
     bool told = fili_tensors_open(&set, job->o.resume) == FIL_OK &&
                 strcmp(text_of(&set, "format"), FORMAT) == 0;

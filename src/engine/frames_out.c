@@ -37,15 +37,16 @@ static fil_status open_tensor(fili_frames_out *f)
 static fil_status open_video(fili_frames_out *f)
 {
     const fili_outputs *o       = f->outputs;
-    fili_video_shape    shape   = {.width   = f->width,
-                                   .height  = f->height,
-                                   .fps_num = o->fps,
-                                   .fps_den = 1,
-                                   .crf     = o->crf,
-                                   .notes   = o->notes};
+    fili_video_clip     clip    = {.frames = f->n,
+                                   .shape  = {.width   = f->width,
+                                              .height  = f->height,
+                                              .fps_num = o->fps,
+                                              .fps_den = 1,
+                                              .crf     = o->crf,
+                                              .notes   = o->notes}};
     const int           replace = o->replace || o->own_video;
-    if (o->video == NULL || !fili_video_format_of(o->video, &shape.format)) return FIL_OK;
-    FIL_TRY(fili_video_writer_open(&f->video, f->ctx, o->video, replace, &shape, f->n));
+    if (o->video == NULL || !fili_video_format_of(o->video, &clip.shape.format)) return FIL_OK;
+    FIL_TRY(fili_video_writer_open(&f->video, f->ctx, o->video, replace, &clip));
     f->has_video = true;
     return FIL_OK;
 }
@@ -92,9 +93,9 @@ static fil_status write_picture(const fili_frames_out *f, int32_t index)
     char          name[FILI_NUMBERED_BYTES];
     fili_numbered n;
     if (!fili_numbered_parse(o->video, &n))
-        return fili_png_write_noted(f->ctx, o->video, o->replace || o->own_video, &source);
-    return fili_png_write_noted(f->ctx, fili_numbered_name(&n, index, name),
-                                o->replace || o->goes_on, &source);
+        return fili_png_write(f->ctx, o->video, o->replace || o->own_video, &source);
+    return fili_png_write(f->ctx, fili_numbered_name(&n, index, name), o->replace || o->goes_on,
+                          &source);
 }
 
 static fil_status send(fili_frames_out *f, int32_t index)

@@ -272,8 +272,9 @@ static fil_status draw_head(gallery *g, const fili_mask_key *key, int32_t h)
     name_of(key, head_of(g, h), name);
     const fil_mask_picture p = describe(g, key, h, name);
     paint(g, h);
-    FIL_TRY(
-        fili_png_write(g->ctx, path_of(g, name), g->o.replace, g->rgb, g->r.width, g->r.height));
+    FIL_TRY(fili_png_write(
+        g->ctx, path_of(g, name), g->o.replace,
+        &(fili_png_source){.rgb = g->rgb, .width = g->r.width, .height = g->r.height}));
     FIL_TRY(fili_mask_listing_put(&g->listing, &p));
     g->r.density += p.density / (double)g->r.pictures;
     if (g->o.picture == NULL || g->o.picture(g->o.user, &p) == 0) return FIL_OK;
@@ -306,8 +307,10 @@ static fil_status draw_all(gallery *g)
     }
     fili_progress(g->ctx, "draw", (uint64_t)row, (uint64_t)g->r.masks);
     if (g->r.overview)
-        FIL_TRY(fili_png_write(g->ctx, path_of(g, overview_name), g->o.replace, g->overview,
-                               g->overview_width, g->overview_height));
+        FIL_TRY(fili_png_write(g->ctx, path_of(g, overview_name), g->o.replace,
+                               &(fili_png_source){.rgb    = g->overview,
+                                                  .width  = g->overview_width,
+                                                  .height = g->overview_height}));
     return fili_mask_listing_finish(&g->listing);
 }
 

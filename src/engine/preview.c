@@ -290,7 +290,9 @@ static fil_status make(fili_job *job)
     FIL_TRY(fit(job));
     draw(job);
     if (p->path == NULL) return FIL_OK;
-    return fili_png_write(job->ctx, p->path, 1, p->rgb, width_of(job), height_of(job));
+    const fili_png_source source = {
+        .rgb = p->rgb, .width = width_of(job), .height = height_of(job)};
+    return fili_png_write(job->ctx, p->path, 1, &source);
 }
 
 static void tell(const fili_job *job)

@@ -88,20 +88,26 @@ static fil_status make_chunks(fil_ctx *ctx, const fili_video_notes *notes, chunk
 
 /* ---- writing -------------------------------------------------------------------------------- */
 
-static fil_status put_parts(fil_ctx *ctx, fili_atomic *file, const uint8_t *png, size_t bytes,
-                            const chunks *c)
+/* A file in memory, and what goes between its header and the rest. */
+typedef struct compressed {
+    const uint8_t *png;
+    size_t         bytes;
+    const chunks  *notes;
+} compressed;
+
+static fil_status put_parts(fil_ctx *ctx, fili_atomic *file, const compressed *p)
 {
-    FIL_TRY(fili_atomic_write(ctx, file, 0, png, HEAD));
+    const chunks *c = p->notes;
+    FIL_TRY(fili_atomic_write(ctx, file, 0, p->png, HEAD));
     FIL_TRY(fili_atomic_write(ctx, file, HEAD, c->data, c->bytes));
-    return fili_atomic_write(ctx, file, HEAD + c->bytes, png + HEAD, bytes - HEAD);
+    return fili_atomic_write(ctx, file, HEAD + c->bytes, p->png + HEAD, p->bytes - HEAD);
 }
 
-static fil_status put_file(fil_ctx *ctx, const char *path, int replace, const uint8_t *png,
-                           size_t bytes, const chunks *c)
+static fil_status put_file(fil_ctx *ctx, const char *path, int replace, const compressed *p)
 {
     fili_atomic file;
     FIL_TRY(fili_atomic_open(ctx, path, replace, &file));
-    const fil_status status = put_parts(ctx, &file, png, bytes, c);
+    const fil_status status = put_parts(ctx, &file, p);
     if (status == FIL_OK) return fili_atomic_commit(ctx, &file);
     fili_atomic_abort(ctx, &file);
     return status;
@@ -122,7 +128,7 @@ static fil_status write_picture(fil_ctx *ctx, const char *path, int replace,
     fil_status status = fili_alloc(ctx, most, "the PNG file", &block);
     if (status == FIL_OK) {
         if (png_image_write_to_memory(&image, block, &bytes, 0, source->rgb, 0, NULL) != 0)
-            status = put_file(ctx, path, replace, block, bytes, c);
+            status = put_file(ctx, path, replace, &(compressed){block, bytes, c});
         else
             status = FIL_FAIL(ctx, FIL_E_NOMEM, "libpng: %s", image.message);
         fili_free(ctx, block, most);
@@ -131,8 +137,8 @@ static fil_status write_picture(fil_ctx *ctx, const char *path, int replace,
     return status;
 }
 
-fil_status fili_png_write_noted(fil_ctx *ctx, const char *path, int replace,
-                                const fili_png_source *source)
+fil_status fili_png_write(fil_ctx *ctx, const char *path, int replace,
+                          const fili_png_source *source)
 {
     chunks c;
     FIL_CHECK(ctx,
@@ -144,13 +150,6 @@ fil_status fili_png_write_noted(fil_ctx *ctx, const char *path, int replace,
     const fil_status status = write_picture(ctx, path, replace, source, &c);
     fili_free(ctx, c.data, c.room);
     return status;
-}
-
-fil_status fili_png_write(fil_ctx *ctx, const char *path, int replace, const uint8_t *rgb,
-                          int32_t width, int32_t height)
-{
-    const fili_png_source source = {.rgb = rgb, .width = width, .height = height};
-    return fili_png_write_noted(ctx, path, replace, &source);
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */

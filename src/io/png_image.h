@@ -12,19 +12,16 @@
 /* Pixels of a side, at most. */
 #define FILI_PNG_SIDE 16384
 
-/* rgb [height, width, 3]. E_IO, E_NOMEM. */
-FIL_MUSTCHECK fil_status fili_png_write(fil_ctx *ctx, const char *path, int replace,
-                                        const uint8_t *rgb, int32_t width, int32_t height);
-
 typedef struct fili_png_source {
     const uint8_t   *rgb; /* [height, width, 3] */
     int32_t          width, height;
     fili_video_notes notes;
 } fili_png_source;
 
-/* The same with notes, in text chunks behind the header: tEXt for what is ASCII, else iTXt. */
-FIL_MUSTCHECK fil_status fili_png_write_noted(fil_ctx *ctx, const char *path, int replace,
-                                              const fili_png_source *source);
+/* Notes stand in text chunks behind the header: tEXt for what is ASCII, else iTXt. E_ARG: sides;
+ * E_IO, E_NOMEM. */
+FIL_MUSTCHECK fil_status fili_png_write(fil_ctx *ctx, const char *path, int replace,
+                                        const fili_png_source *source);
 
 typedef struct fili_picture {
     int32_t  width, height;

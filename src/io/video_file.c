@@ -80,17 +80,18 @@ static fil_status write_failed(fili_video_writer *w, const char *why)
 }
 
 fil_status fili_video_writer_open(fili_video_writer *w, fil_ctx *ctx, const char *path, int replace,
-                                  const fili_video_shape *shape, int32_t frames)
+                                  const fili_video_clip *clip)
 {
-    char       why[FILI_VIDEO_WHY] = "";
-    fil_status status;
+    const fili_video_shape *shape               = &clip->shape;
+    char                    why[FILI_VIDEO_WHY] = "";
+    fil_status              status;
     *w = (fili_video_writer){
         .ctx = ctx, .file = FILI_ATOMIC_CLOSED, .is_y4m = shape->format == FILI_VIDEO_Y4M};
     FIL_TRY(fili_video_writer_check(ctx, shape));
     if (w->is_y4m) return fili_y4m_open(&w->y4m, ctx, path, replace, shape);
     FIL_TRY(fili_video_load(ctx, &w->plugin));
     const uint64_t bytes =
-        fili_video_writer_bytes(shape->format, shape->width, shape->height, frames);
+        fili_video_writer_bytes(shape->format, shape->width, shape->height, clip->frames);
     FIL_TRY(fili_mem_reserve(ctx, bytes, "the video encoder"));
     w->reserved = bytes;
     FIL_TRY_OR(fail, fili_atomic_open(ctx, path, replace, &w->file));

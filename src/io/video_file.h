@@ -39,11 +39,16 @@ uint64_t fili_video_writer_bytes(fili_video_format format, int32_t width, int32_
  * the encoder. */
 FIL_MUSTCHECK fil_status fili_video_writer_check(fil_ctx *ctx, const fili_video_shape *shape);
 
-/* w lies still until closed, and the shape's notes too; frames: how many there will be. shape: even
- * width and height up to FILI_VIDEO_SIDE. E_IO, E_NOMEM and as above; on failure *w is closed. */
+typedef struct fili_video_clip {
+    fili_video_shape shape;  /* even width and height up to FILI_VIDEO_SIDE */
+    int32_t          frames; /* how many there will be */
+} fili_video_clip;
+
+/* w lies still until closed, and the clip's notes too. E_IO, E_NOMEM and as above; on failure *w is
+ * closed. */
 FIL_MUSTCHECK fil_status fili_video_writer_open(fili_video_writer *w, fil_ctx *ctx,
                                                 const char *path, int replace,
-                                                const fili_video_shape *shape, int32_t frames);
+                                                const fili_video_clip *clip);
 /* rgb [height, width, 3], and FILI_VIDEO_PAD readable bytes behind it. */
 FIL_MUSTCHECK fil_status fili_video_writer_put(fili_video_writer *w, const uint8_t *rgb);
 /* Behind the last frame: all that the file will hold is in it, still under its temporary name.

@@ -268,7 +268,9 @@ static void a_picture_is_compared_with_a_tensor_of_one_frame(void **state)
     fil_compare_result r;
     uint8_t           *rgb = make_frames(1, 1, H, W);
     const char        *png = scratch_path(&dir, "a.png");
-    assert_int_equal(fili_png_write(ctx, png, 0, rgb, W, H), FIL_OK);
+    assert_int_equal(
+        fili_png_write(ctx, png, 0, &(fili_png_source){.rgb = rgb, .width = W, .height = H}),
+        FIL_OK);
     free(rgb);
     const char *b = write_frames(ctx, "b", 1, 1, H, W); /* told by its content */
     assert_int_equal(compare(ctx, png, b, NULL, &r), FIL_OK);
@@ -377,8 +379,9 @@ static void write_video(fil_ctx *ctx, const char *name, int32_t side)
     fili_video_writer w;
     uint8_t          *rgb = calloc(1, (size_t)side * (size_t)side * 3 + FILI_VIDEO_PAD);
     assert_non_null(rgb);
-    assert_int_equal(fili_video_writer_open(&w, ctx, scratch_path(&dir, name), 0, &shape, 1),
-                     FIL_OK);
+    assert_int_equal(
+        fili_video_writer_open(&w, ctx, scratch_path(&dir, name), 0, &(fili_video_clip){shape, 1}),
+        FIL_OK);
     assert_int_equal(fili_video_writer_put(&w, rgb), FIL_OK);
     assert_int_equal(fili_video_writer_finish(&w), FIL_OK);
     free(rgb);

@@ -75,7 +75,7 @@ static void the_settings_of_a_picture_are_taken_apart(void **state)
         .height = 21,
         .notes  = {.software = "filigree 1", .description = "a red f\xc3\xb6x", .comment = ours}};
     fil_media *media = NULL;
-    assert_int_equal(fili_png_write_noted(ctx, scratch_path(&dir, "a.png"), 0, &source), FIL_OK);
+    assert_int_equal(fili_png_write(ctx, scratch_path(&dir, "a.png"), 0, &source), FIL_OK);
     assert_string_equal(fil_media_format(ctx, scratch_path(&dir, "a.png")), "png");
     assert_int_equal(fil_media_open(ctx, scratch_path(&dir, "a.png"), &media), FIL_OK);
     const fil_media_info info = info_of(media);
@@ -303,7 +303,8 @@ static void write_clip(fil_ctx *ctx, const char *name)
          .crf     = 20,
          .notes   = {.software = "filigree 1", .description = "a fox", .comment = ours}};
     assert_true(fili_video_format_of(name, &shape.format));
-    if (fili_video_writer_open(&w, ctx, scratch_path(&dir, name), 0, &shape, N) != FIL_OK)
+    if (fili_video_writer_open(&w, ctx, scratch_path(&dir, name), 0,
+                               &(fili_video_clip){shape, N}) != FIL_OK)
         fail_msg("%s", fil_ctx_error(ctx)->message);
     for (int f = 0; f < N; f++) { /* equal frames would become one in a .webp */
         memset(rgb, 25 * f, (size_t)W * H * 3);

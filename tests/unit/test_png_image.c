@@ -31,7 +31,9 @@ static void a_picture_comes_back_as_it_was(void **state)
 {
     fil_ctx     *ctx = *state;
     fili_picture p;
-    assert_int_equal(fili_png_write(ctx, scratch_path(&dir, "a.png"), 0, picture, W, H), FIL_OK);
+    assert_int_equal(fili_png_write(ctx, scratch_path(&dir, "a.png"), 0,
+                                    &(fili_png_source){.rgb = picture, .width = W, .height = H}),
+                     FIL_OK);
     assert_int_equal(fili_png_read(ctx, scratch_path(&dir, "a.png"), &p), FIL_OK);
     assert_int_equal(p.width, W);
     assert_int_equal(p.height, H);
@@ -44,10 +46,16 @@ static void an_existing_file_stays_unless_it_is_to_be_replaced(void **state)
 {
     fil_ctx *ctx = *state;
     scratch_write(&dir, "a.png", "old", 3);
-    assert_int_equal(fili_png_write(ctx, scratch_path(&dir, "a.png"), 0, picture, W, H), FIL_E_IO);
+    assert_int_equal(fili_png_write(ctx, scratch_path(&dir, "a.png"), 0,
+                                    &(fili_png_source){.rgb = picture, .width = W, .height = H}),
+                     FIL_E_IO);
     fili_ctx_enter(ctx);
-    assert_int_equal(fili_png_write(ctx, scratch_path(&dir, "a.png"), 1, picture, W, H), FIL_OK);
-    assert_int_equal(fili_png_write(ctx, scratch_path(&dir, "b.png"), 1, picture, 0, H), FIL_E_ARG);
+    assert_int_equal(fili_png_write(ctx, scratch_path(&dir, "a.png"), 1,
+                                    &(fili_png_source){.rgb = picture, .width = W, .height = H}),
+                     FIL_OK);
+    assert_int_equal(fili_png_write(ctx, scratch_path(&dir, "b.png"), 1,
+                                    &(fili_png_source){.rgb = picture, .width = 0, .height = H}),
+                     FIL_E_ARG);
 }
 
 static void every_cut_of_a_file_is_refused_without_a_leak(void **state)
@@ -55,7 +63,9 @@ static void every_cut_of_a_file_is_refused_without_a_leak(void **state)
     fil_ctx     *ctx = *state;
     fili_picture p;
     size_t       n;
-    assert_int_equal(fili_png_write(ctx, scratch_path(&dir, "a.png"), 0, picture, W, H), FIL_OK);
+    assert_int_equal(fili_png_write(ctx, scratch_path(&dir, "a.png"), 0,
+                                    &(fili_png_source){.rgb = picture, .width = W, .height = H}),
+                     FIL_OK);
     unsigned char *data = scratch_read(&dir, "a.png", &n);
     for (size_t cut = 0; cut + 12 < n; cut += cut < 64 ? 1 : 97) {
         scratch_write(&dir, "cut.png", data, cut);
@@ -91,7 +101,7 @@ static void notes_are_text_chunks_and_the_picture_stays(void **state)
                                                .comment     = "{\"seed\": 1}"}};
     fili_picture          p;
     size_t                n;
-    assert_int_equal(fili_png_write_noted(ctx, scratch_path(&dir, "a.png"), 0, &source), FIL_OK);
+    assert_int_equal(fili_png_write(ctx, scratch_path(&dir, "a.png"), 0, &source), FIL_OK);
     assert_int_equal(fili_png_read(ctx, scratch_path(&dir, "a.png"), &p), FIL_OK);
     assert_memory_equal(p.rgb, picture, BYTES);
     fili_picture_free(ctx, &p);

@@ -62,7 +62,7 @@ static void write_clip(fil_ctx *ctx, const char *name, const char *comment)
                     .software = "filigree 1", .description = "a red fox", .comment = comment};
     assert_true(fili_video_format_of(name, &shape.format));
     const fil_status status =
-        fili_video_writer_open(&w, ctx, scratch_path(&dir, name), 0, &shape, N);
+        fili_video_writer_open(&w, ctx, scratch_path(&dir, name), 0, &(fili_video_clip){shape, N});
     if (status != FIL_OK) fail_msg("%s", fil_ctx_error(ctx)->message);
     for (int f = 0; f < N; f++) {
         draw(f, 0, picture);
@@ -235,7 +235,8 @@ static void crf_0_is_better_than_crf_10(void **state)
             fili_video_shape  shape = shape_of(W, H);
             shape.format            = (fili_video_format)f;
             shape.crf               = 10 * k;
-            assert_int_equal(fili_video_writer_open(&w, ctx, scratch_path(&dir, "x"), 1, &shape, 1),
+            assert_int_equal(fili_video_writer_open(&w, ctx, scratch_path(&dir, "x"), 1,
+                                                    &(fili_video_clip){shape, 1}),
                              FIL_OK);
             draw(0, 0, picture);
             assert_int_equal(fili_video_writer_put(&w, picture), FIL_OK);
@@ -252,7 +253,8 @@ static void what_is_not_finished_is_not_seen(void **state)
     fili_video_writer      w;
     const fili_video_shape shape = shape_of(W, H);
     if (!have_plugin(ctx)) skip();
-    assert_int_equal(fili_video_writer_open(&w, ctx, scratch_path(&dir, "a.mp4"), 0, &shape, N),
+    assert_int_equal(fili_video_writer_open(&w, ctx, scratch_path(&dir, "a.mp4"), 0,
+                                            &(fili_video_clip){shape, N}),
                      FIL_OK);
     draw(0, 0, picture);
     assert_int_equal(fili_video_writer_put(&w, picture), FIL_OK);
@@ -274,7 +276,8 @@ static void fill_the_disk(void **state, fili_video_format format)
     for (fault.at = 0; fault.at < 100; fault.at++) {
         fault.calls       = 0;
         fault.failed      = 0;
-        fil_status status = fili_video_writer_open(&w, ctx, scratch_path(&dir, "x"), 1, &shape, N);
+        fil_status status = fili_video_writer_open(&w, ctx, scratch_path(&dir, "x"), 1,
+                                                   &(fili_video_clip){shape, N});
         draw(0, 0, picture);
         if (status == FIL_OK) status = fili_video_writer_put(&w, picture);
         if (status == FIL_OK) status = fili_video_writer_finish(&w);
@@ -367,7 +370,8 @@ static void odd_sides_and_other_shapes_that_cannot_be_are_refused(void **state)
         if (k == 5) shape.crf = 64;
         if (k == 6) shape.crf = -1;
         shape.format = k == 5 ? FILI_VIDEO_WEBM : k == 6 ? FILI_VIDEO_Y4M : FILI_VIDEO_MP4;
-        assert_int_equal(fili_video_writer_open(&w, ctx, scratch_path(&dir, "a.mp4"), 0, &shape, 1),
+        assert_int_equal(fili_video_writer_open(&w, ctx, scratch_path(&dir, "a.mp4"), 0,
+                                                &(fili_video_clip){shape, 1}),
                          FIL_E_ARG);
         fili_ctx_enter(ctx);
     }
@@ -400,7 +404,8 @@ static void the_encoder_is_counted_against_the_limit(void **state)
     fil_options_init(&opt);
     opt.max_host_bytes = (uint64_t)64 << 20;
     assert_int_equal(fil_ctx_open(&ctx, &opt), FIL_OK);
-    assert_int_equal(fili_video_writer_open(&w, ctx, scratch_path(&dir, "a.mp4"), 0, &shape, 1),
+    assert_int_equal(fili_video_writer_open(&w, ctx, scratch_path(&dir, "a.mp4"), 0,
+                                            &(fili_video_clip){shape, 1}),
                      FIL_E_NOMEM);
     fil_ctx_close(&ctx);
 }
