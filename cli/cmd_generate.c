@@ -210,9 +210,10 @@ static const cli_option options[] = {
     CLI_TEXT_OPTION("resume", 0, "FILE",
                     "go on with a run that was stopped, from OUTPUT.resume.safetensors",
                     AT(resume)),
-    CLI_TEXT_OPTION("recipe", 0, "FILE",
-                    "repeat the run that OUTPUT.json tells of; outputs may be other ones",
-                    AT(recipe)),
+    CLI_TEXT_OPTION(
+        "recipe", 0, "FILE",
+        "repeat the run that OUTPUT.json tells of, or the video itself; outputs may be other ones",
+        AT(recipe)),
     CLI_TEXT_OPTION("text-cache", 0, "DIR",
                     "keep what the text encoder gives in this folder and take it from there, or "
                     "off; default: filigree/text in XDG_CACHE_HOME or ~/.cache",

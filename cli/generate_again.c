@@ -71,6 +71,16 @@ static int take_saved(const generate_values *v, fil_generate_options *o, generat
     return generate_take_checkpoint(v, o, at);
 }
 
+/* A video does not tell where its model lies. */
+static int check_model(const generate_values *v, const fil_model_options *saved)
+{
+    const cli_model *m = &v->model;
+    if (saved->dir != NULL || saved->dit != NULL || m->dir != NULL || m->dit != NULL)
+        return CLI_EXIT_DONE;
+    return cli_usage("generate: expected a model (-m DIR): '%.200s' does not tell where it lies",
+                     v->recipe != NULL ? v->recipe : v->resume);
+}
+
 int generate_run_again(const cli_call *call)
 {
     const generate_values *v      = call->values;
@@ -87,6 +97,7 @@ int generate_run_again(const cli_call *call)
     } else {
         fil_generate_options o = *fil_recipe_generate(recipe);
         code                   = take_saved(v, &o, &at);
+        if (code == CLI_EXIT_DONE) code = check_model(v, fil_recipe_model(recipe));
         if (code == CLI_EXIT_DONE)
             code = cli_open_saved_model(ctx, &v->model, fil_recipe_model(recipe), v->resume != NULL,
                                         &model);

@@ -373,12 +373,14 @@ FIL_API const char *fil_prompts_text(const fil_prompts *prompts, int32_t index);
 
 /* ---- recipes -------------------------------------------------------------------------------- */
 
-/* The options of a run, from a JSON recipe or from the file that a run has saved to be resumed.
- * Opaque. */
+/* The options of a run, from a JSON recipe, from the file that a run has saved to be resumed, or
+ * from a .mp4, .webm or .png that it made: such a file does not tell where the model and outputs
+ * lie, and of noise, mask and topology names alone. Opaque. */
 typedef struct fil_recipe fil_recipe;
 
 /* E_IO; E_MISMATCH: the file carries none; E_FORMAT: damaged, or a value of another kind; E_UNSUP:
- * an option that this version does not know; E_NOMEM. The recipe borrows ctx. */
+ * an option that this version does not know, or a video and no plug-in; E_NOMEM. The recipe borrows
+ * ctx. */
 FIL_API FIL_MUSTCHECK fil_status fil_recipe_open(fil_ctx *ctx, const char *path, fil_recipe **out);
 
 /* Closes and sets *recipe to NULL. NULL and a NULL handle are accepted. */

@@ -1,10 +1,12 @@
-/* engine/recipe_read.c: fil_recipe_*: options of a run from JSON, or from what it has saved
- * (filigree/video.h, recipe.h). Files are untrusted.
+/* engine/recipe_read.c: fil_recipe_*: options of a run from JSON, from its video, or from what it
+ * has saved (filigree/video.h, recipe.h). Files are untrusted.
  */
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "engine/recipe_fields.h"
+#include "io/media_head.h"
 #include "io/tensors.h"
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -149,10 +151,11 @@ static fil_status read_section(fil_recipe *r, const fili_section *s, json_t *obj
     return FIL_OK;
 }
 
-static fil_status read_root(fil_recipe *r, const json_t *root)
+/* first: FILI_SECTION_GENERATE where the model is not told of. */
+static fil_status read_root(fil_recipe *r, const json_t *root, int first)
 {
     json_t *policy = json_object_get(root, fili_recipe_sections[FILI_SECTION_POLICY].name);
-    for (int i = 0; i < FILI_SECTION_POLICY; i++)
+    for (int i = first; i < FILI_SECTION_POLICY; i++)
         FIL_TRY(read_section(r, &fili_recipe_sections[i],
                              json_object_get(root, fili_recipe_sections[i].name),
                              i == FILI_SECTION_MODEL ? (void *)&r->model : (void *)&r->generate));
@@ -167,24 +170,29 @@ static fil_status read_json(fil_recipe *r, const char *path)
 {
     fili_json json = {.root = NULL};
     FIL_TRY(fili_json_read(r->ctx, FILI_CWD, path, 0, FILI_RECIPE_VALUES, FILI_JSON_REALS, &json));
-    const fil_status status = read_root(r, json.root);
+    const fil_status status = read_root(r, json.root, FILI_SECTION_MODEL);
+    fili_json_fini(r->ctx, &json);
+    return status;
+}
+
+static fil_status read_text(fil_recipe *r, const char *text, int first)
+{
+    fili_json json = {.root = NULL};
+    FIL_TRY(fili_json_parse(r->ctx, "recipe", text, strlen(text), FILI_RECIPE_VALUES,
+                            FILI_JSON_REALS, &json));
+    const fil_status status = read_root(r, json.root, first);
     fili_json_fini(r->ctx, &json);
     return status;
 }
 
 static fil_status read_metadata(fil_recipe *r, const fili_tensors *set)
 {
-    fili_json   json = {.root = NULL};
     const char *text = fili_tensors_metadata(set, FILI_RECIPE_KEY);
     if (text == NULL)
         return FIL_FAIL(r->ctx, FIL_E_MISMATCH,
-                        "it carries no recipe of a run; expected a JSON "
-                        "recipe or what a run has saved to be resumed");
-    FIL_TRY(fili_json_parse(r->ctx, "recipe", text, strlen(text), FILI_RECIPE_VALUES,
-                            FILI_JSON_REALS, &json));
-    const fil_status status = read_root(r, json.root);
-    fili_json_fini(r->ctx, &json);
-    return status;
+                        "it carries no recipe of a run; expected a JSON recipe, a video or picture "
+                        "that filigree wrote, or what a run has saved to be resumed");
+    return read_text(r, text, FILI_SECTION_MODEL);
 }
 
 static fil_status read_tensors(fil_recipe *r, const char *path)
@@ -197,6 +205,20 @@ static fil_status read_tensors(fil_recipe *r, const char *path)
     return status;
 }
 
+/* The settings in a video or picture. */
+static fil_status read_media(fil_recipe *r, const char *path)
+{
+    fili_media_head head;
+    FIL_TRY(fili_media_head_read(&r->arena, path, &head));
+    const char *text = head.notes.comment;
+    if (text == NULL || !fili_begins_with(text, "{\"filigree\":"))
+        return FIL_FAIL(
+            r->ctx, FIL_E_MISMATCH,
+            "the file carries no settings of a run; expected a .mp4, .webm or .png that "
+            "generate wrote, or the JSON beside a video");
+    return read_text(r, text, FILI_SECTION_GENERATE);
+}
+
 static fil_status read_file(fil_recipe *r, const char *path)
 {
     fili_file file;
@@ -204,7 +226,10 @@ static fil_status read_file(fil_recipe *r, const char *path)
     FIL_TRY(fili_file_open(r->ctx, FILI_CWD, path, 0, &file));
     fil_status status = file.size > 0 ? fili_file_read(r->ctx, &file, 0, &head, 1) : FIL_OK;
     fili_file_close(r->ctx, &file);
-    if (status == FIL_OK) status = head == '{' ? read_json(r, path) : read_tensors(r, path);
+    if (status == FIL_OK)
+        status = head == '{'                                  ? read_json(r, path)
+                 : fili_media_format_of(r->ctx, path) != NULL ? read_media(r, path)
+                                                              : read_tensors(r, path);
     if (status != FIL_OK)
         fili_error_frame(r->ctx, "reading the recipe in %s", fili_quote(path, strlen(path)).text);
     return status;
