@@ -57,28 +57,29 @@ fil_status fili_decode_cost_of(fil_ctx *ctx, const fili_decode *d, fili_decode_c
                                                                : FIL_OK;
 }
 
-static fil_status decode_frames(fili_vae *vae, const fili_decode *d, fili_weights *weights,
-                                int32_t tiled, const float *z, fili_frames_out *out)
+static fil_status decode_frames(fili_vae *vae, const fili_decode *d, const fili_decode_input *in,
+                                fili_frames_out *out)
 {
-    return tiled ? fili_decode_kept_tiles(vae, weights, z, d->shape, out)
-                 : fili_decode_kept(vae, weights, z, d->shape, out);
+    return in->tiled ? fili_decode_kept_tiles(vae, in->weights, in->z, d->shape, out)
+                     : fili_decode_kept(vae, in->weights, in->z, d->shape, out);
 }
 
-fil_status fili_decode_latents(fil_ctx *ctx, const fili_decode *d, fili_weights *weights,
-                               int32_t tiled, const float *z, fil_video_result *result)
+fil_status fili_decode_latents(fil_ctx *ctx, const fili_decode *d, const fili_decode_input *in,
+                               fil_video_result *result)
 {
     const double    begun = fili_seconds(ctx);
     fili_vae       *vae   = NULL;
     fili_frames_out out;
-    FIL_TRY(fili_vae_open(ctx, weights, d->precision, &vae));
-    const int32_t scale = fili_vae_scale(d->config);
-    result->frames      = fili_vae_time_scale(d->config) * ((int32_t)d->shape[1] - 1) + 1;
-    result->height      = scale * (int32_t)d->shape[2];
-    result->width       = scale * (int32_t)d->shape[3];
-    fil_status status =
-        fili_frames_out_open(&out, ctx, d->outputs, result->frames, result->width, result->height);
+    FIL_TRY(fili_vae_open(ctx, in->weights, d->precision, &vae));
+    const int32_t scale         = fili_vae_scale(d->config);
+    result->frames              = fili_vae_time_scale(d->config) * ((int32_t)d->shape[1] - 1) + 1;
+    result->height              = scale * (int32_t)d->shape[2];
+    result->width               = scale * (int32_t)d->shape[3];
+    const fili_frames_size size = {
+        .n = result->frames, .width = result->width, .height = result->height};
+    fil_status status = fili_frames_out_open(&out, ctx, d->outputs, &size);
     if (status == FIL_OK) {
-        status              = decode_frames(vae, d, weights, tiled, z, &out);
+        status              = decode_frames(vae, d, in, &out);
         result->kept_frames = out.kept;
         result->kept_tiles  = out.kept_tiles;
         if (status == FIL_OK)
@@ -285,13 +286,14 @@ static fil_status prepare(decoding *d, const fil_model *model)
 /* Unless the outputs stand already, and only what was kept is to be removed. */
 static fil_status run(decoding *d, fil_video_result *result)
 {
-    const int32_t scale = fili_vae_scale(&d->config);
-    result->frames      = d->outputs.n;
-    result->height      = scale * (int32_t)d->shape[2];
-    result->width       = scale * (int32_t)d->shape[3];
+    const fili_decode_input in    = {.weights = d->weights, .z = d->z, .tiled = d->cost.tiled};
+    const int32_t           scale = fili_vae_scale(&d->config);
+    result->frames                = d->outputs.n;
+    result->height                = scale * (int32_t)d->shape[2];
+    result->width                 = scale * (int32_t)d->shape[3];
     if (!d->outputs.stands) {
         FIL_TRY(fili_outputs_begin(d->ctx, &d->outputs));
-        FIL_TRY(fili_decode_latents(d->ctx, &d->what, d->weights, d->cost.tiled, d->z, result));
+        FIL_TRY(fili_decode_latents(d->ctx, &d->what, &in, result));
     }
     fili_piece_log_remove(d->ctx, d->outputs.kept);
     return FIL_OK;

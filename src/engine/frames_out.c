@@ -52,15 +52,16 @@ static fil_status open_video(fili_frames_out *f)
 }
 
 fil_status fili_frames_out_open(fili_frames_out *f, fil_ctx *ctx, const fili_outputs *outputs,
-                                int32_t n, int32_t width, int32_t height)
+                                const fili_frames_size *size)
 {
-    void      *block;
-    fil_status status;
-    *f =
-        (fili_frames_out){.ctx = ctx, .outputs = outputs, .n = n, .width = width, .height = height};
-    FIL_TRY(fili_alloc(ctx, frame_bytes(width, height), "a frame", &block));
+    const size_t bytes = frame_bytes(size->width, size->height);
+    void        *block;
+    fil_status   status;
+    *f = (fili_frames_out){
+        .ctx = ctx, .outputs = outputs, .n = size->n, .width = size->width, .height = size->height};
+    FIL_TRY(fili_alloc(ctx, bytes, "a frame", &block));
     f->rgb = block;
-    memset(f->rgb, 0, frame_bytes(width, height));
+    memset(f->rgb, 0, bytes);
     if (outputs->frames != NULL) FIL_TRY_OR(fail, open_tensor(f));
     FIL_TRY_OR(fail, open_video(f));
     return FIL_OK;

@@ -73,15 +73,16 @@ static fil_status take_notes(fili_job *job, const fil_video_result *result)
 
 static fil_status decode(fili_job *job, fil_video_result *result)
 {
-    const fili_decode d = fili_job_decode(job);
+    const fili_decode       d  = fili_job_decode(job);
+    const fili_decode_input in = {
+        .weights = job->vae_weights, .z = job->latents, .tiled = job->decode.tiled};
     if (!fili_job_has_frames(job)) return FIL_OK;
     if (job->outputs.stands) {
         remove_latents(job);
         return FIL_OK;
     }
     FIL_TRY(take_notes(job, result));
-    const fil_status status = fili_decode_latents(job->ctx, &d, job->vae_weights, job->decode.tiled,
-                                                  job->latents, result);
+    const fil_status status = fili_decode_latents(job->ctx, &d, &in, result);
     if (status == FIL_OK)
         remove_latents(job);
     else if (job->latents_path != NULL)

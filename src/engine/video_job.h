@@ -117,13 +117,17 @@ typedef struct fili_frames_out {
     int32_t             kept_tiles; /* tiles of which something does */
 } fili_frames_out;
 
+typedef struct fili_frames_size {
+    int32_t n, width, height;
+} fili_frames_size;
+
 /* Bytes that it takes for n frames, the video encoder included. */
 uint64_t fili_frames_out_bytes(const fili_outputs *o, int32_t n, int32_t width, int32_t height);
 
 /* f lies still until closed. On failure *f is closed. */
 FIL_MUSTCHECK fil_status fili_frames_out_open(fili_frames_out *f, fil_ctx *ctx,
-                                              const fili_outputs *outputs, int32_t n, int32_t width,
-                                              int32_t height);
+                                              const fili_outputs     *outputs,
+                                              const fili_frames_size *size);
 /* A fili_frame_fn; user is the fili_frames_out. */
 fil_status fili_frames_out_put(void *user, int32_t index, const float *rgb, int32_t h, int32_t w);
 /* The frame that lies in f->rgb already, kept from an earlier run. */
@@ -233,10 +237,15 @@ FIL_MUSTCHECK fil_status fili_decode_kept_tiles(fili_vae *vae, fili_weights *wei
                                                 const float     *z,
                                                 const int64_t    shape[FILI_LATENT_RANK],
                                                 fili_frames_out *out);
-/* tiled: what the cost says. What was kept stays, to be removed when everything stands. */
+typedef struct fili_decode_input {
+    fili_weights *weights; /* of the VAE */
+    const float  *z;       /* the latents */
+    int32_t       tiled;   /* what the cost says */
+} fili_decode_input;
+
+/* What was kept stays, to be removed when everything stands. */
 FIL_MUSTCHECK fil_status fili_decode_latents(fil_ctx *ctx, const fili_decode *what,
-                                             fili_weights *weights, int32_t tiled, const float *z,
-                                             fil_video_result *result);
+                                             const fili_decode_input *in, fil_video_result *result);
 
 /* ---- the job of fil_generate ---------------------------------------------------------------- */
 
