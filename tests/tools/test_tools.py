@@ -84,6 +84,48 @@ class Planted(unittest.TestCase):
         self.assertTrue(any(line.startswith(path + ":") for line in found), run.stdout)
 
 
+TESTS = """cmake_minimum_required(VERSION 3.25)
+project(planted NONE)
+enable_testing()
+foreach(name a b c)
+    add_custom_command(OUTPUT ${name}.out COMMAND touch ${name}.out)
+    add_custom_target(make_${name} DEPENDS ${name}.out)
+endforeach()
+add_test(NAME first COMMAND cat ${CMAKE_CURRENT_BINARY_DIR}/a.out ${CMAKE_CURRENT_BINARY_DIR}/other)
+add_test(NAME second COMMAND cat ${CMAKE_CURRENT_BINARY_DIR}/b.out)
+set_tests_properties(second PROPERTIES ENVIRONMENT "PLACE=${CMAKE_CURRENT_BINARY_DIR}/c.out")
+add_test(NAME third COMMAND true)
+"""
+
+
+class Targets(Planted):
+    """What is built for chosen tests."""
+
+    def setUp(self):
+        super().setUp()
+        write(self.root, {"tree/CMakeLists.txt": TESTS})
+        self.build = os.path.join(self.root, "build")
+        subprocess.run(["cmake", "-G", "Ninja", "-S", os.path.join(self.root, "tree"), "-B", self.build],
+                       check=True, stdout=subprocess.DEVNULL)
+
+    def targets_of(self, *options):
+        run = self.run_tool("test_targets.py", self.build, *options)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        return run.stdout.split()
+
+    def test_commands_and_environments_name_what_is_made(self):
+        self.assertEqual(self.targets_of("-R", "first"), ["a.out"])
+        self.assertEqual(self.targets_of("-E", "first"), ["b.out", "c.out"])
+
+    def test_a_test_may_need_nothing(self):
+        self.assertEqual(self.targets_of("-R", "third"), [])
+
+    def test_no_test_is_a_failure(self):
+        run = self.run_tool("test_targets.py", self.build, "-R", "fourth")
+        self.assertEqual(run.returncode, 1)
+        self.assertIn("no test of", run.stderr)
+
+
 class Layers(Planted):
     def expect_layer(self, path, text, message):
         self.expect("check_layers.py", path, text, message)
