@@ -229,6 +229,17 @@ static int keeps(const uint32_t *row, int32_t b)
     return row == NULL || (row[b / 32] >> (b % 32) & 1u) != 0;
 }
 
+/* The first block from b on that is kept; mk: none. Bits behind the last block are 0. */
+static int32_t next_kept(const uint32_t *row, int32_t b, int32_t mk)
+{
+    if (row == NULL || b >= mk) return b;
+    uint32_t left = row[b / 32] >> (b % 32);
+    if (left != 0) return b + __builtin_ctz(left);
+    for (int32_t w = b / 32 + 1; 32 * w < mk; w++)
+        if (row[w] != 0) return 32 * w + __builtin_ctz(row[w]);
+    return mk;
+}
+
 typedef struct list {
     int32_t *panel;
     float   *bias; /* of the panels from n_plain on */
@@ -238,8 +249,7 @@ typedef struct list {
 /* Whole panels come first: they need no bias. */
 static void list_whole(const packed_head *slot, const uint32_t *row, int32_t mk, list *out)
 {
-    for (int32_t b = 0; b < mk; b++) {
-        if (!keeps(row, b)) continue;
+    for (int32_t b = next_kept(row, 0, mk); b < mk; b = next_kept(row, b + 1, mk)) {
         for (int32_t p = slot->run_first[b]; p < slot->run_first[b + 1]; p++)
             if (slot->lanes[p] == FILK_PANEL) out->panel[out->n++] = p;
     }
@@ -284,9 +294,10 @@ static void list_tail(const run_state *s, const packed_head *slot, const uint32_
 static void make_list(const run_state *s, const packed_head *slot, const uint32_t *row,
                       int32_t head, list *out)
 {
-    list_whole(slot, row, s->p->mk, out);
-    for (int32_t b = 0; b < s->p->mk; b++)
-        if (keeps(row, b) && slot->run_first[b] < slot->run_first[b + 1])
+    const int32_t mk = s->p->mk;
+    list_whole(slot, row, mk, out);
+    for (int32_t b = next_kept(row, 0, mk); b < mk; b = next_kept(row, b + 1, mk))
+        if (slot->run_first[b] < slot->run_first[b + 1])
             list_partial(slot, slot->run_first[b + 1] - 1, out);
     if (slot->n_sink_panels > 0) list_partial(slot, slot->tail - 1, out);
     if (row != NULL) list_tail(s, slot, row, head, out);
@@ -302,10 +313,11 @@ static void make_list(const run_state *s, const packed_head *slot, const uint32_
 static int64_t kept_tokens(const run_state *s, int32_t head, int32_t block)
 {
     const uint32_t *row = mask_row(s, head, block);
+    const int32_t   mk  = s->p->mk;
     int64_t         n   = 0;
     if (row == NULL) return s->p->nk;
-    for (int32_t b = 0; b < s->p->mk; b++)
-        if (keeps(row, b)) n += s->p->k_offset[b + 1] - s->p->k_offset[b];
+    for (int32_t b = next_kept(row, 0, mk); b < mk; b = next_kept(row, b + 1, mk))
+        n += s->p->k_offset[b + 1] - s->p->k_offset[b];
     return n;
 }
 
