@@ -1,8 +1,6 @@
 fil_add_test(test_dit)
 fil_add_test(test_vae)
-fil_add_test(test_vae_tiles)
-set_tests_properties(test_vae_tiles PROPERTIES
-    FIXTURES_REQUIRED demo ENVIRONMENT FIL_DEMO=${CMAKE_CURRENT_BINARY_DIR}/demo)
+fil_add_demo_test(test_vae_tiles)
 fil_add_test(test_weights support/dit_make.c)
 fil_add_test(test_weights_gguf support/dit_make.c)
 fil_add_test(test_dit_laws support/dit_make.c support/dit_reference.c)
