@@ -131,7 +131,7 @@ static const char *refuse(const filk_linear_problem *p)
     if (!is_plain(p->out_dtype)) return "writes bf16 and f32 only";
     if (p->bias_dtype != FIL_DTYPE_NONE && !is_plain(p->bias_dtype))
         return "takes a bias in bf16 or f32 only";
-    return NULL;
+    return p->any_weight ? "takes weights of its own type only" : NULL;
 }
 
 const char *filk_linear_any_tile__cublaslt_refuse(const void *problem)

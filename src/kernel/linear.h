@@ -8,6 +8,10 @@
  *   sums      f32 or better. Rows on bf16 dot products read denormals as zero.
  *   hygiene   NaN or inf in a row of x reaches that row of out alone.
  *   bits      the same for any number of threads: work is cut into tiles of fixed size.
+ *   any_weight  W has the type that each call says, one that convert.h or dequant.h reads: what a
+ *             file has is used as it lies there. It becomes `dtype`, each value in f32 and then
+ *             rounded once, in the workspace of the call, where it is packed too if that is worth
+ *             it: the bits of weights that were converted beforehand. K is whole blocks.
  * A row is used through a plan (registry.h): create decides how; packed_bytes and pack lay the
  * weights out once, in memory of the caller; run only computes. With packed == 0, run takes the
  * weights where the file has them. Sizes and strides have been validated by the caller of create;
@@ -27,20 +31,22 @@ typedef enum filk_activation {
 
 typedef struct filk_linear_problem {
     int64_t         m, n, k;    /* each >= 1 */
-    fil_dtype       dtype;      /* of x and W: BF16 or F32 */
+    fil_dtype       dtype;      /* of x and, without any_weight, of W: BF16 or F32 */
     fil_dtype       out_dtype;  /* BF16 or F32 */
     fil_dtype       bias_dtype; /* BF16 or F32; FIL_DTYPE_NONE = no bias */
     filk_activation act;
-    int64_t         x_stride; /* elements from row to row of x, >= K */
-    int32_t         packed;   /* 1: args.weight is what pack wrote */
+    int64_t         x_stride;   /* elements from row to row of x, >= K */
+    int32_t         packed;     /* 1: args.weight is what pack wrote */
+    int32_t         any_weight; /* 1: args.weight is of type args.weight_dtype; packed is 0 */
 } filk_linear_problem;
 
 typedef struct filk_linear_args {
-    const void  *x;        /* [M, K] */
-    const void  *weight;   /* [N, K] dense, or packed */
-    const void  *bias;     /* [N] */
-    const float *gate;     /* [N] or NULL */
-    const float *residual; /* [M, N] or NULL */
+    const void  *x;            /* [M, K] */
+    const void  *weight;       /* [N, K] dense, or packed */
+    fil_dtype    weight_dtype; /* with any_weight alone */
+    const void  *bias;         /* [N] */
+    const float *gate;         /* [N] or NULL */
+    const float *residual;     /* [M, N] or NULL */
     int64_t      residual_stride;
     void        *out; /* [M, N] */
     int64_t      out_stride;

@@ -11,6 +11,7 @@
 #include "kernel/linear.h"
 #include "kernel/norm.h"
 #include "kernel/selftest.h"
+#include "tensor/quantise.h"
 
 #define EPS     0x1p-24
 #define TINY    1e-35 /* what a row that flushes denormals may lose */
@@ -24,16 +25,49 @@ typedef struct linear_corner {
     fil_dtype       dtype, out, bias;
     filk_activation act;
     int32_t         packed, gate, strided;
+    fil_dtype       weight; /* NONE: as x */
 } linear_corner;
 
 static const linear_corner linear_corners[] = {
-    {"bf16, plain", 70, 50, 96, FIL_BF16, FIL_BF16, FIL_DTYPE_NONE, FILK_ACT_NONE, 0, 0, 0},
-    {"bf16, packed, GELU", 300, 270, 64, FIL_BF16, FIL_BF16, FIL_BF16, FILK_ACT_GELU_TANH, 1, 0, 0},
-    {"bf16, SiLU, strided x", 33, 40, 130, FIL_BF16, FIL_F32, FIL_F32, FILK_ACT_SILU, 1, 0, 1},
-    {"bf16, gate and residual", 65, 64, 200, FIL_BF16, FIL_F32, FIL_F32, FILK_ACT_NONE, 1, 1, 0},
-    {"f32, packed, gate", 61, 260, 77, FIL_F32, FIL_F32, FIL_F32, FILK_ACT_NONE, 1, 1, 0},
-    {"f32, one row, GELU", 1, 64, 256, FIL_F32, FIL_F32, FIL_F32, FILK_ACT_GELU_TANH, 0, 0, 0},
+    {"bf16, plain", 70, 50, 96, FIL_BF16, FIL_BF16, FIL_DTYPE_NONE, FILK_ACT_NONE, 0, 0, 0,
+     FIL_DTYPE_NONE},
+    {"bf16, packed, GELU", 300, 270, 64, FIL_BF16, FIL_BF16, FIL_BF16, FILK_ACT_GELU_TANH, 1, 0, 0,
+     FIL_DTYPE_NONE},
+    {"bf16, SiLU, strided x", 33, 40, 130, FIL_BF16, FIL_F32, FIL_F32, FILK_ACT_SILU, 1, 0, 1,
+     FIL_DTYPE_NONE},
+    {"bf16, gate and residual", 65, 64, 200, FIL_BF16, FIL_F32, FIL_F32, FILK_ACT_NONE, 1, 1, 0,
+     FIL_DTYPE_NONE},
+    {"f32, packed, gate", 61, 260, 77, FIL_F32, FIL_F32, FIL_F32, FILK_ACT_NONE, 1, 1, 0,
+     FIL_DTYPE_NONE},
+    {"f32, one row, GELU", 1, 64, 256, FIL_F32, FIL_F32, FIL_F32, FILK_ACT_GELU_TANH, 0, 0, 0,
+     FIL_DTYPE_NONE},
+    {"bf16, weights of Q8_0", 70, 90, 608, FIL_BF16, FIL_F32, FIL_F32, FILK_ACT_NONE, 0, 0, 0,
+     FIL_Q8_0},
+    {"f32, weights of Q8_0", 30, 33, 288, FIL_F32, FIL_F32, FIL_F32, FILK_ACT_NONE, 0, 0, 0,
+     FIL_Q8_0},
+    {"bf16, weights of F16", 20, 65, 131, FIL_BF16, FIL_BF16, FIL_F32, FILK_ACT_NONE, 0, 0, 0,
+     FIL_F16},
 };
+
+static fil_status make_weight(filk_st *st, const linear_corner *c, const void **out)
+{
+    const int64_t n      = (int64_t)c->n * c->k;
+    const int64_t blocks = n / FILI_Q8_0_ELEMENTS;
+    const double  sigma  = 1.0 / sqrt(c->k);
+    void         *data;
+    void         *quantised;
+    if (c->weight != FIL_Q8_0) {
+        const fil_dtype type = c->weight != FIL_DTYPE_NONE ? c->weight : c->dtype;
+        FIL_TRY(filk_st_normal(st, type, n, sigma, &data));
+        *out = data;
+        return FIL_OK;
+    }
+    FIL_TRY(filk_st_normal(st, FIL_F32, n, sigma, &data));
+    FIL_TRY(filk_st_alloc(st, (size_t)blocks, FILI_Q8_0_BYTES, &quantised));
+    (void)fili_quantise_q8_0(quantised, data, (size_t)blocks); /* the values are finite */
+    *out = quantised;
+    return FIL_OK;
+}
 
 static fil_status make_linear(filk_st *st, const linear_corner *c, filk_linear_problem *p,
                               filk_linear_args *a)
@@ -48,12 +82,12 @@ static fil_status make_linear(filk_st *st, const linear_corner *c, filk_linear_p
                                .bias_dtype = c->bias,
                                .act        = c->act,
                                .x_stride   = stride,
-                               .packed     = c->packed};
-    *a = (filk_linear_args){.residual_stride = c->n, .out_stride = c->n};
+                               .packed     = c->packed,
+                               .any_weight = c->weight != FIL_DTYPE_NONE};
+    *a = (filk_linear_args){.weight_dtype = c->weight, .residual_stride = c->n, .out_stride = c->n};
     FIL_TRY(filk_st_normal(st, c->dtype, c->m * stride, 1.0, &data));
     a->x = data;
-    FIL_TRY(filk_st_normal(st, c->dtype, (int64_t)c->n * c->k, 1.0 / sqrt(c->k), &data));
-    a->weight = data;
+    FIL_TRY(make_weight(st, c, &a->weight));
     FIL_TRY(filk_st_output(st, c->out, (int64_t)c->m * c->n, &a->out));
     if (c->bias != FIL_DTYPE_NONE) {
         FIL_TRY(filk_st_normal(st, c->bias, c->n, 1.0, &data));

@@ -8,6 +8,9 @@
 
 #include "kernel/linear.h"
 #include "kernel/plan_run.h"
+#include "support/block_make.h"
+#include "tensor/convert.h"
+#include "tensor/dequant.h"
 
 enum { SAMPLES = 600 };
 
@@ -33,6 +36,41 @@ static void make_values(linear_case *c, check_buffer *b, fil_dtype dtype, int64_
 {
     check_buffer_make(b, (size_t)n * size_of(dtype), size_of(dtype), 0); /* a page ends with it */
     check_fill_normal(&c->rng, dtype, b->data, n, sigma);
+}
+
+/* What weights may be in where the kernel takes any type. */
+static const fil_dtype weight_types[] = {FIL_BF16, FIL_F16, FIL_F32, FIL_F8_E4M3,
+#define TYPE(name, value, elements, bytes) FIL_##name,
+                                         FIL_BLOCK_DTYPE_LIST(TYPE)
+#undef TYPE
+};
+
+/* Of a type of its own, as it lies in a file: blocks at any address. */
+static void make_weights(linear_case *c)
+{
+    const filk_linear_problem *p    = &c->p;
+    const fil_dtype            type = c->a.weight_dtype;
+    uint32_t                   block;
+    const uint32_t             size = fil_dtype_block(type, &block);
+    const uint64_t             n    = (uint64_t)(p->n * p->k) / block;
+    if (!p->any_weight || !fili_dequant_has(type)) {
+        make_values(c, &c->weight, type, p->n * p->k, 2.0 / sqrt((double)p->k));
+        return;
+    }
+    check_buffer_make(&c->weight, n * size, 1, 0);
+    block_fill(type, c->weight.data, n, 5, (uint64_t)check_between(&c->rng, 0, 1 << 20));
+}
+
+/* Makes a problem whose sizes were chosen one that can be: whole blocks of the weights' type. */
+static void settle(linear_case *c)
+{
+    filk_linear_problem *p = &c->p;
+    uint32_t             block;
+    if (p->packed) p->any_weight = 0;
+    if (!p->any_weight) c->a.weight_dtype = p->dtype;
+    (void)fil_dtype_block(c->a.weight_dtype, &block);
+    p->k = (p->k + block - 1) / block * block;
+    if (p->x_stride < p->k) p->x_stride = p->k;
 }
 
 /* Rows of n elements with NaN between them. */
@@ -70,6 +108,12 @@ static void random_problem(linear_case *c, const filk_row *row)
     p->act      = (filk_activation)check_between(&c->rng, 0, 2);
     p->packed   = check_chance(&c->rng, 50);
     p->x_stride = p->k + check_chance(&c->rng, 40) * check_between(&c->rng, 1, 40);
+    /* Drawn last, so that what was drawn before is what it was. */
+    c->a.weight_dtype = weight_types[check_between(
+        &c->rng, 0, (int64_t)(sizeof weight_types / sizeof weight_types[0]) - 1)];
+    p->any_weight     = !p->packed && check_chance(&c->rng, 60);
+    if (row->refuse(p) != NULL) p->any_weight = 0;
+    settle(c);
 }
 
 static void fill_args(linear_case *c)
@@ -77,7 +121,7 @@ static void fill_args(linear_case *c)
     filk_linear_problem *p = &c->p;
     filk_linear_args    *a = &c->a;
     make_rows(c, &c->x, p->dtype, (const int64_t[]){p->m, p->k}, p->x_stride);
-    make_values(c, &c->weight, p->dtype, p->n * p->k, 2.0 / sqrt((double)p->k));
+    make_weights(c);
     if (p->bias_dtype != FIL_DTYPE_NONE) make_values(c, &c->bias, p->bias_dtype, p->n, 1.0);
     if (check_chance(&c->rng, 50)) make_values(c, &c->gate, FIL_F32, p->n, 1.0);
     a->out_stride      = p->n + check_chance(&c->rng, 50) * check_between(&c->rng, 1, 20);
@@ -208,7 +252,7 @@ static void make_large(linear_case *c, const filk_row *row, int32_t which, uint6
     c->p.n      = is_slow(row) ? 11 : is_long ? 800 : 1600;
     c->p.k      = is_slow(row) || !is_long ? 160 : 2080;
     c->p.packed = which % 2;
-    if (c->p.x_stride < c->p.k) c->p.x_stride = c->p.k;
+    settle(c);
     fill_args(c);
 }
 
@@ -246,6 +290,66 @@ static void packed_weights_and_weights_in_place_agree(const filk_row *row)
         make_large(&c, row, which, check_opt.seed + 5);
         run_case(&c, row, 2);
         check_against_oracle(&c);
+        free_case(&c);
+    }
+}
+
+/* The weights of a case, turned into the type of x. */
+static void convert_weights(const linear_case *c, check_buffer *out)
+{
+    const fil_dtype       type    = c->a.weight_dtype;
+    const fili_dequant_fn dequant = fili_dequant_select(FILI_ISA_REF, type);
+    uint32_t              block;
+    const uint32_t        size = fil_dtype_block(type, &block);
+    check_buffer_make(out, (size_t)(c->p.n * c->p.k) * size_of(c->p.dtype), 64, 0);
+    for (int64_t i = 0; i < c->p.n * c->p.k; i += FILI_BLOCK_MOST) {
+        float       wide[FILI_BLOCK_MOST];
+        const void *from = c->weight.data + i / block * size;
+        if (dequant != NULL) dequant(wide, from, FILI_BLOCK_MOST / block);
+        fili_convert_row(fili_convert_select(FILI_ISA_REF), c->p.dtype,
+                         out->data + (size_t)i * size_of(c->p.dtype),
+                         dequant != NULL ? FIL_F32 : type, dequant != NULL ? wide : from,
+                         FILI_BLOCK_MOST);
+    }
+}
+
+/* The bits of weights that were turned into the type of x beforehand, packed or in place. */
+static void weights_of_any_type_are_what_they_would_be_converted(const filk_row *row)
+{
+    for (size_t t = 0; t < sizeof weight_types / sizeof weight_types[0]; t++) {
+        linear_case  c = {.rng = {.seed = check_opt.seed + t, .stream = 79}};
+        check_buffer converted;
+        check_case(row->name, __func__, check_opt.seed + t);
+        random_problem(&c, row);
+        c.p.m            = is_slow(row) ? 5 : 210;
+        c.p.n            = is_slow(row) ? 7 : 431;
+        c.p.k            = 768;
+        c.p.packed       = 0;
+        c.p.any_weight   = 1;
+        c.a.weight_dtype = weight_types[t];
+        if (row->refuse(&c.p) != NULL) return; /* takes its own type alone */
+        settle(&c);
+        fill_args(&c);
+        unsigned char *start = malloc(c.out.bytes);
+        unsigned char *first = malloc(c.out.bytes);
+        assert_non_null(start);
+        assert_non_null(first);
+        memcpy(start, c.out.data, c.out.bytes);
+        run_case(&c, row, 2);
+        check_against_oracle(&c);
+        memcpy(first, c.out.data, c.out.bytes);
+        convert_weights(&c, &converted);
+        c.p.any_weight = 0;
+        c.a.weight     = converted.data;
+        for (c.p.packed = 1; c.p.packed >= 0; c.p.packed--) {
+            memcpy(c.out.data, start, c.out.bytes);
+            run_case(&c, row, 1);
+            if (c.p.packed == 0 || memcmp(first, c.out.data, c.out.bytes) == 0) break;
+        }
+        check_same_bytes("out", first, c.out.data, c.out.bytes);
+        free(first);
+        free(start);
+        check_buffer_free(&converted);
         free_case(&c);
     }
 }
@@ -289,6 +393,7 @@ static void an_activation_keeps_its_formula_at_the_ends(const filk_row *row)
                                               .x_stride  = 1};
         check_case(row->name, __func__, 3);
         if (row->refuse(&c.p) != NULL) c.p.dtype = FIL_BF16;
+        settle(&c);
         fill_args(&c);
         for (int64_t i = 0; i < n; i++)
             check_store(c.p.dtype, c.x.data, i, at[i]);
@@ -326,6 +431,7 @@ int main(int argc, char **argv)
                                        TEST(nan_and_inf_reach_their_own_row_alone),
                                        TEST(any_number_of_threads_gives_the_same_bits),
                                        TEST(packed_weights_and_weights_in_place_agree),
+                                       TEST(weights_of_any_type_are_what_they_would_be_converted),
                                        TEST(an_activation_keeps_its_formula_at_the_ends),
                                        TEST(create_reports_every_failed_allocation)};
     if (check_options_read(argc, argv, "check_linear", 200) != 0) return 2;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/block_make.h"
 #include "support/cmocka_all.h"
 #include "support/fixture.h"
 #include "tensor/convert.h"
@@ -123,28 +124,15 @@ static float element(fil_dtype dtype, const unsigned char *block, int i)
 
 /* ---- random blocks -------------------------------------------------------------------------- */
 
-/* Where the F16 numbers of a block stand; a second one of 0 is none. */
-static void halves_of(fil_dtype dtype, int at[2])
-{
-    at[0] = dtype == FIL_Q2_K ? 80 : dtype == FIL_Q3_K ? 108 : dtype == FIL_Q6_K ? 208 : 0;
-    at[1] = dtype == FIL_Q2_K                                                                  ? 82
-            : dtype == FIL_Q4_1 || dtype == FIL_Q5_1 || dtype == FIL_Q4_K || dtype == FIL_Q5_K ? 2
-                                                                                               : 0;
-}
-
 /* Any bytes; the F16 numbers are finite, among them zeros of both signs and subnormal ones. */
 static void fill(fil_dtype dtype, unsigned char *blocks, uint64_t seed)
 {
     static const uint16_t special[] = {0x0000, 0x8000, 0x0001, 0x83ff, 0x0400, 0x7bff};
     uint32_t              elements;
     const uint32_t        size = fil_dtype_block(dtype, &elements);
-    uint64_t              s    = seed * 2 + 1;
     int                   at[2];
-    halves_of(dtype, at);
-    for (uint32_t i = 0; i < BLOCKS * size; i++) {
-        s         = s * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-        blocks[i] = (unsigned char)(s >> 56);
-    }
+    block_halves(dtype, at);
+    block_bytes(blocks, (uint64_t)BLOCKS * size, seed);
     for (int b = 0; b < BLOCKS; b++)
         for (int k = 0; k < 2; k++) {
             unsigned char *p = blocks + (uint32_t)b * size + at[k];
@@ -225,7 +213,7 @@ static void scales_that_are_no_numbers_give_no_numbers(void **state)
             if (!fili_isa_has(fili_cpu_isa(&fili_os_posix), fili_dequant_variants[v].needs))
                 continue;
             fill(types[t], src, 2);
-            halves_of(types[t], at);
+            block_halves(types[t], at);
             src[at[0]]     = 1; /* NaN */
             src[at[0] + 1] = 0x7c;
             fili_dequant_of(fili_dequant_variants[v].set, types[t])(dst, src, 1);

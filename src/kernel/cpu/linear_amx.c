@@ -145,12 +145,13 @@ INLINE void fetch_tile(const void *at, const int near)
             _mm_prefetch((const char *)at + i * ROW, _MM_HINT_T1);
 }
 
-static void pack(const filk_linear_tiles *l, const char *weight, int64_t first, char *to)
+static void pack(const filk_linear_tiles *l, const char *rows, int64_t n_rows, char *to)
 {
-    const source w = weights_of(&l->p, weight);
+    source w = weights_of(&l->p, rows);
+    w.rows   = n_rows;
     for (int64_t k = 0; k < l->depth; k += EDGE)
         for (int64_t half = 0; half < 2; half++, to += TILE)
-            pack_weights(&w, first + half * HALF, k, to);
+            pack_weights(&w, half * HALF, k, to);
 }
 
 /* ---- a tile of the result ------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* kernel/cpu/linear_finish.c: from a tile of sums to the result (linear_finish.h). */
 #include "kernel/cpu/linear_finish.h"
 #include "tensor/convert.h"
+#include "tensor/dequant.h"
 
 const char *filk_linear_refuse_other(const filk_linear_problem *p, fil_dtype dtype)
 {
@@ -8,7 +9,43 @@ const char *filk_linear_refuse_other(const filk_linear_problem *p, fil_dtype dty
     if (p->out_dtype != FIL_BF16 && p->out_dtype != FIL_F32) return "writes bf16 and f32 only";
     if (p->bias_dtype != FIL_DTYPE_NONE && p->bias_dtype != FIL_BF16 && p->bias_dtype != FIL_F32)
         return "takes a bias in bf16 or f32 only";
+    if (p->any_weight && p->packed) return "packs weights of its own type only";
     return p->k > INT32_MAX ? "takes rows below 2^31 elements" : NULL;
+}
+
+/* n elements of one row, at most FILI_BLOCK_MOST, of whole blocks. */
+static void convert_piece(fil_dtype type, fili_isa isa, fil_dtype from, const char *src, int64_t n,
+                          void *to)
+{
+    const fili_convert_set *set     = fili_convert_select(isa);
+    const fili_dequant_fn   dequant = fili_dequant_select(isa, from);
+    float                   wide[FILI_BLOCK_MOST];
+    uint32_t                block;
+    (void)fil_dtype_block(from, &block);
+    if (dequant == NULL) {
+        fili_convert_row(set, type, to, from, src, (size_t)n);
+        return;
+    }
+    float *const f32 = type == FIL_F32 ? to : wide;
+    dequant(f32, (const unsigned char *)src, (size_t)n / block);
+    if (f32 == wide) fili_convert_row(set, type, to, FIL_F32, wide, (size_t)n);
+}
+
+void filk_linear_convert(const filk_linear_problem *p, fili_isa isa, const filk_linear_args *a,
+                         fili_range n, void *to)
+{
+    uint32_t      block;
+    const int64_t size    = fil_dtype_block(a->weight_dtype, &block);
+    const int64_t element = (int64_t)fil_dtype_bits(p->dtype) / 8;
+    const char   *src     = (const char *)a->weight + n.begin * (p->k / block * size);
+    char         *dst     = to;
+    for (int64_t i = n.begin; i < n.end; i++)
+        for (int64_t k = 0; k < p->k; k += FILI_BLOCK_MOST) {
+            const int64_t count = p->k - k < FILI_BLOCK_MOST ? p->k - k : FILI_BLOCK_MOST;
+            convert_piece(p->dtype, isa, a->weight_dtype, src, count, dst);
+            src += count / block * size;
+            dst += count * element;
+        }
 }
 
 static const float *bias_of(const filk_linear_problem *p, const void *bias, fili_range n,

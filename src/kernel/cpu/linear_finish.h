@@ -1,5 +1,6 @@
-/* kernel/cpu/linear_finish.h: what the CPU rows of linear share: the types that they take, and what
- * happens to a tile of f32 sums: the pass of tile.h with the arguments of linear.h.
+/* kernel/cpu/linear_finish.h: what the CPU rows of linear share: the types that they take, weights
+ * of another type turned into theirs, and what happens to a tile of f32 sums: the pass of tile.h
+ * with the arguments of linear.h.
  */
 #ifndef FILK_CPU_LINEAR_FINISH_H
 #define FILK_CPU_LINEAR_FINISH_H
@@ -11,6 +12,10 @@
 
 /* NULL if a row for x and W in `dtype` takes the problem, else why not. */
 const char *filk_linear_refuse_other(const filk_linear_problem *p, fil_dtype dtype);
+
+/* Rows n of a weight of another type (any_weight), all their K, in the type of x: [rows][K]. */
+void filk_linear_convert(const filk_linear_problem *p, fili_isa isa, const filk_linear_args *a,
+                         fili_range n, void *to);
 
 /* Sums of a tile, as tile.h takes them: rows of all columns, or panels that stand side by side. */
 typedef struct filk_linear_sums {

@@ -7,7 +7,9 @@
  * columns, in the layout that oneDNN asks for; tiles are wide, so that rows of out are written in
  * long runs, and taller where a piece is large, so that it is read less often. In place: the
  * primitive copies its piece of the weights again for every task, which many rows pay for, so tiles
- * are tall. oneDNN 2.6 has its fast path for dense x only: rows of a strided x are copied first.
+ * are tall. Weights of another type are converted at the beginning of a call, into the workspace,
+ * and taken from there in place. oneDNN 2.6 has its fast path for dense x only: rows of a strided x
+ * are copied first.
  */
 #include <string.h>
 
@@ -33,6 +35,7 @@ _Static_assert(WHOLE_N <= FILK_LINEAR_WIDE, "the bias of a tile fits");
 
 typedef struct linear_plan {
     filk_linear_problem p;
+    fili_isa            isa; /* of the loops that convert weights */
     filk_dnn            dnn;
     filk_dnn_primitive  product[2][2]; /* [remaining rows][remaining columns] */
     filk_dnn_primitive  packing[2];    /* [remaining columns] */
@@ -169,6 +172,7 @@ static fil_status create(fil_ctx *ctx, const void *problem, void **plan)
     FIL_TRY(fili_calloc(ctx, 1, sizeof(linear_plan), "linear plan", plan));
     linear_plan *l = *plan;
     memcpy(&l->p, problem, sizeof l->p);
+    l->isa = ctx->isa;
     choose_tile(l);
     l->m_tiles = fili_task_count(l->p.m, l->tile_m);
     l->n_tiles = fili_task_count(l->p.n, l->tile_n);
@@ -183,10 +187,17 @@ fail:
 
 /* ---- sizes, packing ------------------------------------------------------------------------- */
 
+static size_t threads_bytes(const linear_plan *l)
+{
+    return (size_t)l->dnn.n_threads * padded(l->thread_bytes);
+}
+
+/* Converted weights lie behind the scratch of the threads. */
 static size_t workspace_bytes(const void *plan)
 {
-    const linear_plan *l = plan;
-    return (size_t)l->dnn.n_threads * l->thread_bytes;
+    const linear_plan *l    = plan;
+    const size_t       size = (size_t)l->p.n * (size_t)l->p.k * (size_t)element_bytes(&l->p);
+    return threads_bytes(l) + (l->p.any_weight ? size : 0);
 }
 
 static size_t packed_bytes(const void *plan)
@@ -266,9 +277,30 @@ static fil_status tile_task(void *arg, int64_t task, int32_t worker)
     return FIL_OK;
 }
 
+enum { ROWS = 64 }; /* of a weight, converted in one task */
+
+static fil_status convert_task(void *arg, int64_t task, int32_t worker)
+{
+    const run_state   *s = arg;
+    const linear_plan *l = s->l;
+    const fili_range   n = fili_task_range(l->p.n, ROWS, task);
+    (void)worker;
+    filk_linear_convert(&l->p, l->isa, s->a, n,
+                        s->workspace + threads_bytes(l) + n.begin * l->p.k * element_bytes(&l->p));
+    return FIL_OK;
+}
+
 static fil_status run(fil_ctx *ctx, const void *plan, const void *args, void *workspace)
 {
-    run_state s = {.l = plan, .a = args, .workspace = workspace};
+    run_state        s = {.l = plan, .a = args, .workspace = workspace};
+    filk_linear_args converted;
+    if (s.l->p.any_weight && s.a->weight_dtype != s.l->p.dtype) {
+        FIL_TRY(fili_pool_run(ctx, "linear conversion", fili_task_count(s.l->p.n, ROWS),
+                              convert_task, &s));
+        converted        = *s.a;
+        converted.weight = s.workspace + threads_bytes(s.l);
+        s.a              = &converted;
+    }
     return fili_pool_run(ctx, "linear", s.l->m_tiles * s.l->n_tiles, tile_task, &s);
 }
 

@@ -3,7 +3,8 @@
  * The result is cut into tiles, a task each, and k into blocks of nearly one length. Weights are
  * packed as panels of a few columns with all of their k. What a row brings is the packing of a
  * panel and the sums of a tile; the frame has the plan, the sizes, the tasks and, by
- * linear_finish.h, what follows the sums. The cut depends on the problem alone.
+ * linear_finish.h, what follows the sums. The cut depends on the problem alone. Weights of another
+ * type (any_weight) are packed at the beginning of each call, into the workspace.
  */
 #ifndef FILK_CPU_LINEAR_TILES_H
 #define FILK_CPU_LINEAR_TILES_H
@@ -14,13 +15,14 @@ typedef struct filk_linear_kernel filk_linear_kernel;
 
 /* The plan. */
 typedef struct filk_linear_tiles {
-    filk_linear_problem       p;
+    filk_linear_problem       p; /* packed: also where weights of another type are, in a call */
     const filk_linear_kernel *kernel;
     int64_t                   depth;          /* k, in whole steps of the kernel */
     int64_t                   block_k;        /* of a block; the last may be shorter */
     int64_t                   tile_m, tile_n; /* by the kernel */
     int64_t                   m_tiles, n_tiles;
     int32_t                   n_threads;
+    fili_isa                  isa;          /* of the loops that convert weights */
     size_t                    panel_bytes;  /* of a panel and all k */
     size_t                    thread_bytes; /* scratch of a thread, by the kernel */
 } filk_linear_tiles;
@@ -33,8 +35,8 @@ struct filk_linear_kernel {
     int32_t (*step_bytes)(const filk_linear_tiles *l);
     /* Sets tile_m, tile_n and thread_bytes. */
     void (*cut)(filk_linear_tiles *l);
-    /* Packs the panel that begins with column `first`. */
-    void (*pack)(const filk_linear_tiles *l, const char *weight, int64_t first, char *to);
+    /* Packs the panel of these rows of the weights, 1 to cols of them. */
+    void (*pack)(const filk_linear_tiles *l, const char *rows, int64_t n_rows, char *to);
     /* The sums of rows m and columns n, somewhere in `scratch`. */
     filk_linear_sums (*product)(const filk_linear_tiles *l, const filk_linear_args *a, fili_range m,
                                 fili_range n, char *scratch);

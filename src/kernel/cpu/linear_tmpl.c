@@ -103,14 +103,20 @@ static void copy_last(last_steps *last, const void *const *row, int n, int64_t a
     }
 }
 
-/* Steps k of the panel that begins with column `first`. */
-INLINE void pack_panel(const filk_linear_tiles *l, const char *weight, int64_t first, fili_range k,
-                       const int bf16, const int narrow, char *to)
+/* Rows of weights in the type of x, one behind the other. */
+typedef struct weight_rows {
+    const char *at;
+    int64_t     n;
+} weight_rows;
+
+/* Steps k of the panel that begins with row `first` of these. */
+INLINE void pack_panel(const filk_linear_tiles *l, const weight_rows *w, int64_t first,
+                       fili_range k, const int bf16, const int narrow, char *to)
 {
     const int64_t element = bf16 ? 2 : 4;
     const void   *row[MM_PANEL];
     for (int i = 0; i < MM_PANEL; i++)
-        row[i] = first + i < l->p.n ? weight + (first + i) * l->p.k * element : NULL;
+        row[i] = first + i < w->n ? w->at + (first + i) * l->p.k * element : NULL;
     int64_t at = k.begin;
     for (; at + MM_STEPS <= min_of(k.end, l->p.k); at += MM_STEPS)
         mm_pack_rows(row, bf16, narrow, (int32_t)at, to + (at - k.begin) * mm_step_bytes(narrow));
@@ -141,14 +147,15 @@ INLINE void pack_left(const filk_linear_tiles *l, const char *x, fili_range m, f
     }
 }
 
-static void pack(const filk_linear_tiles *l, const char *weight, int64_t first, char *to)
+static void pack(const filk_linear_tiles *l, const char *rows, int64_t n_rows, char *to)
 {
-    const fili_range all = {.begin = 0, .end = l->depth};
-    for (int i = 0; i < MM_PANELS; i++, to += panel_bytes(l))
+    const fili_range  all = {.begin = 0, .end = l->depth};
+    const weight_rows w   = {.at = rows, .n = n_rows};
+    for (int64_t i = 0; i < MM_COLS; i += MM_PANEL, to += panel_bytes(l))
         if (is_bf16(l))
-            pack_panel(l, weight, first + i * MM_PANEL, all, 1, 1, to);
+            pack_panel(l, &w, i, all, 1, 1, to);
         else
-            pack_panel(l, weight, first + i * MM_PANEL, all, 0, 0, to);
+            pack_panel(l, &w, i, all, 0, 0, to);
 }
 
 /* ---- running -------------------------------------------------------------------------------- */
@@ -224,10 +231,11 @@ INLINE void take_packed(const filk_linear_tiles *l, const filk_linear_args *a, b
 INLINE void take_in_place(const filk_linear_tiles *l, const filk_linear_args *a, block *b,
                           int64_t j, fili_range k, const int bf16, char *own)
 {
+    const weight_rows w = {.at = a->weight, .n = l->p.n};
     for (int i = 0; i < MM_PANELS; i++) {
         char *to    = own + (size_t)i * own_size(b->depth, bf16);
         b->panel[i] = to;
-        pack_panel(l, a->weight, j + i * MM_PANEL, k, bf16, own_is_narrow(bf16), to);
+        pack_panel(l, &w, j + i * MM_PANEL, k, bf16, own_is_narrow(bf16), to);
     }
 }
 

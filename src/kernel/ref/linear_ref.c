@@ -11,6 +11,7 @@
 #include "kernel/linear.h"
 #include "kernel/ref/element.h"
 #include "tensor/convert.h"
+#include "tensor/dequant.h"
 
 static double activated(double x, filk_activation act)
 {
@@ -22,15 +23,39 @@ static double activated(double x, filk_activation act)
     }
 }
 
+enum { CHUNK = FILI_BLOCK_MOST };
+
+/* n <= CHUNK elements of row j of W from d on, d a multiple of CHUNK. */
+static void weights_at(const filk_linear_problem *p, const filk_linear_args *a, int64_t j,
+                       int64_t d, int64_t n, double w[CHUNK])
+{
+    const fili_convert_set *set  = fili_convert_select(FILI_ISA_REF);
+    const fil_dtype         type = p->any_weight ? a->weight_dtype : p->dtype;
+    float                   wide[CHUNK];
+    double                  narrow[CHUNK]; /* holds elements of any type */
+    uint32_t                block;
+    const int64_t           size = fil_dtype_block(type, &block);
+    const unsigned char *bytes   = (const unsigned char *)a->weight + (j * p->k + d) / block * size;
+    const void          *from    = bytes;
+    if (fili_dequant_has(type))
+        fili_dequant_select(FILI_ISA_REF, type)(wide, bytes, (size_t)(n / block));
+    if (fili_dequant_has(type)) from = wide;
+    const fil_dtype plain = fili_dequant_has(type) ? FIL_F32 : type;
+    fili_convert_row(set, p->dtype, narrow, plain, from, (size_t)n);
+    fili_convert_row(set, FIL_F64, w, p->dtype, narrow, (size_t)n);
+}
+
 double filk_linear_oracle(const filk_linear_problem *problem, const filk_linear_args *args,
                           int64_t i, int64_t j, double *cond, double *scale)
 {
     const filk_linear_problem *p   = problem;
     double                     sum = 0.0;
     double                     abs = 0.0;
+    double                     w[CHUNK];
     for (int64_t d = 0; d < p->k; d++) {
-        const double product = filk_ref_element(p->dtype, args->x, i * p->x_stride + d) *
-                               filk_ref_element(p->dtype, args->weight, j * p->k + d);
+        if (d % CHUNK == 0) weights_at(p, args, j, d, p->k - d < CHUNK ? p->k - d : CHUNK, w);
+        const double product =
+            filk_ref_element(p->dtype, args->x, i * p->x_stride + d) * w[d % CHUNK];
         sum += product;
         abs += fabs(product);
     }
@@ -52,6 +77,7 @@ const char *filk_linear_any_row__ref_refuse(const void *problem)
 {
     const filk_linear_problem *p = problem;
     if (!fili_convert_has(p->dtype) || !fili_convert_has(p->out_dtype)) return "takes floats only";
+    if (p->any_weight && p->packed) return "packs weights of its own type only";
     return p->bias_dtype != FIL_DTYPE_NONE && !fili_convert_has(p->bias_dtype)
                ? "takes a floating-point bias only"
                : NULL;
