@@ -14,7 +14,7 @@ typedef struct bench_values {
     int64_t     n, heads, head_dim, sinks, m, k, repetitions, layers, tokens;
     double      density;
     const char *mask, *mask_file, *epilogue, *kernel;
-    const char *model_config, *grid, *attn, *precision, *topology;
+    const char *model_config, *grid, *attn, *precision, *topology, *weights;
     int         tail, in_place, json;
 } bench_values;
 
@@ -22,6 +22,12 @@ static const char *const what_names[] = {"attention", "mass", "linear", "dit", "
 static const char *const mask_names[] = {"random", "window", "frames", NULL};
 static const char *const epilogue_names[] = {"none", "gelu", "silu", "gate", NULL};
 static const char *const type_names[]     = {"bf16", "f32", NULL};
+
+static const char *const weight_names[] = {"bf16", "f16",  "f32",  "q4_0", "q4_1", "q5_0", "q5_1",
+                                           "q8_0", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", NULL};
+static const fil_dtype   weight_types[] = {FIL_BF16, FIL_F16,  FIL_F32,  FIL_Q4_0, FIL_Q4_1,
+                                           FIL_Q5_0, FIL_Q5_1, FIL_Q8_0, FIL_Q2_K, FIL_Q3_K,
+                                           FIL_Q4_K, FIL_Q5_K, FIL_Q6_K};
 
 typedef enum bench_what { ATTENTION, MASS, LINEAR, DIT, T5, VAE } bench_what;
 
@@ -67,6 +73,7 @@ static int refuse_strangers(const bench_values *v, bench_what what)
               {"k", v->k != 0, TO(LINEAR)},
               {"epilogue", v->epilogue != NULL, TO(LINEAR)},
               {"in-place", v->in_place != 0, TO(LINEAR)},
+              {"weights", v->weights != NULL, TO(LINEAR)},
     };
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
         if (list[i].is_given && (list[i].belongs & TO(what)) == 0)
@@ -131,7 +138,8 @@ static fil_status measure_linear(fil_ctx *ctx, const bench_values *v, fil_bench_
     if (v->k != 0) d.k = v->k;
     if (v->n != 0) d.n = v->n;
     if (v->epilogue != NULL) d.epilogue = (fil_bench_epilogue)index_of(epilogue_names, v->epilogue);
-    d.in_place    = v->in_place != 0;
+    d.in_place = v->in_place != 0;
+    if (v->weights != NULL) d.weights = weight_types[index_of(weight_names, v->weights)];
     d.kernel      = v->kernel;
     d.repetitions = (int32_t)v->repetitions;
     return fil_bench_linear(ctx, &d, r);
@@ -316,7 +324,8 @@ static void json_shape(cli_out *out, const bench_values *v, bench_what what,
         cli_json_number(out, "k", (uint64_t)(v->k != 0 ? v->k : d.k));
         cli_json_number(out, "n", (uint64_t)r->n);
         cli_json_text(out, "epilogue", v->epilogue != NULL ? v->epilogue : "none");
-        cli_json_bool(out, "in_place", v->in_place != 0);
+        cli_json_bool(out, "in_place", v->in_place != 0 || v->weights != NULL);
+        cli_json_text(out, "weights", v->weights != NULL ? v->weights : "bf16");
         return;
     }
     cli_json_number(out, "n", (uint64_t)r->n);
@@ -543,6 +552,13 @@ static const cli_option options[] = {
      .kind = CLI_FLAG,
      .help = "weights of linear as a file has them, as where it is mapped; default: packed once",
      .at   = offsetof(bench_values, in_place)},
+    {.name    = "weights",
+     .kind    = CLI_CHOICE,
+     .arg     = "TYPE",
+     .help    = "weights of linear in this type, turned into bf16 as they are used: f16, f32 or a "
+                "block type of GGUF such as q8_0 or q4_k; default: bf16",
+     .at      = offsetof(bench_values, weights),
+     .choices = weight_names},
     {.name = "kernel",
      .kind = CLI_TEXT,
      .arg  = "NAME",

@@ -131,6 +131,8 @@ typedef struct fil_bench_linear_desc {
     int32_t            repetitions; /* as above */
     uint64_t           seed;        /* 0 */
     int32_t            in_place;    /* 1: weights as a file has them; 0 (default): packed once */
+    fil_dtype          weights;     /* FIL_DTYPE_NONE: of dtype. Else any floating-point or block
+                                       type, in place: turned into dtype as they are used */
 } fil_bench_linear_desc;
 
 /* Both as for attention. The time of packing is not in the result. */

@@ -6,8 +6,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/rng.h"
 #include "engine/measure_run.h"
 #include "kernel/linear.h"
+#include "tensor/convert.h"
+#include "tensor/dequant.h"
 
 typedef struct bench {
     fil_ctx              *ctx;
@@ -23,6 +26,20 @@ void fil_bench_linear_desc_init(fil_bench_linear_desc *desc)
 {
     *desc = (fil_bench_linear_desc){
         .struct_size = (uint32_t)sizeof *desc, .m = 2048, .k = 1536, .n = 1536, .dtype = FIL_BF16};
+}
+
+/* Of a row of k elements in whole blocks; 0: no weights of such rows can be in that type. */
+static size_t row_bytes(fil_dtype type, int64_t k)
+{
+    uint32_t       block;
+    const uint32_t size = fil_dtype_block(type, &block);
+    if (!fili_convert_has(type) && !fili_dequant_has(type)) return 0;
+    return k % block == 0 ? (size_t)(k / block) * size : 0;
+}
+
+static fil_dtype weight_type(const bench *b)
+{
+    return b->d.weights != FIL_DTYPE_NONE ? b->d.weights : b->d.dtype;
 }
 
 static fil_status take(bench *b, const fil_bench_linear_desc *desc)
@@ -42,6 +59,10 @@ static fil_status take(bench *b, const fil_bench_linear_desc *desc)
     FIL_TRY(fili_bench_range(ctx, "repetitions", d->repetitions, 0, FILI_BENCH_REPETITIONS));
     FIL_CHECK(ctx, d->dtype == FIL_BF16 || d->dtype == FIL_F32, "dtype is %s; expected BF16 or F32",
               fil_dtype_name(d->dtype));
+    FIL_CHECK(
+        ctx, row_bytes(weight_type(b), d->k) != 0,
+        "weights is %s; expected a floating-point or block type, and k, %lld, in whole blocks",
+        fil_dtype_name(d->weights), (long long)d->k);
     return FIL_OK;
 }
 
@@ -50,17 +71,19 @@ static void set_problems(bench *b)
     static const filk_activation act[] = {FILK_ACT_NONE, FILK_ACT_GELU_TANH, FILK_ACT_SILU,
                                           FILK_ACT_NONE};
     const fil_bench_linear_desc *d     = &b->d;
-    b->problem[1]                      = (filk_linear_problem){.m          = d->m,
-                                                               .n          = d->n,
-                                                               .k          = d->k,
-                                                               .dtype      = d->dtype,
-                                                               .out_dtype  = FIL_F32,
-                                                               .bias_dtype = FIL_DTYPE_NONE,
-                                                               .x_stride   = d->k,
-                                                               .packed     = d->in_place == 0};
-    b->problem[0]                      = b->problem[1];
-    b->problem[0].bias_dtype           = d->dtype;
-    b->problem[0].act                  = act[d->epilogue];
+    const int32_t                own   = d->weights == FIL_DTYPE_NONE;
+    const filk_linear_problem    plain = {.m          = d->m,
+                                          .n          = d->n,
+                                          .k          = d->k,
+                                          .dtype      = d->dtype,
+                                          .out_dtype  = FIL_F32,
+                                          .bias_dtype = FIL_DTYPE_NONE,
+                                          .x_stride   = d->k,
+                                          .packed     = own && d->in_place == 0,
+                                          .any_weight = !own};
+    b->problem[0] = b->problem[1] = plain;
+    b->problem[0].bias_dtype      = d->dtype;
+    b->problem[0].act             = act[d->epilogue];
     if (d->epilogue != FIL_BENCH_GATE) b->problem[0].out_dtype = d->dtype;
 }
 
@@ -97,7 +120,7 @@ static fil_status take_memory(bench *b, void **data)
     const size_t         n               = (size_t)b->d.n;
     size_t               total           = 0;
     const size_t         size[PIECES][2] = {[X]      = {m, k * el},
-                                            [WEIGHT] = {n, k * el},
+                                            [WEIGHT] = {n, row_bytes(weight_type(b), b->d.k)},
                                             [BIAS]   = {n, el},
                                             [GATE]   = {n, sizeof(float)},
                                             [OUT]    = {m, n * sizeof(float)},
@@ -112,17 +135,33 @@ static fil_status take_memory(bench *b, void **data)
     return FIL_OK;
 }
 
+/* Blocks: any bytes that are, where they are the upper one of a scale in F16, below 1. */
+static void fill_weights(const bench *b, void *data)
+{
+    const fil_bench_linear_desc *d     = &b->d;
+    const size_t                 bytes = (size_t)d->n * row_bytes(weight_type(b), d->k);
+    if (!fili_dequant_has(d->weights)) {
+        fili_bench_normal(d->seed, 2, weight_type(b), data, d->n * d->k, 1.0f / sqrtf((float)d->k));
+        return;
+    }
+    for (size_t i = 0; i < bytes; i++)
+        ((unsigned char *)data)[i] = fili_philox_u32(d->seed, 2, i) & 0x37;
+}
+
 static fil_status fill(bench *b, void **data)
 {
     const fil_bench_linear_desc *d   = &b->d;
     const filk_plan_ops         *ops = b->run.call[0].row->plan;
     fili_bench_normal(d->seed, 1, d->dtype, data[X], d->m * d->k, 1.0f);
-    fili_bench_normal(d->seed, 2, d->dtype, data[WEIGHT], d->n * d->k, 1.0f / sqrtf((float)d->k));
+    fill_weights(b, data[WEIGHT]);
     fili_bench_normal(d->seed, 3, d->dtype, data[BIAS], d->n, 1.0f);
     fili_bench_normal(d->seed, 4, FIL_F32, data[GATE], d->n, 1.0f);
     memset(data[OUT], 0, (size_t)d->m * (size_t)d->n * sizeof(float));
-    b->args[1] = (filk_linear_args){
-        .x = data[X], .weight = data[WEIGHT], .out = data[OUT], .out_stride = d->n};
+    b->args[1]      = (filk_linear_args){.x            = data[X],
+                                         .weight       = data[WEIGHT],
+                                         .weight_dtype = d->weights,
+                                         .out          = data[OUT],
+                                         .out_stride   = d->n};
     b->args[0]      = b->args[1];
     b->args[0].bias = data[BIAS];
     if (d->epilogue == FIL_BENCH_GATE) {
