@@ -14,6 +14,7 @@ static void parts_json(cli_out *out, const fil_plan *p)
     cli_json_number(out, "spool_bytes", p->spool_bytes);
     cli_json_number(out, "vae_tiles", (uint64_t)p->vae_tiles);
     cli_json_number(out, "stream_weights", (uint64_t)p->streamed);
+    cli_json_number(out, "blocks_kept", (uint64_t)p->blocks_kept);
     cli_json_real(out, "text_tflop", p->text_flops * 1e-12);
     cli_json_real(out, "attention_tflop", p->attention_flops * 1e-12);
     cli_json_real(out, "linear_tflop", p->linear_flops * 1e-12);
@@ -69,7 +70,9 @@ static void memory_text(cli_out *out, const fil_plan *p)
     bytes_line(out, "text", p->text_bytes, "");
     bytes_line(out, "sampling", p->sample_bytes, "");
     bytes_line(out, "  weights", p->weight_bytes,
-               p->streamed ? ", read layer by layer in each pass" : "");
+               p->streamed      ? ", read layer by layer in each pass"
+               : p->blocks_kept ? ", matrices as the file has them"
+                                : "");
     if (p->weights_mapped_bytes > 0)
         bytes_line(out, "  mapped", p->weights_mapped_bytes, " of files, beside it");
     bytes_line(out, "  activations", p->activation_bytes, "");

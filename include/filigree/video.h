@@ -272,6 +272,8 @@ typedef struct fil_plan {
     double text_flops, attention_flops, linear_flops, vae_flops;
 
     double estimate_seconds; /* of what is left of the run, by fil_generate_estimate; else NAN */
+
+    int32_t blocks_kept; /* 1: the transformer's matrices stay in the blocks of their GGUF */
 } fil_plan;
 
 /* Checks everything that fil_generate checks and tells what it would do; reads headers, no weights.

@@ -19,6 +19,7 @@
 #include "kernel/attention.h"
 #include "kernel/conv3d.h"
 #include "nn/dense.h"
+#include "tensor/dequant.h"
 
 enum { ROWS = 512, COLS = 2048, SIDE = 48, TAPS = 3, BLOCKS = ROWS / FILK_BLOCK };
 
@@ -114,7 +115,7 @@ static fil_status run_linear(const fili_job *job, fili_arena *arena, const fili_
 {
     const size_t el     = fil_dtype_bits(s->dtype) / 8;
     const double flops  = 2.0 * (double)s->rows * (double)s->in * (double)s->out;
-    linear_trial t      = {.layer = {.plan = plan}};
+    linear_trial t      = {.layer = {.plan = plan, .weight_dtype = job->kept}};
     void        *x      = NULL;
     void        *weight = NULL;
     void        *packed = NULL;
@@ -127,7 +128,10 @@ static fil_status run_linear(const fili_job *job, fili_arena *arena, const fili_
                            {&t.workspace, plan->workspace}};
     FIL_TRY(take(arena, p, 6));
     fill(s->dtype, x, s->rows * s->in);
-    fill(s->dtype, weight, s->in * s->out);
+    if (fili_dequant_has(job->kept))
+        memset(weight, 0, (size_t)(s->in * s->out) * el); /* no block is larger than its numbers */
+    else
+        fill(s->dtype, weight, s->in * s->out);
     fill(FIL_F32, bias, s->out);
     if (plan->packed != 0) FIL_TRY(fili_dense_pack(plan, weight, packed, t.workspace));
     t.io.x         = x;
@@ -144,7 +148,9 @@ static fil_status time_linears(const fili_job *job, fili_arena *arena, part *wha
                                      .out       = job->dit.ffn_dim < COLS ? job->dit.ffn_dim : COLS,
                                      .dtype     = job->o.precision,
                                      .out_dtype = job->o.precision,
-                                     .packed    = job->plan.weights_mapped_bytes == 0};
+                                     .packed    = job->kept == FIL_DTYPE_NONE,
+                                     .any_weight =
+                                         job->kept != FIL_DTYPE_NONE && job->ctx->device == NULL};
     fili_dense_plan        plan   = {.ctx = NULL};
     FIL_TRY(fili_dense_open(&plan, job->ctx, &s));
     const fil_status status = run_linear(job, arena, &plan, &s, what);

@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "engine/video_job.h"
+#include "tensor/dequant.h"
 
 /* For what is too small to be counted one by one: handles of files, headers while they are read. */
 #define SMALL ((uint64_t)1 << 20)
@@ -130,6 +131,8 @@ static fil_status count_sampling(fili_job *job, uint64_t *dit_bytes)
     p->activation_bytes     = p->sample_bytes - p->weight_bytes - p->attention_bytes;
     p->attention_kernel     = dit.attention_kernel;
     p->linear_kernel        = dit.linear_kernel;
+    p->blocks_kept          = fili_dequant_has(dit.kept);
+    job->kept               = dit.kept;
     return FIL_OK;
 }
 

@@ -280,6 +280,7 @@ struct fili_job {
     fili_weights      *dit_weights, *vae_weights;
     fili_dit_config    dit;
     fili_dit_options   dit_options;
+    fil_dtype          kept; /* of the transformer's weights that stay as they are; NONE: none do */
     fili_vae_config    vae;
     fili_policy_run    policy;
     fil_policy_options policy_options; /* as given, whole; strings are the caller's */

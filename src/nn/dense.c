@@ -12,7 +12,8 @@ fil_status fili_dense_open(fili_dense_plan *out, fil_ctx *ctx, const fili_dense_
                                          .bias_dtype = FIL_F32,
                                          .act        = shape->act,
                                          .x_stride   = shape->in,
-                                         .packed     = shape->packed}};
+                                         .packed     = shape->packed,
+                                         .any_weight = shape->any_weight}};
     FIL_TRY(filk_select(ctx, &filk_linear, &out->problem, NULL, &out->row));
     FIL_TRY(out->row->plan->create(ctx, &out->problem, &out->plan));
     out->workspace = out->row->plan->workspace(out->plan);
@@ -37,6 +38,7 @@ fil_status fili_dense_forward(const fili_dense *layer, const fili_dense_io *io, 
     const fili_dense_plan *plan = layer->plan;
     const filk_linear_args args = {.x               = io->x,
                                    .weight          = layer->weight,
+                                   .weight_dtype    = layer->weight_dtype,
                                    .bias            = layer->bias,
                                    .gate            = io->gate,
                                    .residual        = io->residual,

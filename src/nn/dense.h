@@ -19,10 +19,11 @@ typedef struct fili_dense_plan {
 
 typedef struct fili_dense_shape {
     int64_t         rows, in, out;
-    fil_dtype       dtype;     /* of x and the weight */
+    fil_dtype       dtype;     /* of x and, without any_weight, of the weight */
     fil_dtype       out_dtype; /* bias is F32 */
     filk_activation act;
     int32_t         packed;
+    int32_t         any_weight; /* each layer says the type of its weight; not packed */
 } fili_dense_shape;
 
 /* E_UNSUP, E_NOMEM, E_DEVICE; on failure *out is closed. */
@@ -37,8 +38,9 @@ FIL_MUSTCHECK fil_status fili_dense_pack(const fili_dense_plan *plan, const void
 
 typedef struct fili_dense {
     const fili_dense_plan *plan;
-    const void            *weight; /* packed, or as it is where plan->packed is 0 */
-    const float           *bias;   /* [out] */
+    const void            *weight;       /* packed, or as it is where plan->packed is 0 */
+    fil_dtype              weight_dtype; /* where the plan has any_weight */
+    const float           *bias;         /* [out] */
 } fili_dense;
 
 typedef struct fili_dense_io {

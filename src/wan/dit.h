@@ -114,13 +114,15 @@ void fili_dit_options_init(fili_dit_options *options);
 
 /* What open will take, known without the weights. */
 typedef struct fili_dit_memory {
-    uint64_t weights; /* packed weights, biases, norms; 0 of the linears if they stay in place */
-    uint64_t context; /* keys and values of the prompts */
-    uint64_t activations; /* residual stream, q, k, v, MLP, tables */
-    uint64_t workspace;   /* of the kernels */
-    uint64_t total;       /* all of it, as the arena takes it */
-    uint64_t loading;     /* in addition while weights are read */
-    uint64_t mapped;      /* linears used where they lie in the file: no memory of the process */
+    uint64_t  weights; /* packed weights, biases, norms; 0 of the linears if they stay in place */
+    uint64_t  context; /* keys and values of the prompts */
+    uint64_t  activations; /* residual stream, q, k, v, MLP, tables */
+    uint64_t  workspace;   /* of the kernels */
+    uint64_t  total;       /* all of it, as the arena takes it */
+    uint64_t  loading;     /* in addition while weights are read */
+    uint64_t  mapped;      /* linears used where they lie in the file: no memory of the process */
+    fil_dtype kept; /* linears are used as the file has them, and this is the type of one, a block
+                       type if there are any; NONE: they are packed */
     /* Rows that will run: self-attention, linears. Static. */
     const char *attention_kernel, *linear_kernel;
 } fili_dit_memory;
@@ -132,7 +134,9 @@ FIL_MUSTCHECK fil_status fili_dit_bytes(fil_ctx *ctx, const fili_weights *w,
 
 /* Checks all tensors (four kinds of E_MISMATCH, see weights.h), then reads them. `w` must outlive
  * the DiT only if it is mapped or made in memory: linears of the precision's type are then used in
- * place (unless options->packed). E_SHAPE: a
+ * place (unless options->packed). Linears in blocks of a GGUF stay as they are, in the file or read
+ * from it, and become numbers as a product uses them (not with options->packed or stream, and not
+ * on a device, which packs them). E_SHAPE: a
  * latent that the patches do not divide, or a mask that does not fit; E_ARG, E_NOMEM, E_UNSUP,
  * E_IO, E_CANCELLED; E_MISMATCH too: a gate is wanted and the model has none. On failure *out is
  * NULL. With options->stream `w` must outlive the DiT. */

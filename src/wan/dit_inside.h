@@ -24,9 +24,9 @@ static inline int64_t fili_dit_patch(const fili_dit_config *c)
 /* ---- the model ------------------------------------------------------------------------------ */
 
 enum {
-    FILI_DIT_BAND   = 4096, /* tokens of the MLP's inner rows at once, about */
-    FILI_DIT_HEADS  = 512,  /* tokens whose q, k and v are made at once, at most */
-    FILI_DIT_CTX    = 64,   /* rows of a context at once */
+    FILI_DIT_BAND  = 4096, /* tokens of the MLP's inner rows at once, about */
+    FILI_DIT_HEADS = 512, /* tokens whose q, k and v are made at once, at most, by packed weights */
+    FILI_DIT_CTX   = 64,  /* rows of a context at once */
     FILI_DIT_PASSES = 2
 };
 
@@ -92,12 +92,15 @@ struct fili_dit {
     int64_t          n_bands;
     int64_t          heads_band;   /* rows whose q, k and v are made at once; <= S */
     int64_t          context_room; /* rows of a context, whole bands of FILI_DIT_CTX */
-    int32_t          in_place;     /* linears use the weights where they are */
-    int32_t          streams;      /* layers share the place of one */
-    int32_t          at;           /* the layer whose weights lie there; -1: none */
-    fili_weights    *w;            /* where streams or in_place: to read them from */
-    void            *staging;      /* for one tensor before it is packed, where streams */
-    fil_dtype        time_dtype;   /* of the matrices below */
+    fil_dtype        kept;         /* linears use the weights as the file has them, in memory or in
+                                      the file: a type of theirs; NONE: packed */
+    int32_t       in_place;        /* that is so */
+    int32_t       streams;         /* layers share the place of one */
+    int32_t       reads_ahead;     /* a pass takes weights from files, read or mapped */
+    int32_t       at;              /* the layer whose weights lie there; -1: none */
+    fili_weights *w;               /* where streams or in_place: to read them from */
+    void         *staging;         /* for one tensor before it is packed, where streams */
+    fil_dtype     time_dtype;      /* of the matrices below */
 
     fili_dense_plan plan[FILI_PLANS];
     fili_norm       norm[FILI_NORMS];
@@ -157,12 +160,13 @@ void fili_dit_trace(const fili_dit *d, const char *what, int32_t layer, fil_dtyp
 
 /* One walk over all weights, made three times: to count their memory, to take it, to fill it. */
 typedef struct fili_dit_walk {
-    fili_dit     *d;
-    fili_space   *space;   /* not NULL: count or take */
-    fili_weights *w;       /* else: read from here */
-    void         *staging; /* for one tensor before it is packed */
-    uint64_t      largest; /* bytes that staging needs */
-    uint64_t      mapped;  /* bytes of linears that stay in the file */
+    fili_dit           *d;
+    fili_space         *space;   /* not NULL: count or take */
+    fili_weights       *w;       /* else: read from here */
+    const fili_weights *asked;   /* how the file has them, in all walks; or NULL */
+    void               *staging; /* for one tensor before it is packed */
+    uint64_t            largest; /* bytes that staging needs */
+    uint64_t            mapped;  /* bytes of linears that stay in the file */
 } fili_dit_walk;
 
 FIL_MUSTCHECK fil_status fili_dit_walk_weights(fili_dit_walk *walk);

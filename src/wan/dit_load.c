@@ -3,6 +3,7 @@
  * A linear's weight is read into a staging buffer in the type of its layer and packed from there,
  * so that no second copy of the model exists; what lies in memory already is packed from where it
  * is, or used there. Small vectors become f32. The time embedding keeps bf16 where the file has it.
+ * Blocks of a GGUF stay what they are, in the file or read from it.
  * A model that is streamed has the memory of one layer, filled when a layer's turn comes.
  */
 #include <stdio.h>
@@ -50,12 +51,29 @@ static fil_status vector(fili_dit_walk *walk, const float **to, int32_t layer, c
 
 /* ---- linears -------------------------------------------------------------------------------- */
 
-static fil_status take_dense(fili_dit_walk *walk, fili_dense *dense, const fili_dense_plan *plan)
+/* As the file has it; room for it where it does not lie in memory. */
+static fil_status take_as_it_is(fili_dit_walk *walk, fili_dense *dense, const char *name)
+{
+    const fili_entry *e = fili_weights_find(walk->asked, name);
+    void             *block;
+    if (e == NULL) return FIL_FAIL(walk->d->ctx, FIL_E_INTERNAL, "tensor '%s' has gone", name);
+    if (fili_weights_as_they_are(walk->asked, name, &dense->weight_dtype) != NULL) {
+        walk->mapped += e->bytes;
+        return FIL_OK;
+    }
+    FIL_TRY(fili_space_take(walk->space, e->bytes, 1, &block));
+    dense->weight = block;
+    return FIL_OK;
+}
+
+static fil_status take_dense(fili_dit_walk *walk, fili_dense *dense, const fili_dense_plan *plan,
+                             const char *name)
 {
     const filk_linear_problem *p     = &plan->problem;
     const uint64_t             bytes = (uint64_t)(p->n * p->k) * (fil_dtype_bits(p->dtype) / 8);
     void                      *block;
     dense->plan = plan;
+    if (p->any_weight) return take_as_it_is(walk, dense, name);
     if (plan->packed == 0) {
         walk->mapped += bytes;
         return FIL_OK;
@@ -66,11 +84,23 @@ static fil_status take_dense(fili_dit_walk *walk, fili_dense *dense, const fili_
     return FIL_OK;
 }
 
+static fil_status fill_as_it_is(fili_dit_walk *walk, fili_dense *dense, const char *name,
+                                uint32_t rank, const int64_t *shape)
+{
+    fil_dtype   dtype;
+    const void *data = fili_weights_as_they_are(walk->w, name, &dtype);
+    if (data == NULL)
+        return fili_weights_read(walk->w, name, dtype, rank, shape, fili_writable(dense->weight));
+    dense->weight = data;
+    return fili_weights_expect(walk->w, name, rank, shape);
+}
+
 static fil_status fill_dense(fili_dit_walk *walk, fili_dense *dense, const char *name,
                              uint32_t rank, const int64_t *shape)
 {
     const fil_dtype dtype = dense->plan->problem.dtype;
     const void     *data  = fili_weights_in_place(walk->w, name, dtype);
+    if (dense->plan->problem.any_weight) return fill_as_it_is(walk, dense, name, rank, shape);
     FIL_TRY(fili_weights_expect(walk->w, name, rank, shape));
     if (dense->plan->packed == 0) {
         dense->weight = data;
@@ -90,7 +120,7 @@ static fil_status dense_shaped(fili_dit_walk *walk, fili_dense *dense, fili_dit_
     const full_name weight = name_of(layer, name, ".weight");
     const full_name bias   = name_of(layer, name, ".bias");
     if (walk->space != NULL)
-        FIL_TRY(take_dense(walk, dense, &walk->d->plan[plan]));
+        FIL_TRY(take_dense(walk, dense, &walk->d->plan[plan], weight.text));
     else
         FIL_TRY(fill_dense(walk, dense, weight.text, rank, shape));
     return small(walk, &dense->bias, bias.text, 1, shape);
@@ -119,7 +149,7 @@ static fil_status joined_heads(fili_dit_walk *walk, fili_dense *to, int32_t laye
     const int64_t          bytes    = dim * dim * (int64_t)(fil_dtype_bits(dtype) / 8);
     void                  *bias;
     if (walk->space != NULL) {
-        FIL_TRY(take_dense(walk, to, plan));
+        FIL_TRY(take_dense(walk, to, plan, NULL)); /* packed, so that the name is not asked */
         FIL_TRY(fili_space_take(walk->space, (uint64_t)(3 * dim), sizeof(float), &bias));
         to->bias = bias;
         return FIL_OK;
@@ -232,7 +262,7 @@ fil_status fili_dit_bring(fili_dit *d, int32_t l)
 void fili_dit_look_ahead(const fili_dit *d, int32_t l)
 {
     char prefix[32];
-    if (!d->streams && !d->in_place) return;
+    if (!d->reads_ahead) return;
     snprintf(prefix, sizeof prefix, "blocks.%d.", (int)((l + 1) % d->c.layers));
     fili_weights_will_read(d->w, prefix);
 }

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "kernel/cpu/peak.h"
 #include "kernel/rope_table.h"
+#include "tensor/dequant.h"
 #include "wan/dit_inside.h"
 
 void fili_dit_options_init(fili_dit_options *options)
@@ -57,7 +58,7 @@ static fil_status plan_sequence(fili_dit *d)
     d->tokens            = d->order.n;
     d->band              = even_part(d->tokens, FILI_DIT_BAND);
     d->n_bands           = (d->tokens + d->band - 1) / d->band;
-    d->heads_band        = even_part(d->tokens, FILI_DIT_HEADS);
+    d->heads_band        = even_part(d->tokens, d->in_place ? FILI_DIT_BAND : FILI_DIT_HEADS);
     const int32_t rows   = d->o.context_rows > 0 ? d->o.context_rows : d->c.text_len;
     const int32_t padded = rows < d->c.text_len ? rows + 1 : rows; /* one stands for the padding */
     d->context_room      = ((int64_t)padded + FILI_DIT_CTX - 1) / FILI_DIT_CTX * FILI_DIT_CTX;
@@ -65,18 +66,31 @@ static fil_status plan_sequence(fili_dit *d)
     return FIL_OK;
 }
 
-/* All or none: the plans are shared by all layers. */
-static int32_t can_stay(const fili_dit *d, const fili_weights *w)
+static int is_linear(const fili_dit_tensor *t)
 {
-    if (w == NULL || d->o.packed) return 0;
-    for (int32_t i = 0; i < fili_dit_tensors(&d->c); i++) {
+    return t->rank == 2 &&
+           (strncmp(t->name, "blocks.", 7) == 0 || strncmp(t->name, "text_embedding.", 15) == 0);
+}
+
+/* The type of a linear that is used as the file has it, a block type if there is one; NONE: they
+ * are packed. All or none, as the plans are shared by all layers: where all of them have the
+ * precision's type and lie in memory, or, read if need be, where there are blocks among them. */
+static fil_dtype what_stays(const fili_dit *d, const fili_weights *w)
+{
+    fil_dtype blocks   = FIL_DTYPE_NONE;
+    int32_t   in_place = w != NULL && !d->o.packed;
+    int32_t   kept     = in_place && !d->o.stream && d->ctx->device == NULL;
+    for (int32_t i = 0; (in_place || kept) && i < fili_dit_tensors(&d->c); i++) {
         fili_dit_tensor t;
+        fil_dtype       dtype;
         fili_dit_tensor_at(&d->c, i, &t);
-        const int is_linear = t.rank == 2 && (strncmp(t.name, "blocks.", 7) == 0 ||
-                                              strncmp(t.name, "text_embedding.", 15) == 0);
-        if (is_linear && fili_weights_in_place(w, t.name, d->o.precision) == NULL) return 0;
+        if (!is_linear(&t)) continue;
+        if (fili_weights_in_place(w, t.name, d->o.precision) == NULL) in_place = 0;
+        (void)fili_weights_as_they_are(w, t.name, &dtype);
+        if (dtype == FIL_DTYPE_NONE) kept = 0;
+        if (fili_dequant_has(dtype)) blocks = dtype;
     }
-    return 1;
+    return kept && blocks != FIL_DTYPE_NONE ? blocks : in_place ? d->o.precision : FIL_DTYPE_NONE;
 }
 
 static fil_dtype time_type(const fili_weights *w)
@@ -98,19 +112,21 @@ static fil_status plan_linears(fili_dit *d)
     const int64_t          ffn               = d->c.ffn_dim;
     const int64_t          patch             = fili_dit_patch(&d->c);
     const int32_t          packed            = !d->in_place;
+    const int32_t          kept              = d->in_place && d->ctx->device == NULL;
     const fili_dense_shape shape[FILI_PLANS] = {
         [FILI_PLAN_PATCH] = {d->band, patch * d->c.in_channels, dim, FIL_F32, FIL_F32,
-                             FILK_ACT_NONE, 1},
+                             FILK_ACT_NONE, 1, 0},
         [FILI_PLAN_HEADS] = {d->heads_band, dim, packed ? 3 * dim : dim, p, p, FILK_ACT_NONE,
-                             packed},
-        [FILI_PLAN_DIM]   = {s, dim, dim, p, p, FILK_ACT_NONE, packed},
-        [FILI_PLAN_BACK]  = {s, dim, dim, p, FIL_F32, FILK_ACT_NONE, packed},
-        [FILI_PLAN_UP]    = {d->band, dim, ffn, p, p, FILK_ACT_GELU_TANH, packed},
-        [FILI_PLAN_DOWN]  = {d->band, ffn, dim, p, FIL_F32, FILK_ACT_NONE, packed},
-        [FILI_PLAN_TEXT]  = {FILI_DIT_CTX, d->c.text_dim, dim, p, p, FILK_ACT_GELU_TANH, packed},
-        [FILI_PLAN_CTX]   = {FILI_DIT_CTX, dim, dim, p, p, FILK_ACT_NONE, packed},
+                             packed, kept},
+        [FILI_PLAN_DIM]   = {s, dim, dim, p, p, FILK_ACT_NONE, packed, kept},
+        [FILI_PLAN_BACK]  = {s, dim, dim, p, FIL_F32, FILK_ACT_NONE, packed, kept},
+        [FILI_PLAN_UP]    = {d->band, dim, ffn, p, p, FILK_ACT_GELU_TANH, packed, kept},
+        [FILI_PLAN_DOWN]  = {d->band, ffn, dim, p, FIL_F32, FILK_ACT_NONE, packed, kept},
+        [FILI_PLAN_TEXT]  = {FILI_DIT_CTX, d->c.text_dim, dim, p, p, FILK_ACT_GELU_TANH, packed,
+                             kept},
+        [FILI_PLAN_CTX]   = {FILI_DIT_CTX, dim, dim, p, p, FILK_ACT_NONE, packed, kept},
         [FILI_PLAN_HEAD]  = {d->band, dim, patch * d->c.out_channels, FIL_F32, FIL_F32,
-                             FILK_ACT_NONE, 1}};
+                             FILK_ACT_NONE, 1, 0}};
     for (int i = 0; i < FILI_PLANS; i++)
         FIL_TRY(fili_dense_open(&d->plan[i], d->ctx, &shape[i]));
     return FIL_OK;
@@ -138,8 +154,9 @@ static fil_status plan(fili_dit *d, const fili_weights *w)
     FIL_TRY(fili_dit_config_check(d->ctx, "the DiT", &d->c));
     FIL_TRY(check_options(d->ctx, &d->c, &d->o));
     d->c.has_gate = d->o.gate;
+    d->kept       = what_stays(d, w);
+    d->in_place   = d->kept != FIL_DTYPE_NONE;
     FIL_TRY(plan_sequence(d));
-    d->in_place   = can_stay(d, w);
     d->streams    = d->o.stream && !d->in_place;
     d->at         = -1;
     d->time_dtype = time_type(w);
@@ -243,9 +260,10 @@ static fil_status lay_workspace(fili_dit *d, fili_space *space)
 }
 
 /* memory: its parts, as far as they lie in the arena. */
-static fil_status lay_out(fili_dit *d, fili_space *space, fili_dit_memory *memory)
+static fil_status lay_out(fili_dit *d, const fili_weights *w, fili_space *space,
+                          fili_dit_memory *memory)
 {
-    fili_dit_walk walk  = {.d = d, .space = space};
+    fili_dit_walk walk  = {.d = d, .space = space, .asked = w};
     const piece   layer = {&d->layer, d->c.layers, sizeof *d->layer};
     FIL_TRY(take(space, &layer, 1));
     FIL_TRY(fili_dit_walk_weights(&walk));
@@ -253,6 +271,8 @@ static fil_status lay_out(fili_dit *d, fili_space *space, fili_dit_memory *memor
     memory->weights = space->bytes;
     memory->loading = d->streams ? 0 : walk.largest;
     memory->mapped  = walk.mapped;
+    d->reads_ahead  = d->streams || walk.mapped > 0;
+    memory->kept    = d->kept;
     FIL_TRY(lay_context(d, space));
     memory->context = space->bytes - memory->weights;
     FIL_TRY(lay_activations(d, space));
@@ -299,7 +319,7 @@ static fil_status open_planned(fil_ctx *ctx, const fili_weights *w, const fili_d
     d->blocks = d->uniform = (fili_blocks){.ctx = ctx};
     fili_arena_init(&d->arena, ctx, "DiT", 0);
     FIL_TRY_OR(fail, plan(d, w));
-    FIL_TRY_OR(fail, lay_out(d, &space, memory));
+    FIL_TRY_OR(fail, lay_out(d, w, &space, memory));
     *arena_bytes = space.bytes;
     memory->activations += ctx->memory.used - before;
     memory->total            = space.bytes + (ctx->memory.used - before);
@@ -365,7 +385,7 @@ fil_status fili_dit_open(fil_ctx *ctx, fili_weights *w, const fili_dit_config *c
     fili_space space = {.ctx = ctx, .arena = &d->arena};
     FIL_TRY_OR(fail, check_given_mask(d));
     FIL_TRY_OR(fail, fili_arena_fix(&d->arena, (size_t)arena)); /* <= SIZE_MAX: space.c */
-    FIL_TRY_OR(fail, lay_out(d, &space, &memory));
+    FIL_TRY_OR(fail, lay_out(d, w, &space, &memory));
     FIL_TRY_OR(fail, fill(d, w, &memory));
     fili_dit_times_reset(d);
     return FIL_OK;

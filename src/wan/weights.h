@@ -94,9 +94,9 @@ uint64_t fili_weights_bytes(const fili_weights *w);
 /* ---- taking --------------------------------------------------------------------------------- */
 
 /* The first three mark the tensor as used and check it against `shape`: a dimension of -1 takes
- * anything. want: BF16 or F32. E_MISMATCH, with name, expected, found and the likely model: absent;
- * another shape; a type that is no floating-point type. E_UNSUP: a quantisation that is not read.
- * E_IO, E_NOMEM. */
+ * anything. want: BF16 or F32; of read also the tensor's own type, as it lies there. E_MISMATCH,
+ * with name, expected, found and the likely model: absent; another shape; a type that is no
+ * floating-point type. E_UNSUP: a quantisation that is not read. E_IO, E_NOMEM. */
 
 /* The tensor, dense: where it lies (mapped and of that type, aligned), else read and converted once
  * and kept until close. */
@@ -122,6 +122,10 @@ void fili_weights_will_read(const fili_weights *w, const char *prefix);
 /* Where the tensor lies if it can be used as `want` there (mapped or made in memory, of that type,
  * aligned, no scale), else NULL. Does not count as use. */
 const void *fili_weights_in_place(const fili_weights *w, const char *name, fil_dtype want);
+
+/* Where a tensor of any type that convert.h or dequant.h reads lies, as in_place; NULL: it is not
+ * there. *dtype: its type; NONE: it has another, or a scale. */
+const void *fili_weights_as_they_are(const fili_weights *w, const char *name, fil_dtype *dtype);
 
 /* E_MISMATCH with the first tensor that nobody took, and the likely model. */
 FIL_MUSTCHECK fil_status fili_weights_check_all_used(fili_weights *w);

@@ -203,7 +203,8 @@ static int64_t read_range(const reading *g, uint64_t at, uint64_t end)
     const uint64_t size = fil_dtype_block(r->from, &block);
     const uint64_t most = sizeof raw / size * block;
     if (r->from == r->want && r->scale == 1.0f)
-        return read_bytes(g, at * size, r->dst + (at - r->first) * size, (end - at) * size);
+        return read_bytes(g, at / block * size, r->dst + (at - r->first) / block * size,
+                          (end - at) / block * size);
     for (; at < end; at += most) {
         const uint64_t blocks  = (end - at + block - 1) / block;
         const uint64_t count   = blocks * block < most ? blocks * block : most;
@@ -284,11 +285,17 @@ fil_status fili_weights_read_part(fili_weights *w, const char *name, fil_dtype w
     return framed(w, t, read_values(w, t, want, first, n, dst));
 }
 
+/* Blocks are read at any address. */
+static bool is_aligned(const void *data, fil_dtype dtype)
+{
+    return fili_dequant_has(dtype) || (uintptr_t)data % (fil_dtype_bits(dtype) / 8) == 0;
+}
+
 static const void *usable(const fili_weights *w, const fili_weight *t, fil_dtype want)
 {
     const void *data = data_of(w, t);
     if (data == NULL || t->entry->dtype != want || t->scale != NULL) return NULL;
-    return (uintptr_t)data % (fil_dtype_bits(want) / 8) == 0 ? data : NULL;
+    return is_aligned(data, want) ? data : NULL;
 }
 
 void fili_weights_will_read(const fili_weights *w, const char *prefix)
@@ -305,6 +312,16 @@ const void *fili_weights_in_place(const fili_weights *w, const char *name, fil_d
 {
     const fili_weight *t = fili_weights_tensor(w, name);
     return t != NULL ? usable(w, t, want) : NULL;
+}
+
+const void *fili_weights_as_they_are(const fili_weights *w, const char *name, fil_dtype *dtype)
+{
+    const fili_weight *t = fili_weights_tensor(w, name);
+    *dtype               = FIL_DTYPE_NONE;
+    if (t == NULL || t->scale != NULL) return NULL;
+    if (!fili_convert_has(t->entry->dtype) && !fili_dequant_has(t->entry->dtype)) return NULL;
+    *dtype = t->entry->dtype;
+    return usable(w, t, *dtype);
 }
 
 static fil_status hold(fili_weights *w, fili_weight *t, fil_dtype want, fili_weight_copy *copy)
