@@ -51,12 +51,11 @@ static fil_status check_target(fil_ctx *ctx, const fili_atomic *file)
     if (fd < 0) return write_failed(ctx, file, "look for", -fd);
     const int r = os->fstat(os->self, fd, &st);
     (void)os->close(os->self, fd);
-    if (!file->replace) return write_failed(ctx, file, "create", EEXIST);
-    if (r < 0) return write_failed(ctx, file, "stat", -r);
-    if (st.kind != FILI_KIND_REGULAR && st.kind != FILI_KIND_SYMLINK)
+    if (r >= 0 && st.kind != FILI_KIND_REGULAR && st.kind != FILI_KIND_SYMLINK)
         return FIL_FAIL(ctx, FIL_E_IO, "'%s' is there and is not a regular file: not replaced",
                         fili_quote(file->base, strlen(file->base)).text);
-    return FIL_OK;
+    if (!file->replace) return write_failed(ctx, file, "create", EEXIST);
+    return r < 0 ? write_failed(ctx, file, "stat", -r) : FIL_OK;
 }
 
 /* ---- the temporary file --------------------------------------------------------------------- */
