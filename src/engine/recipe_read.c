@@ -219,13 +219,20 @@ static fil_status read_media(fil_recipe *r, const char *path)
     return read_text(r, text, FILI_SECTION_GENERATE);
 }
 
-static fil_status read_file(fil_recipe *r, const char *path)
+static fil_status read_first(fil_ctx *ctx, const char *path, char *head)
 {
     fili_file file;
-    char      head = '\0';
-    FIL_TRY(fili_file_open(r->ctx, FILI_CWD, path, 0, &file));
-    fil_status status = file.size > 0 ? fili_file_read(r->ctx, &file, 0, &head, 1) : FIL_OK;
-    fili_file_close(r->ctx, &file);
+    *head = '\0';
+    FIL_TRY(fili_file_open(ctx, FILI_CWD, path, 0, &file));
+    const fil_status status = file.size > 0 ? fili_file_read(ctx, &file, 0, head, 1) : FIL_OK;
+    fili_file_close(ctx, &file);
+    return status;
+}
+
+static fil_status read_file(fil_recipe *r, const char *path)
+{
+    char       head;
+    fil_status status = read_first(r->ctx, path, &head);
     if (status == FIL_OK)
         status = head == '{'                                  ? read_json(r, path)
                  : fili_media_format_of(r->ctx, path) != NULL ? read_media(r, path)
