@@ -3,7 +3,7 @@
 . "$CLI_TESTS/inputs.sh"
 demo_model demo
 printf 'one\ntwo\nthree\n' >p.txt
-size='-W 64 -H 64 --frames 9 --steps 16 --threads 1'
+size='-W 64 -H 64 --frames 9 --steps 30 --threads 1'
 run="filigree generate -m demo --prompt-file p.txt $size"
 $run --save-latents whole -q || exit 1
 filigree generate -m demo -p two $size --checkpoint-every 1 --save-latents part-002 -q 2>/dev/null &
