@@ -83,11 +83,14 @@ static fil_dtype what_stays(const fili_dit *d, const fili_weights *w)
     for (int32_t i = 0; (in_place || kept) && i < fili_dit_tensors(&d->c); i++) {
         fili_dit_tensor t;
         fil_dtype       dtype;
+        uint32_t        block;
         fili_dit_tensor_at(&d->c, i, &t);
         if (!is_linear(&t)) continue;
         if (fili_weights_in_place(w, t.name, d->o.precision) == NULL) in_place = 0;
         (void)fili_weights_as_they_are(w, t.name, &dtype);
-        if (dtype == FIL_DTYPE_NONE) kept = 0;
+        (void)fil_dtype_block(dtype, &block);
+        /* A GGUF may have laid a tensor out in other rows than its own. */
+        if (dtype == FIL_DTYPE_NONE || t.shape[1] % block != 0) kept = 0;
         if (fili_dequant_has(dtype)) blocks = dtype;
     }
     return kept && blocks != FIL_DTYPE_NONE ? blocks : in_place ? d->o.precision : FIL_DTYPE_NONE;
