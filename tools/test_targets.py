@@ -6,16 +6,24 @@ with a sentence if ctest fails or no test is chosen.
 """
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
+LINE = re.compile(r"^(?:add_test|set_tests_properties)\((?:\[=*\[)?([^\]\s]+)(?:\]=*\])? (.*)\)$")
 
-def words_of(test):
-    yield from test.get("command", [])
-    for prop in test.get("properties", []):
-        if prop["name"] == "ENVIRONMENT":
-            for setting in prop["value"]:
-                yield setting.partition("=")[2]
+
+def words_by_test(build):
+    """All that stands in quotes of each test. ctest itself does not tell the command of a test whose
+    program is not built yet."""
+    words = {}
+    for path in build.rglob("CTestTestfile.cmake"):
+        for line in path.read_text().splitlines():
+            match = LINE.match(line)
+            if match:
+                for quoted in re.findall(r'"([^"]*)"', match.group(2)):
+                    words.setdefault(match.group(1), []).extend(re.split("[;=]", quoted))
+    return words
 
 
 def outputs(build, tests):
@@ -23,8 +31,9 @@ def outputs(build, tests):
     known = subprocess.run(["ninja", "-C", str(build), "-t", "targets", "all"], check=True,
                            capture_output=True, text=True).stdout
     made = {line.rpartition(": ")[0] for line in known.splitlines()}
+    words = words_by_test(build)
     for test in tests:
-        for word in words_of(test):
+        for word in words.get(test["name"], []):
             path = pathlib.Path(word)
             if path.is_absolute() and path.is_relative_to(build):
                 name = str(path.relative_to(build))
