@@ -324,8 +324,8 @@ static void json_shape(cli_out *out, const bench_values *v, bench_what what,
         cli_json_number(out, "k", (uint64_t)(v->k != 0 ? v->k : d.k));
         cli_json_number(out, "n", (uint64_t)r->n);
         cli_json_text(out, "epilogue", v->epilogue != NULL ? v->epilogue : "none");
-        cli_json_bool(out, "in_place", v->in_place != 0 || v->weights != NULL);
-        cli_json_text(out, "weights", v->weights != NULL ? v->weights : "bf16");
+        cli_json_bool(out, "in_place", v->in_place != 0);
+        cli_json_text(out, "weights", v->weights != NULL ? v->weights : "packed");
         return;
     }
     cli_json_number(out, "n", (uint64_t)r->n);

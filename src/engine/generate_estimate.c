@@ -21,7 +21,7 @@
 #include "nn/dense.h"
 #include "tensor/dequant.h"
 
-enum { ROWS = 512, COLS = 2048, SIDE = 48, TAPS = 3, BLOCKS = ROWS / FILK_BLOCK };
+enum { ROWS = 512, MANY_ROWS = 4096, COLS = 2048, SIDE = 48, TAPS = 3, BLOCKS = ROWS / FILK_BLOCK };
 
 #define MOST_SECONDS 0.3  /* on one kernel */
 #define SHARE        0.01 /* of what the part will take: a short run is not held up */
@@ -110,25 +110,35 @@ static fil_status call_linear(void *user)
     return fili_dense_forward(&t->layer, &t->io, t->workspace);
 }
 
+/* The type of weights that stay; their rows are dim long here, which may be no whole blocks of it.
+ */
+static fil_dtype weight_type(const fili_job *job)
+{
+    uint32_t block;
+    (void)fil_dtype_block(job->kept, &block);
+    return block != 0 && job->dit.dim % (int64_t)block != 0 ? job->o.precision : job->kept;
+}
+
 static fil_status run_linear(const fili_job *job, fili_arena *arena, const fili_dense_plan *plan,
                              const fili_dense_shape *s, part *what)
 {
-    const size_t el     = fil_dtype_bits(s->dtype) / 8;
-    const double flops  = 2.0 * (double)s->rows * (double)s->in * (double)s->out;
-    linear_trial t      = {.layer = {.plan = plan, .weight_dtype = job->kept}};
-    void        *x      = NULL;
-    void        *weight = NULL;
-    void        *packed = NULL;
-    float       *bias   = NULL;
-    const piece  p[]    = {{&x, (size_t)(s->rows * s->in) * el},
-                           {&weight, (size_t)(s->in * s->out) * el},
-                           {&packed, plan->packed},
-                           {&bias, (size_t)s->out * sizeof(float)},
-                           {&t.io.out, (size_t)(s->rows * s->out) * el},
-                           {&t.workspace, plan->workspace}};
+    const size_t    el     = fil_dtype_bits(s->dtype) / 8;
+    const double    flops  = 2.0 * (double)s->rows * (double)s->in * (double)s->out;
+    const fil_dtype kept   = weight_type(job);
+    linear_trial    t      = {.layer = {.plan = plan, .weight_dtype = kept}};
+    void           *x      = NULL;
+    void           *weight = NULL;
+    void           *packed = NULL;
+    float          *bias   = NULL;
+    const piece     p[]    = {{&x, (size_t)(s->rows * s->in) * el},
+                              {&weight, (size_t)(s->in * s->out) * el},
+                              {&packed, plan->packed},
+                              {&bias, (size_t)s->out * sizeof(float)},
+                              {&t.io.out, (size_t)(s->rows * s->out) * el},
+                              {&t.workspace, plan->workspace}};
     FIL_TRY(take(arena, p, 6));
     fill(s->dtype, x, s->rows * s->in);
-    if (fili_dequant_has(job->kept))
+    if (fili_dequant_has(kept))
         memset(weight, 0, (size_t)(s->in * s->out) * el); /* no block is larger than its numbers */
     else
         fill(s->dtype, weight, s->in * s->out);
@@ -140,18 +150,22 @@ static fil_status run_linear(const fili_job *job, fili_arena *arena, const fili_
     return time_it(job->ctx, &(trial){call_linear, &t, flops}, what);
 }
 
+/* Weights that stay as they are, packed in each call, have a share of the time that falls with the
+ * rows: as many as the run has, and fewer columns. */
 static fil_status time_linears(const fili_job *job, fili_arena *arena, part *what)
 {
-    const int64_t          tokens = job->plan.tokens;
-    const fili_dense_shape s      = {.rows      = tokens < ROWS ? tokens : ROWS,
-                                     .in        = job->dit.dim,
-                                     .out       = job->dit.ffn_dim < COLS ? job->dit.ffn_dim : COLS,
-                                     .dtype     = job->o.precision,
-                                     .out_dtype = job->o.precision,
-                                     .packed    = job->kept == FIL_DTYPE_NONE,
-                                     .any_weight =
-                                         job->kept != FIL_DTYPE_NONE && job->ctx->device == NULL};
-    fili_dense_plan        plan   = {.ctx = NULL};
+    const int32_t    stays  = job->kept != FIL_DTYPE_NONE && job->ctx->device == NULL;
+    const int64_t    tokens = job->plan.tokens;
+    const int64_t    rows   = stays ? MANY_ROWS : ROWS;
+    const int64_t    cols   = stays ? COLS * ROWS / MANY_ROWS : COLS;
+    fili_dense_shape s      = {.rows       = tokens < rows ? tokens : rows,
+                               .in         = job->dit.dim,
+                               .out        = job->dit.ffn_dim < cols ? job->dit.ffn_dim : cols,
+                               .dtype      = job->o.precision,
+                               .out_dtype  = job->o.precision,
+                               .packed     = job->kept == FIL_DTYPE_NONE,
+                               .any_weight = stays};
+    fili_dense_plan  plan   = {.ctx = NULL};
     FIL_TRY(fili_dense_open(&plan, job->ctx, &s));
     const fil_status status = run_linear(job, arena, &plan, &s, what);
     fili_dense_close(&plan);

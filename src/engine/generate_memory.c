@@ -105,7 +105,10 @@ static fil_status choose_streaming(fili_job *job, uint64_t preview, fili_dit_mem
     if (want == 0 || (want == FIL_AUTO && (fits || keeps_transformer(job)))) return FIL_OK;
     o.stream = 1;
     FIL_TRY(fili_dit_bytes(ctx, job->dit_weights, &job->dit, &o, &less));
-    if (less.weights >= dit->weights) return FIL_OK; /* used in place: nothing to be had */
+    /* Used in place, or so few that what one layer takes is more: nothing to be had. */
+    if ((want == FIL_AUTO || dit->mapped > 0) &&
+        sample_bytes(job, &less, preview) >= sample_bytes(job, dit, preview))
+        return FIL_OK;
     if (want == FIL_AUTO)
         fili_log(ctx, FIL_LOG_INFO,
                  "the transformer's weights are read layer by layer in each pass, as all of them "

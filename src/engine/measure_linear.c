@@ -28,6 +28,13 @@ void fil_bench_linear_desc_init(fil_bench_linear_desc *desc)
         .struct_size = (uint32_t)sizeof *desc, .m = 2048, .k = 1536, .n = 1536, .dtype = FIL_BF16};
 }
 
+static unsigned block_of(fil_dtype type)
+{
+    uint32_t block;
+    (void)fil_dtype_block(type, &block);
+    return block;
+}
+
 /* Of a row of k elements in whole blocks; 0: no weights of such rows can be in that type. */
 static size_t row_bytes(fil_dtype type, int64_t k)
 {
@@ -59,10 +66,13 @@ static fil_status take(bench *b, const fil_bench_linear_desc *desc)
     FIL_TRY(fili_bench_range(ctx, "repetitions", d->repetitions, 0, FILI_BENCH_REPETITIONS));
     FIL_CHECK(ctx, d->dtype == FIL_BF16 || d->dtype == FIL_F32, "dtype is %s; expected BF16 or F32",
               fil_dtype_name(d->dtype));
-    FIL_CHECK(
-        ctx, row_bytes(weight_type(b), d->k) != 0,
-        "weights is %s; expected a floating-point or block type, and k, %lld, in whole blocks",
-        fil_dtype_name(d->weights), (long long)d->k);
+    FIL_CHECK(ctx, fili_convert_has(weight_type(b)) || fili_dequant_has(weight_type(b)),
+              "weights is %s; expected a floating-point or block type", fil_dtype_name(d->weights));
+    FIL_CHECK(ctx, row_bytes(weight_type(b), d->k) != 0,
+              "k is %lld; expected whole blocks of %s, of %u elements", (long long)d->k,
+              fil_dtype_name(d->weights), block_of(d->weights));
+    FIL_CHECK(ctx, d->in_place == 0 || d->weights == FIL_DTYPE_NONE,
+              "in_place is 1; expected 0 with weights, which are packed in each call");
     return FIL_OK;
 }
 

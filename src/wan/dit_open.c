@@ -74,12 +74,15 @@ static int is_linear(const fili_dit_tensor *t)
 
 /* The type of a linear that is used as the file has it, a block type if there is one; NONE: they
  * are packed. All or none, as the plans are shared by all layers: where all of them have the
- * precision's type and lie in memory, or, read if need be, where there are blocks among them. */
+ * precision's type and lie in memory, or, read if need be, where there are blocks among them and
+ * all are smaller so. */
 static fil_dtype what_stays(const fili_dit *d, const fili_weights *w)
 {
     fil_dtype blocks   = FIL_DTYPE_NONE;
     int32_t   in_place = w != NULL && !d->o.packed;
     int32_t   kept     = in_place && !d->o.stream && d->ctx->device == NULL;
+    uint64_t  bytes    = 0; /* of linears in the file, */
+    uint64_t  packed   = 0; /* and in the precision */
     for (int32_t i = 0; (in_place || kept) && i < fili_dit_tensors(&d->c); i++) {
         fili_dit_tensor t;
         fil_dtype       dtype;
@@ -92,7 +95,11 @@ static fil_dtype what_stays(const fili_dit *d, const fili_weights *w)
         /* A GGUF may have laid a tensor out in other rows than its own. */
         if (dtype == FIL_DTYPE_NONE || t.shape[1] % block != 0) kept = 0;
         if (fili_dequant_has(dtype)) blocks = dtype;
+        const fili_entry *e = fili_weights_find(w, t.name);
+        bytes += e != NULL ? e->bytes : 0;
+        packed += (uint64_t)(t.shape[0] * t.shape[1] * fili_dit_size(d));
     }
+    if (bytes >= packed) blocks = FIL_DTYPE_NONE;
     return kept && blocks != FIL_DTYPE_NONE ? blocks : in_place ? d->o.precision : FIL_DTYPE_NONE;
 }
 

@@ -13,37 +13,55 @@ const char *filk_linear_refuse_other(const filk_linear_problem *p, fil_dtype dty
     return p->k > INT32_MAX ? "takes rows below 2^31 elements" : NULL;
 }
 
-/* n elements of one row, at most FILI_BLOCK_MOST, of whole blocks. */
-static void convert_piece(fil_dtype type, fili_isa isa, fil_dtype from, const char *src, int64_t n,
-                          void *to)
+fil_status filk_linear_check_weight(fil_ctx *ctx, const filk_linear_problem *p,
+                                    const filk_linear_args *a)
 {
-    const fili_convert_set *set     = fili_convert_select(isa);
-    const fili_dequant_fn   dequant = fili_dequant_select(isa, from);
-    float                   wide[FILI_BLOCK_MOST];
+    uint32_t block;
+    (void)fil_dtype_block(a->weight_dtype, &block);
+    if ((fili_convert_has(a->weight_dtype) || fili_dequant_has(a->weight_dtype)) &&
+        p->k % block == 0)
+        return FIL_OK;
+    return FIL_FAIL(ctx, FIL_E_INTERNAL, "linear: rows of %lld elements of type %s",
+                    (long long)p->k, fil_dtype_name(a->weight_dtype));
+}
+
+/* How elements become another type. */
+typedef struct conversion {
+    fil_dtype               from, to;
+    const fili_convert_set *set;
+    fili_dequant_fn         dequant; /* NULL: from is no block type */
     uint32_t                block;
-    (void)fil_dtype_block(from, &block);
-    if (dequant == NULL) {
-        fili_convert_row(set, type, to, from, src, (size_t)n);
+} conversion;
+
+/* n elements of one row, at most FILI_BLOCK_MOST, of whole blocks. */
+static void convert_piece(const conversion *c, const char *src, int64_t n, void *to)
+{
+    float wide[FILI_BLOCK_MOST];
+    if (c->dequant == NULL) {
+        fili_convert_row(c->set, c->to, to, c->from, src, (size_t)n);
         return;
     }
-    float *const f32 = type == FIL_F32 ? to : wide;
-    dequant(f32, (const unsigned char *)src, (size_t)n / block);
-    if (f32 == wide) fili_convert_row(set, type, to, FIL_F32, wide, (size_t)n);
+    float *const f32 = c->to == FIL_F32 ? to : wide;
+    c->dequant(f32, (const unsigned char *)src, (size_t)n / c->block);
+    if (f32 == wide) fili_convert_row(c->set, c->to, to, FIL_F32, wide, (size_t)n);
 }
 
 void filk_linear_convert(const filk_linear_problem *p, fili_isa isa, const filk_linear_args *a,
                          fili_range n, void *to)
 {
-    uint32_t      block;
-    const int64_t size    = fil_dtype_block(a->weight_dtype, &block);
+    conversion    c       = {.from    = a->weight_dtype,
+                             .to      = p->dtype,
+                             .set     = fili_convert_select(isa),
+                             .dequant = fili_dequant_select(isa, a->weight_dtype)};
+    const int64_t size    = fil_dtype_block(c.from, &c.block);
     const int64_t element = (int64_t)fil_dtype_bits(p->dtype) / 8;
-    const char   *src     = (const char *)a->weight + n.begin * (p->k / block * size);
+    const char   *src     = (const char *)a->weight + n.begin * (p->k / c.block * size);
     char         *dst     = to;
     for (int64_t i = n.begin; i < n.end; i++)
         for (int64_t k = 0; k < p->k; k += FILI_BLOCK_MOST) {
             const int64_t count = p->k - k < FILI_BLOCK_MOST ? p->k - k : FILI_BLOCK_MOST;
-            convert_piece(p->dtype, isa, a->weight_dtype, src, count, dst);
-            src += count / block * size;
+            convert_piece(&c, src, count, dst);
+            src += count / c.block * size;
             dst += count * element;
         }
 }

@@ -13,6 +13,11 @@
 /* NULL if a row for x and W in `dtype` takes the problem, else why not. */
 const char *filk_linear_refuse_other(const filk_linear_problem *p, fil_dtype dtype);
 
+/* E_INTERNAL: a call of any_weight whose type is none that can be read, or has blocks that K does
+ * not hold a whole number of. */
+FIL_MUSTCHECK fil_status filk_linear_check_weight(fil_ctx *ctx, const filk_linear_problem *p,
+                                                  const filk_linear_args *a);
+
 /* Rows n of a weight of another type (any_weight), all their K, in the type of x: [rows][K]. */
 void filk_linear_convert(const filk_linear_problem *p, fili_isa isa, const filk_linear_args *a,
                          fili_range n, void *to);

@@ -92,14 +92,17 @@ typedef struct pack_state {
 
 static fil_status pack_task(void *arg, int64_t panel, int32_t worker)
 {
-    const pack_state        *s    = arg;
-    const filk_linear_tiles *l    = s->l;
-    const fili_range         n    = fili_task_range(l->p.n, l->kernel->cols, panel);
-    char                    *rows = s->workspace + (size_t)worker * converted_bytes(l);
-    char                    *to   = s->packed + (size_t)panel * l->panel_bytes;
-    if (s->a != NULL) filk_linear_convert(&l->p, l->isa, s->a, n, rows);
-    l->kernel->pack(l, s->a != NULL ? rows : s->weight + (size_t)n.begin * row_bytes(l),
-                    n.end - n.begin, to);
+    const pack_state        *s  = arg;
+    const filk_linear_tiles *l  = s->l;
+    const fili_range         n  = fili_task_range(l->p.n, l->kernel->cols, panel);
+    char                    *to = s->packed + (size_t)panel * l->panel_bytes;
+    if (s->a == NULL) {
+        l->kernel->pack(l, s->weight + (size_t)n.begin * row_bytes(l), n.end - n.begin, to);
+        return FIL_OK;
+    }
+    char *rows = s->workspace + (size_t)worker * converted_bytes(l);
+    filk_linear_convert(&l->p, l->isa, s->a, n, rows);
+    l->kernel->pack(l, rows, n.end - n.begin, to);
     return FIL_OK;
 }
 
@@ -152,6 +155,7 @@ fil_status filk_linear_tiles_run(fil_ctx *ctx, const void *plan, const void *arg
     run_state        s = {.l = plan, .a = args, .workspace = workspace};
     filk_linear_args packed;
     if (s.l->p.any_weight) {
+        FIL_TRY(filk_linear_check_weight(ctx, &s.l->p, args));
         FIL_TRY(pack_here(ctx, &s, &packed));
         s.a = &packed;
     }

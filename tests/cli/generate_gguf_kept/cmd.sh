@@ -21,6 +21,7 @@ run --dit q.gguf -o a.png --save-latents a
 run --dit q.gguf --trusted --save-latents b
 cmp a b && echo mapped: same
 run --dit q.gguf --stream-weights --save-latents c
+run --dit q.gguf --stream-weights --save-latents x --plan --json | grep -o '"stream_weights":1'
 cmp a c && echo streamed: same
 filigree generate --recipe a.png.json --save-latents d -o d.png 2>/dev/null || exit 1
 cmp a d && echo again: same
