@@ -9,9 +9,9 @@
  *   hygiene   NaN or inf in a row of x reaches that row of out alone.
  *   bits      the same for any number of threads: work is cut into tiles of fixed size.
  *   any_weight  W has the type that each call says, one that convert.h or dequant.h reads: what a
- *             file has is used as it lies there. It becomes `dtype`, each value in f32 and then
- *             rounded once, in the workspace of the call, where it is packed too if that is worth
- *             it: the bits of weights that were converted beforehand. K is whole blocks.
+ *             file has is used as it lies there. It becomes `dtype`, rounded once (blocks from
+ *             f32), in the workspace of the call, and is packed there if that is worth it: the
+ *             bits of weights that were converted beforehand. K is whole blocks.
  * A row is used through a plan (registry.h): create decides how; packed_bytes and pack lay the
  * weights out once, in memory of the caller; run only computes. With packed == 0, run takes the
  * weights where the file has them. Sizes and strides have been validated by the caller of create;
