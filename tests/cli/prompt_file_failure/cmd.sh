@@ -24,7 +24,7 @@ with open("part-002.resume.safetensors", "r+b") as f:
 END
 $run --save-latents part --continue 2>err
 echo "exit $?"
-grep -v 'pixels' err
+grep -v -e pixels -e 's each' err # what a slow machine says on the way
 ls part-*
 cmp whole-001 part-001 && cmp whole-003 part-003 || exit 1
 $run --save-latents part --continue -q
