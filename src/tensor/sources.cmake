@@ -10,10 +10,6 @@ list(APPEND FIL_SOURCES
 # Variants for one instruction set: built wherever the compiler targets the architecture, chosen at
 # run time. Nothing else may be compiled with these flags.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
-    list(APPEND FIL_SOURCES tensor/convert_avx2.c tensor/convert_avx512.c)
-    set_source_files_properties(tensor/convert_avx2.c PROPERTIES COMPILE_OPTIONS "${FIL_AVX2}")
-    set_source_files_properties(tensor/convert_avx512.c PROPERTIES
-        COMPILE_OPTIONS "${FIL_AVX512};-mprefer-vector-width=512")
     list(APPEND FIL_SOURCES tensor/convert_avx2.c tensor/convert_avx512.c
         tensor/dequant_avx2.c)
     set_source_files_properties(tensor/convert_avx2.c tensor/dequant_avx2.c PROPERTIES
