@@ -38,8 +38,8 @@ static int8_t round_away(float x)
 static void fill(unsigned char *dst, const float *x, float scale)
 {
     int8_t      q[N];
-    const float inverse = 1.0f / scale;
-    const float factor  = isfinite(inverse) ? inverse : 0.0f; /* of 0, and of what is next to it */
+    const float inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
+    const float factor  = isfinite(inverse) ? inverse : 0.0f; /* of what is next to 0 */
     for (int i = 0; i < N; i++)
         q[i] = round_away(x[i] * factor);
     memcpy(dst, q, sizeof q);
