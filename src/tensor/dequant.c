@@ -1,4 +1,5 @@
-/* tensor/dequant.c: picks a variant (tensor/dequant.h). */
+/* tensor/dequant.c: picks a variant, and rows of any type (tensor/dequant.h). */
+#include "tensor/convert.h"
 #include "tensor/dequant_sets.h"
 
 const fili_dequant_variant fili_dequant_variants[] = {
@@ -26,4 +27,28 @@ fili_dequant_fn fili_dequant_select(fili_isa isa, fil_dtype dtype)
     while (!fili_isa_has(isa, fili_dequant_variants[i].needs))
         i++; /* ends: everything has FILI_ISA_REF */
     return fili_dequant_of(fili_dequant_variants[i].set, dtype);
+}
+
+void fili_dequant_row(fili_isa isa, fil_dtype dst_dtype, void *dst, fil_dtype src_dtype,
+                      const void *src, int64_t n)
+{
+    const fili_convert_set *set     = fili_convert_select(isa);
+    const fili_dequant_fn   dequant = fili_dequant_select(isa, src_dtype);
+    const unsigned char    *from    = src;
+    char                   *to      = dst;
+    float                   wide[FILI_BLOCK_MOST];
+    uint32_t                block;
+    if (dequant == NULL) {
+        fili_convert_row(set, dst_dtype, dst, src_dtype, src, (size_t)n);
+        return;
+    }
+    const size_t size = fil_dtype_block(src_dtype, &block);
+    while (n > 0) {
+        const size_t count = n < FILI_BLOCK_MOST ? (size_t)n : FILI_BLOCK_MOST;
+        dequant(wide, from, count / block);
+        fili_convert_row(set, dst_dtype, to, FIL_F32, wide, count);
+        from += count / block * size;
+        to += count * (fil_dtype_bits(dst_dtype) / 8);
+        n -= (int64_t)count;
+    }
 }

@@ -23,6 +23,11 @@ bool fili_dequant_has(fil_dtype dtype);
 /* `blocks` whole blocks of any alignment; dst holds all their elements and overlaps nothing. */
 typedef void (*fili_dequant_fn)(float *dst, const unsigned char *src, size_t blocks);
 
+/* n elements in whole blocks, of a block type or one of convert.h's, as one of convert.h's; each
+ * value is rounded once, those of blocks from F32. Any alignment; dst and src overlap nothing. */
+void fili_dequant_row(fili_isa isa, fil_dtype dst_dtype, void *dst, fil_dtype src_dtype,
+                      const void *src, int64_t n);
+
 /* ---- variants ------------------------------------------------------------------------------- */
 
 /* In the order of FIL_BLOCK_DTYPE_LIST. */

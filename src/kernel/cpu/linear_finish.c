@@ -25,45 +25,18 @@ fil_status filk_linear_check_weight(fil_ctx *ctx, const filk_linear_problem *p,
                     (long long)p->k, fil_dtype_name(a->weight_dtype));
 }
 
-/* How elements become another type. */
-typedef struct conversion {
-    fil_dtype               from, to;
-    const fili_convert_set *set;
-    fili_dequant_fn         dequant; /* NULL: from is no block type */
-    uint32_t                block;
-} conversion;
-
-/* n elements of one row, at most FILI_BLOCK_MOST, of whole blocks. */
-static void convert_piece(const conversion *c, const char *src, int64_t n, void *to)
-{
-    float wide[FILI_BLOCK_MOST];
-    if (c->dequant == NULL) {
-        fili_convert_row(c->set, c->to, to, c->from, src, (size_t)n);
-        return;
-    }
-    float *const f32 = c->to == FIL_F32 ? to : wide;
-    c->dequant(f32, (const unsigned char *)src, (size_t)n / c->block);
-    if (f32 == wide) fili_convert_row(c->set, c->to, to, FIL_F32, wide, (size_t)n);
-}
-
 void filk_linear_convert(const filk_linear_problem *p, fili_isa isa, const filk_linear_args *a,
                          fili_range n, void *to)
 {
-    conversion    c       = {.from    = a->weight_dtype,
-                             .to      = p->dtype,
-                             .set     = fili_convert_select(isa),
-                             .dequant = fili_dequant_select(isa, a->weight_dtype)};
-    const int64_t size    = fil_dtype_block(c.from, &c.block);
-    const int64_t element = (int64_t)fil_dtype_bits(p->dtype) / 8;
-    const char   *src     = (const char *)a->weight + n.begin * (p->k / c.block * size);
-    char         *dst     = to;
-    for (int64_t i = n.begin; i < n.end; i++)
-        for (int64_t k = 0; k < p->k; k += FILI_BLOCK_MOST) {
-            const int64_t count = p->k - k < FILI_BLOCK_MOST ? p->k - k : FILI_BLOCK_MOST;
-            convert_piece(&c, src, count, dst);
-            src += count / c.block * size;
-            dst += count * element;
-        }
+    uint32_t      block;
+    const int64_t size  = fil_dtype_block(a->weight_dtype, &block);
+    const int64_t pitch = p->k / block * size;
+    const char   *src   = (const char *)a->weight + n.begin * pitch;
+    char         *dst   = to;
+    for (int64_t i = n.begin; i < n.end; i++, src += pitch) {
+        fili_dequant_row(isa, p->dtype, dst, a->weight_dtype, src, p->k);
+        dst += p->k * (int64_t)(fil_dtype_bits(p->dtype) / 8);
+    }
 }
 
 static const float *bias_of(const filk_linear_problem *p, const void *bias, fili_range n,

@@ -29,20 +29,13 @@ enum { CHUNK = FILI_BLOCK_MOST };
 static void weights_at(const filk_linear_problem *p, const filk_linear_args *a, int64_t j,
                        int64_t d, int64_t n, double w[CHUNK])
 {
-    const fili_convert_set *set  = fili_convert_select(FILI_ISA_REF);
-    const fil_dtype         type = p->any_weight ? a->weight_dtype : p->dtype;
-    float                   wide[CHUNK];
-    double                  narrow[CHUNK]; /* holds elements of any type */
-    uint32_t                block;
-    const int64_t           size = fil_dtype_block(type, &block);
-    const unsigned char *bytes   = (const unsigned char *)a->weight + (j * p->k + d) / block * size;
-    const void          *from    = bytes;
-    if (fili_dequant_has(type))
-        fili_dequant_select(FILI_ISA_REF, type)(wide, bytes, (size_t)(n / block));
-    if (fili_dequant_has(type)) from = wide;
-    const fil_dtype plain = fili_dequant_has(type) ? FIL_F32 : type;
-    fili_convert_row(set, p->dtype, narrow, plain, from, (size_t)n);
-    fili_convert_row(set, FIL_F64, w, p->dtype, narrow, (size_t)n);
+    const fil_dtype type = p->any_weight ? a->weight_dtype : p->dtype;
+    double          narrow[CHUNK]; /* holds elements of any type */
+    uint32_t        block;
+    const int64_t   size = fil_dtype_block(type, &block);
+    const char     *from = (const char *)a->weight + (j * p->k + d) / block * size;
+    fili_dequant_row(FILI_ISA_REF, p->dtype, narrow, type, from, n);
+    fili_convert_row(fili_convert_select(FILI_ISA_REF), FIL_F64, w, p->dtype, narrow, (size_t)n);
 }
 
 double filk_linear_oracle(const filk_linear_problem *problem, const filk_linear_args *args,
