@@ -5,10 +5,9 @@
  * of the run's shapes but for fewer rows: a linear of the transformer, self-attention of a few
  * blocks of queries to all keys, a convolution of the VAE. Each part's operations over its rate
  * make the seconds; a sparse run counts at the density that is asked for, a resumed one with the
- * steps that are left. Not in it: reading files,
- * choosing masks, norms, video encoding; together some tenths where measured
- * (docs/design/memory.md). The clock is that on the wall, with all threads of the context, as in
- * the run.
+ * steps that are left. Not in it: reading files, choosing masks, norms, video encoding; together
+ * some tenths where measured (docs/design/memory.md). The clock is that on the wall, with all
+ * threads of the context, as in the run.
  */
 #include <math.h>
 #include <string.h>
@@ -110,8 +109,7 @@ static fil_status call_linear(void *user)
     return fili_dense_forward(&t->layer, &t->io, t->workspace);
 }
 
-/* The type of weights that stay; their rows are dim long here, which may be no whole blocks of it.
- */
+/* The type of weights that stay. Their rows are dim long here, which may be no whole blocks. */
 static fil_dtype weight_type(const fili_job *job)
 {
     uint32_t block;

@@ -136,10 +136,11 @@ FIL_MUSTCHECK fil_status fili_dit_bytes(fil_ctx *ctx, const fili_weights *w,
  * the DiT only if it is mapped or made in memory: linears of the precision's type are then used in
  * place (unless options->packed). Linears in blocks of a GGUF stay as they are, in the file or read
  * from it, and become numbers as a product uses them (not with options->packed or stream, and not
- * on a device, which packs them). E_SHAPE: a
+ * on a device, which packs them). With options->stream `w` must outlive the DiT, too. E_SHAPE: a
  * latent that the patches do not divide, or a mask that does not fit; E_ARG, E_NOMEM, E_UNSUP,
  * E_IO, E_CANCELLED; E_MISMATCH too: a gate is wanted and the model has none. On failure *out is
- * NULL. With options->stream `w` must outlive the DiT. */
+ * NULL.
+ */
 FIL_MUSTCHECK fil_status fili_dit_open(fil_ctx *ctx, fili_weights *w, const fili_dit_config *config,
                                        const fili_dit_options *options, fili_dit **out);
 

@@ -177,7 +177,7 @@ static fil_status turn(fili_dit *d, void *rows, int64_t first, const float *weig
 static fil_status make_heads(fili_dit *d, const fili_dit_layer *layer, int64_t first)
 {
     const int64_t      dim = d->c.dim;
-    const int          n   = d->in_place ? 3 : 1;
+    const int          n   = fili_dit_keeps(d) ? 3 : 1;
     void              *a   = fili_dit_at(d, d->a, first * dim);
     const fili_norm_io in  = {.rows = d->heads_band,
                               .x    = d->x + first * dim,

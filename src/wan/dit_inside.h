@@ -94,11 +94,10 @@ struct fili_dit {
     int64_t          context_room; /* rows of a context, whole bands of FILI_DIT_CTX */
     fil_dtype        kept;         /* linears use the weights as the file has them, in memory or in
                                       the file: a type of theirs; NONE: packed */
-    int32_t       in_place;        /* that is so */
     int32_t       streams;         /* layers share the place of one */
     int32_t       reads_ahead;     /* a pass takes weights from files, read or mapped */
     int32_t       at;              /* the layer whose weights lie there; -1: none */
-    fili_weights *w;               /* where streams or in_place: to read them from */
+    fili_weights *w;               /* where streams or kept: to read them from */
     void         *staging;         /* for one tensor before it is packed, where streams */
     fil_dtype     time_dtype;      /* of the matrices below */
 
@@ -143,6 +142,12 @@ void fili_dit_spent(fili_dit *d, double *part);
 static inline int64_t fili_dit_size(const fili_dit *d)
 {
     return d->o.precision == FIL_BF16 ? 2 : 4;
+}
+
+/* Linears use the weights as the file has them. */
+static inline int fili_dit_keeps(const fili_dit *d)
+{
+    return d->kept != FIL_DTYPE_NONE;
 }
 
 /* Element `elements` of activations in the DiT's type. */

@@ -167,7 +167,7 @@ static fil_status joined_heads(fili_dit_walk *walk, fili_dense *to, int32_t laye
 
 static fil_status heads(fili_dit_walk *walk, fili_dense to[3], int32_t layer)
 {
-    if (!walk->d->in_place) return joined_heads(walk, &to[0], layer);
+    if (!fili_dit_keeps(walk->d)) return joined_heads(walk, &to[0], layer);
     for (int i = 0; i < 3; i++)
         FIL_TRY(dense(walk, &to[i], FILI_PLAN_HEADS, layer, head_names[i]));
     return FIL_OK;

@@ -58,7 +58,7 @@ static fil_status plan_sequence(fili_dit *d)
     d->tokens            = d->order.n;
     d->band              = even_part(d->tokens, FILI_DIT_BAND);
     d->n_bands           = (d->tokens + d->band - 1) / d->band;
-    d->heads_band        = even_part(d->tokens, d->in_place ? FILI_DIT_BAND : FILI_DIT_HEADS);
+    d->heads_band        = even_part(d->tokens, fili_dit_keeps(d) ? FILI_DIT_BAND : FILI_DIT_HEADS);
     const int32_t rows   = d->o.context_rows > 0 ? d->o.context_rows : d->c.text_len;
     const int32_t padded = rows < d->c.text_len ? rows + 1 : rows; /* one stands for the padding */
     d->context_room      = ((int64_t)padded + FILI_DIT_CTX - 1) / FILI_DIT_CTX * FILI_DIT_CTX;
@@ -121,8 +121,8 @@ static fil_status plan_linears(fili_dit *d)
     const int64_t          dim               = d->c.dim;
     const int64_t          ffn               = d->c.ffn_dim;
     const int64_t          patch             = fili_dit_patch(&d->c);
-    const int32_t          packed            = !d->in_place;
-    const int32_t          kept              = d->in_place && d->ctx->device == NULL;
+    const int32_t          packed            = !fili_dit_keeps(d);
+    const int32_t          kept              = !packed && d->ctx->device == NULL;
     const fili_dense_shape shape[FILI_PLANS] = {
         [FILI_PLAN_PATCH] = {d->band, patch * d->c.in_channels, dim, FIL_F32, FIL_F32,
                              FILK_ACT_NONE, 1, 0},
@@ -165,9 +165,8 @@ static fil_status plan(fili_dit *d, const fili_weights *w)
     FIL_TRY(check_options(d->ctx, &d->c, &d->o));
     d->c.has_gate = d->o.gate;
     d->kept       = what_stays(d, w);
-    d->in_place   = d->kept != FIL_DTYPE_NONE;
     FIL_TRY(plan_sequence(d));
-    d->streams    = d->o.stream && !d->in_place;
+    d->streams    = d->o.stream && !fili_dit_keeps(d);
     d->at         = -1;
     d->time_dtype = time_type(w);
     FIL_TRY(plan_linears(d));
