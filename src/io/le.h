@@ -13,6 +13,11 @@ static inline uint16_t fili_le16(const unsigned char *p)
     return (uint16_t)(p[0] | p[1] << 8);
 }
 
+static inline uint32_t fili_le24(const unsigned char *p)
+{
+    return (uint32_t)fili_le16(p) | (uint32_t)p[2] << 16;
+}
+
 static inline uint32_t fili_le32(const unsigned char *p)
 {
     return (uint32_t)fili_le16(p) | (uint32_t)fili_le16(p + 2) << 16;

@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "io/le.h"
 #include "io/media_head.h"
 
 enum { RIFF = 12, FRAME = 8, MOST = 16 }; /* FRAME: type and length of a chunk */
@@ -13,14 +14,6 @@ typedef struct chunk {
     char     type[4];
     uint8_t  data[MOST]; /* its first bytes, the rest of them 0 */
 } chunk;
-
-static uint32_t le(const uint8_t *p, int bytes)
-{
-    uint32_t value = 0;
-    for (int i = bytes - 1; i >= 0; i--)
-        value = value << 8 | p[i];
-    return value;
-}
 
 static bool is_type(const chunk *c, const char *type)
 {
@@ -36,7 +29,7 @@ static fil_status read_chunk(fil_ctx *ctx, const fili_file *file, uint64_t at, c
                         (unsigned long long)file->size);
     FIL_TRY(fili_file_read(ctx, file, at, head, sizeof head));
     memcpy(c->type, head, 4);
-    c->bytes            = le(head + 4, 4);
+    c->bytes            = fili_le32(head + 4);
     const uint64_t left = file->size - at - FRAME;
     if (c->bytes > left)
         return FIL_FAIL(ctx, FIL_E_FORMAT,
@@ -52,12 +45,12 @@ static fil_status take_still(fil_ctx *ctx, const chunk *c, fili_media_head *out)
     out->frames = 1;
     if (is_type(c, "VP8 ")) {
         out->codec  = "vp8";
-        out->width  = (int32_t)(le(c->data + 6, 2) & 0x3fff);
-        out->height = (int32_t)(le(c->data + 8, 2) & 0x3fff);
+        out->width  = (int32_t)(fili_le16(c->data + 6) & 0x3fff);
+        out->height = (int32_t)(fili_le16(c->data + 8) & 0x3fff);
     } else {
         out->codec  = "lossless";
-        out->width  = (int32_t)(le(c->data + 1, 4) & 0x3fff) + 1;
-        out->height = (int32_t)(le(c->data + 1, 4) >> 14 & 0x3fff) + 1;
+        out->width  = (int32_t)(fili_le32(c->data + 1) & 0x3fff) + 1;
+        out->height = (int32_t)(fili_le32(c->data + 1) >> 14 & 0x3fff) + 1;
     }
     if (out->width > 0 && out->height > 0) return FIL_OK;
     return FIL_FAIL(ctx, FIL_E_FORMAT, "the WebP has %d x %d pixels", (int)out->width,
@@ -73,7 +66,7 @@ static fil_status count_frames(fil_ctx *ctx, const fili_file *file, chunk *c, fi
         FIL_TRY(read_chunk(ctx, file, c->next, c));
         if (!is_type(c, "ANMF")) continue;
         frames++;
-        ms += le(c->data + 12, 3);
+        ms += fili_le24(c->data + 12);
     }
     out->frames = frames > 0 ? frames : 1;
     if (frames == 0 || ms == 0 || ms > INT32_MAX || frames > INT32_MAX / 1000) return FIL_OK;
@@ -90,7 +83,7 @@ fil_status fili_webp_head(fili_arena *arena, const fili_file *file, fili_media_h
     if (is_type(&c, "VP8 ") || is_type(&c, "VP8L")) return take_still(ctx, &c, out);
     if (!is_type(&c, "VP8X"))
         return FIL_FAIL(ctx, FIL_E_FORMAT, "the WebP does not begin with its header");
-    out->width  = (int32_t)le(c.data + 4, 3) + 1;
-    out->height = (int32_t)le(c.data + 7, 3) + 1;
+    out->width  = (int32_t)fili_le24(c.data + 4) + 1;
+    out->height = (int32_t)fili_le24(c.data + 7) + 1;
     return count_frames(ctx, file, &c, out);
 }
