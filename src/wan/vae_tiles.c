@@ -179,16 +179,17 @@ typedef struct tiled {
     void                *user;
 } tiled;
 
-static uint64_t piece_at(const tiled *j, uint64_t bytes, int64_t frame)
+/* A frame of the tile whose frames begin at `tile`. */
+static uint64_t piece_at(uint64_t tile, uint64_t bytes, int64_t frame)
 {
-    return j->at + (uint64_t)frame * (bytes + FILI_PIECE_CRC);
+    return tile + (uint64_t)frame * (bytes + FILI_PIECE_CRC);
 }
 
 static fil_status to_file(void *user, int32_t index, const float *rgb, int32_t h, int32_t w)
 {
     tiled         *j     = user;
     const uint64_t bytes = 3 * sizeof(float) * (uint64_t)h * (uint64_t)w;
-    return fili_piece_log_put(&j->log, piece_at(j, bytes, index), rgb, (size_t)bytes);
+    return fili_piece_log_put(&j->log, piece_at(j->at, bytes, index), rgb, (size_t)bytes);
 }
 
 /* Latent frame `t` under an area, dense. */
@@ -212,7 +213,7 @@ static int32_t count_there(const tiled *j, area a)
     const int32_t  time  = fili_vae_time_scale(fili_vae_config_of(j->vae));
     int64_t        n     = 0;
     while (j->log.goes_on && n < j->l.frames &&
-           fili_piece_log_has(&j->log, piece_at(j, bytes, n), bytes))
+           fili_piece_log_has(&j->log, piece_at(j->at, bytes, n), bytes))
         n++;
     return n == 0 ? 0 : (int32_t)((n - 1) / time) + 1;
 }
@@ -357,7 +358,7 @@ static void place(const layout *l, area px, const float *tile, float *frame)
                    (size_t)least(stride, px.w) * sizeof *frame);
 }
 
-static fil_status blend_tile(tiled *j, blender *b, int32_t tile, int64_t frame)
+static fil_status blend_tile(const tiled *j, blender *b, int32_t tile, int64_t frame)
 {
     const layout  *l     = &j->l;
     const overlap  o     = overlap_of(l, tile);
@@ -365,8 +366,8 @@ static fil_status blend_tile(tiled *j, blender *b, int32_t tile, int64_t frame)
     const int32_t  col   = tile % l->cols;
     float         *strip = b->strips + (size_t)col * blend_floats_of(l).strip;
     float         *spare = b->left;
-    j->at                = pieces_at(l, tile);
-    FIL_TRY(fili_piece_log_get(&j->log, piece_at(j, bytes, frame), b->tile, (size_t)bytes));
+    FIL_TRY(fili_piece_log_get(&j->log, piece_at(pieces_at(l, tile), bytes, frame), b->tile,
+                               (size_t)bytes));
     if (tile >= l->cols) blend_down(&o, strip, b->tile);
     if (col > 0) blend_right(&o, b->left, overlap_of(l, tile - 1).px.w, b->tile);
     keep_strip(l, &o, b->tile, strip);
@@ -383,7 +384,7 @@ static void cut(float *values, size_t n)
         values[i] = values[i] > 1.0f ? 1.0f : values[i] < -1.0f ? -1.0f : values[i];
 }
 
-static fil_status blend_all(tiled *j, blender *b)
+static fil_status blend_all(const tiled *j, blender *b)
 {
     const layout *l = &j->l;
     for (int64_t f = 0; f < l->frames; f++) {
@@ -414,7 +415,7 @@ static fil_status take_blender(const layout *l, fili_arena *arena, blender *b)
     return take(arena, (size_t)l->cols * n.strip, &b->strips);
 }
 
-static fil_status blend(tiled *j)
+static fil_status blend(const tiled *j)
 {
     fili_arena arena;
     blender    b;
