@@ -25,9 +25,6 @@ static const char *const type_names[]     = {"bf16", "f32", NULL};
 
 static const char *const weight_names[] = {"bf16", "f16",  "f32",  "q4_0", "q4_1", "q5_0", "q5_1",
                                            "q8_0", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", NULL};
-static const fil_dtype   weight_types[] = {FIL_BF16, FIL_F16,  FIL_F32,  FIL_Q4_0, FIL_Q4_1,
-                                           FIL_Q5_0, FIL_Q5_1, FIL_Q8_0, FIL_Q2_K, FIL_Q3_K,
-                                           FIL_Q4_K, FIL_Q5_K, FIL_Q6_K};
 
 typedef enum bench_what { ATTENTION, MASS, LINEAR, DIT, T5, VAE } bench_what;
 
@@ -138,8 +135,8 @@ static fil_status measure_linear(fil_ctx *ctx, const bench_values *v, fil_bench_
     if (v->k != 0) d.k = v->k;
     if (v->n != 0) d.n = v->n;
     if (v->epilogue != NULL) d.epilogue = (fil_bench_epilogue)index_of(epilogue_names, v->epilogue);
-    d.in_place = v->in_place != 0;
-    if (v->weights != NULL) d.weights = weight_types[index_of(weight_names, v->weights)];
+    d.in_place    = v->in_place != 0;
+    d.weights     = cli_dtype_of(v->weights);
     d.kernel      = v->kernel;
     d.repetitions = (int32_t)v->repetitions;
     return fil_bench_linear(ctx, &d, r);

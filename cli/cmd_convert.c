@@ -13,14 +13,6 @@ typedef struct convert_values {
 static const char *const type_names[]  = {"bf16", "f16", "f32", "q8_0", NULL};
 static const char *const style_names[] = {"keep", "original", "diffusers", NULL};
 
-static fil_dtype type_of(const char *name)
-{
-    static const fil_dtype types[] = {FIL_BF16, FIL_F16, FIL_F32, FIL_Q8_0};
-    for (int i = 0; name != NULL && i < 4; i++)
-        if (strcmp(name, type_names[i]) == 0) return types[i];
-    return FIL_DTYPE_NONE;
-}
-
 static fil_names names_of(const char *name)
 {
     static const fil_names names[] = {FIL_NAMES_KEEP, FIL_NAMES_ORIGINAL, FIL_NAMES_DIFFUSERS};
@@ -72,7 +64,7 @@ static int run_convert(const cli_call *call)
     o.inputs   = (const char *const *)call->args;
     o.n_inputs = call->n_args;
     o.output   = v->output;
-    o.type     = type_of(v->type);
+    o.type     = cli_dtype_of(v->type);
     o.names    = names_of(v->names);
     o.replace  = v->force != 0;
     int code   = cli_open_context_for_run(call->common, &ctx);

@@ -3,14 +3,12 @@
 #include <unistd.h>
 
 #include "info.h"
-
-enum { PLACE = 4096 }; /* bytes of a name that is made of another */
+#include "video_run.h"
 
 /* "fox.webp.json", if it lies there; else NULL. */
-static const char *sidecar_of(const char *path, char place[PLACE])
+static const char *sidecar_of(const char *path, char place[CLI_PLACE])
 {
-    const int n = snprintf(place, PLACE, "%s.json", path);
-    return n > 0 && n < PLACE && access(place, F_OK) == 0 ? place : NULL;
+    return cli_beside(place, path, ".json") && access(place, F_OK) == 0 ? place : NULL;
 }
 
 static double rate_of(const fil_media_info *m)
@@ -93,7 +91,7 @@ static bool has_no_place(const char *format)
 /* Why there are none, as far as that can be told. */
 static void no_settings_line(cli_out *out, const fil_media_info *m, const char *path)
 {
-    char        place[PLACE];
+    char        place[CLI_PLACE];
     const char *sidecar = sidecar_of(path, place);
     if (has_no_place(m->format))
         cli_putf(out, "  settings  none: a .%s has no place for them", m->format);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "progress.h"
 #include "report.h"
@@ -113,6 +114,13 @@ int cli_failed(const fil_ctx *ctx, const char *where)
     if (joint[0] == ',') append(line, ")", "");
     print_line(line);
     return (int)cli_exit_of(e->status);
+}
+
+fil_dtype cli_dtype_of(const char *name)
+{
+    for (int i = 1; name != NULL && i <= UINT8_MAX; i++)
+        if (strcasecmp(fil_dtype_name((fil_dtype)i), name) == 0) return (fil_dtype)i;
+    return FIL_DTYPE_NONE;
 }
 
 void cli_json_failure(cli_out *out, const fil_error *error)

@@ -6,6 +6,7 @@
 #ifndef CLI_REPORT_H
 #define CLI_REPORT_H
 
+#include "filigree/file.h"
 #include "filigree/filigree.h"
 #include "options.h"
 #include "output.h"
@@ -39,6 +40,9 @@ int cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The library's last failure on ctx (NULL: without a context); returns its exit code. `where` is
  * one more frame, left out if a frame ends in it; NULL for none. */
 int cli_failed(const fil_ctx *ctx, const char *where);
+
+/* The type of that name, in capitals or not; NONE for NULL and what is no type. */
+fil_dtype cli_dtype_of(const char *name);
 
 /* Members of a JSON object that tell of a failure: status, exit, message, while. */
 void cli_json_failure(cli_out *out, const fil_error *error);
