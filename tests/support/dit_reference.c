@@ -441,3 +441,15 @@ void dit_reference(const dit_made *m, const dit_problem *p, double *velocity)
     free(s.e);
     free(s.e0);
 }
+
+double dit_distance(const float *velocity, const double *expected, int64_t n)
+{
+    double error = 0.0;
+    double norm  = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        const double e = (double)velocity[i] - expected[i];
+        error += e * e;
+        norm += expected[i] * expected[i];
+    }
+    return sqrt(error / norm);
+}

@@ -28,4 +28,7 @@ typedef struct dit_problem {
 /* velocity [C, T, H, W]. */
 void dit_reference(const dit_made *m, const dit_problem *p, double *velocity);
 
+/* |velocity - expected| / |expected|, of n elements. */
+double dit_distance(const float *velocity, const double *expected, int64_t n);
+
 #endif

@@ -13,23 +13,8 @@
 #include "support/demo.h"
 #include "support/fault.h"
 #include "support/fixture.h"
+#include "support/scratch_dir.h"
 #include "tensor/convert.h"
-
-static scratch dir;
-
-static int set_up(void **state)
-{
-    (void)state;
-    scratch_make(&dir);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    scratch_remove(&dir);
-    return 0;
-}
 
 static fil_ctx *open_ctx(void)
 {
@@ -498,8 +483,6 @@ static void captures_of_a_trained_model_are_those_of_diffusers(void **state)
     assert_int_equal(fil_ctx_memory(ctx).used, 0);
     fil_ctx_close(&ctx);
 }
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {

@@ -168,14 +168,7 @@ static void half_a_gate_is_refused_with_the_missing_tensor(void **state)
 
 static double distance(const double *expected)
 {
-    double error = 0.0;
-    double norm  = 0.0;
-    for (int i = 0; i < ALL; i++) {
-        const double e = (double)b.velocity[i] - expected[i];
-        error += e * e;
-        norm += expected[i] * expected[i];
-    }
-    return sqrt(error / norm);
+    return dit_distance(b.velocity, expected, ALL);
 }
 
 static void a_dense_run_ignores_the_gate_and_takes_no_memory_for_it(void **state)

@@ -16,10 +16,9 @@
 #include "support/demo.h"
 #include "support/fault.h"
 #include "support/sanitized.h"
+#include "support/scratch_dir.h"
 
 enum { SIDE = 64, WIDE = 272, FRAMES = 5, KILLED = 9 };
-
-static scratch dir;
 
 /* ---- a process that dies behind its n-th renaming or removal -------------------------------- */
 
@@ -382,22 +381,6 @@ static void a_decode_that_is_killed_goes_on_alike(void **state)
     empty_folder();
     close_rig(&r);
 }
-
-static int set_up(void **state)
-{
-    (void)state;
-    scratch_make(&dir);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    scratch_remove(&dir);
-    return 0;
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {

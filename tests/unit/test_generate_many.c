@@ -14,10 +14,9 @@
 #include "support/demo.h"
 #include "support/fault.h"
 #include "support/fixture.h"
+#include "support/scratch_dir.h"
 
 enum { N = 3, W = 192, H = 128, FRAMES = 5, STEPS = 3 };
-
-static scratch dir;
 
 typedef struct rig {
     fil_ctx                    *ctx;
@@ -104,20 +103,6 @@ static void close_rig(rig *r)
     fil_model_close(&r->model);
     assert_int_equal(fil_ctx_memory(r->ctx).used, 0);
     fil_ctx_close(&r->ctx);
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    scratch_make(&dir);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    scratch_remove(&dir);
-    return 0;
 }
 
 static void expect(const rig *r, fil_status expected, fil_status found)
@@ -368,18 +353,14 @@ static void a_file_of_prompts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(each_has_the_bits_of_a_run_by_itself, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(sizes_may_differ, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(
-            the_plan_holds_and_a_limit_closes_the_transformer_in_between, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(what_is_wrong_with_one_stops_all_before_any_work, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(one_that_comes_to_nothing_leaves_the_others, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(what_the_next_one_would_meet_too_ends_the_list, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(the_seconds_are_those_of_all, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_file_of_prompts, set_up, tear_down),
+        TEST(each_has_the_bits_of_a_run_by_itself),
+        TEST(sizes_may_differ),
+        TEST(the_plan_holds_and_a_limit_closes_the_transformer_in_between),
+        TEST(what_is_wrong_with_one_stops_all_before_any_work),
+        TEST(one_that_comes_to_nothing_leaves_the_others),
+        TEST(what_the_next_one_would_meet_too_ends_the_list),
+        TEST(the_seconds_are_those_of_all),
+        TEST(a_file_of_prompts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,13 +18,12 @@
 #include "support/fault.h"
 #include "support/fixture.h"
 #include "support/sanitized.h"
+#include "support/scratch_dir.h"
 
 /* More than a tile wide: two tiles, of 32 and of 10 columns of latents. */
 enum { PASSES = 4, W = 272, H = 128, FRAMES = 5, STEPS = 2, BYTES = FRAMES * W * H * 3 };
 
 #define MIB ((uint64_t)1 << 20)
-
-static scratch dir;
 
 typedef struct rig {
     fil_ctx             *ctx;
@@ -689,20 +688,6 @@ static void decode_asks_for_room_too(void **state)
     d.free++;
     assert_int_equal(fil_decode(r.model, &o, NULL), FIL_OK);
     close_rig(&r);
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    scratch_make(&dir);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    scratch_remove(&dir);
-    return 0;
 }
 
 int main(void)

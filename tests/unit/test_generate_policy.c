@@ -10,11 +10,10 @@
 #include "support/fault.h"
 #include "support/fixture.h"
 #include "support/sanitized.h"
+#include "support/scratch_dir.h"
 
 /* 3 x 8 x 12 tokens: blocks of cubes at the border are short. */
 enum { W = 192, H = 128, FRAMES = 9, STEPS = 6, TOKENS = 3 * 8 * 12 };
-
-static scratch dir;
 
 typedef struct rig {
     fil_ctx             *ctx;
@@ -70,20 +69,6 @@ static float *run(rig *r, int64_t *n)
 static int wants_a_file(const char *name)
 {
     return strcmp(name, "west") == 0 || strcmp(name, "mask") == 0;
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    scratch_make(&dir);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    scratch_remove(&dir);
-    return 0;
 }
 
 /* dense_from lies beyond the run: the clock has no say. */
@@ -234,8 +219,6 @@ static void what_does_not_fit_is_refused_before_any_work(void **state)
     assert_true(r.result.density == 1.0);
     close_rig(&r);
 }
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {

@@ -14,13 +14,12 @@
 #include "support/fault.h"
 #include "support/fixture.h"
 #include "support/sanitized.h"
+#include "support/scratch_dir.h"
 
 /* 9 latent frames of 16 x 24, under a sanitizer 8 x 12: eight are shown, in two rows of four. */
 enum { SHARE = SANITIZED ? 2 : 1, W = 192 / SHARE, H = 128 / SHARE, FRAMES = 33, STEPS = 5 };
 enum { H_PLACES = H / 8, W_PLACES = W / 8 };
 enum { SHEET_W = 2 * W_PLACES * 4, SHEET_H = 2 * H_PLACES * 2 };
-
-static scratch dir;
 
 typedef struct seen {
     int      n, steps[16], warnings, events;
@@ -126,20 +125,6 @@ static void run(rig *r)
 {
     if (fil_generate(r->model, &r->o, &r->result) != FIL_OK)
         fail_msg("%s", fil_ctx_error(r->ctx)->message);
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    scratch_make(&dir);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    scratch_remove(&dir);
-    return 0;
 }
 
 /* ---- the map -------------------------------------------------------------------------------- */
@@ -402,16 +387,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(least_squares_finds_a_linear_map),
         cmocka_unit_test(what_is_not_finite_is_no_sample),
-        cmocka_unit_test_setup_teardown(a_picture_comes_every_so_many_steps_and_at_the_end, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(the_last_picture_looks_like_the_video, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_video_is_the_same_without, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_run_without_frames_has_pictures_too, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(its_memory_is_in_the_plan, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_picture_that_cannot_be_written_is_told_once, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(what_is_wrong_is_refused, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_stop_within_a_picture_loses_nothing, set_up, tear_down),
+        TEST(a_picture_comes_every_so_many_steps_and_at_the_end),
+        TEST(the_last_picture_looks_like_the_video),
+        TEST(the_video_is_the_same_without),
+        TEST(a_run_without_frames_has_pictures_too),
+        TEST(its_memory_is_in_the_plan),
+        TEST(a_picture_that_cannot_be_written_is_told_once),
+        TEST(what_is_wrong_is_refused),
+        TEST(a_stop_within_a_picture_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

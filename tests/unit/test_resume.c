@@ -14,11 +14,10 @@
 #include "support/fault.h"
 #include "support/fixture.h"
 #include "support/sanitized.h"
+#include "support/scratch_dir.h"
 
 /* 2 x 8 x 12 tokens, in four blocks. */
 enum { W = 192, H = 128, FRAMES = 5, STEPS = 12, F = 2, LATENT_H = 16, LATENT_W = 24 };
-
-static scratch dir;
 
 /* ---- when a run is told to stop ------------------------------------------------------------- */
 
@@ -637,22 +636,6 @@ static void a_saved_run_carries_its_recipe(void **state)
     fil_recipe_close(&recipe);
     close_rig(&r);
 }
-
-static int set_up(void **state)
-{
-    (void)state;
-    scratch_make(&dir);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    scratch_remove(&dir);
-    return 0;
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {

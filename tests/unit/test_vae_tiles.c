@@ -16,6 +16,7 @@
 #include "support/demo.h"
 #include "support/fault.h"
 #include "support/fixture.h"
+#include "support/scratch_dir.h"
 #include "support/vae_clip.h"
 #include "wan/vae_tiles.h"
 #include "wan/weights.h"
@@ -23,8 +24,6 @@
 enum { Z = 16, T = 3, H = 6, W = 8, SCALE = 8, FRAMES = 4 * (T - 1) + 1 };
 
 #define LENGTH(list) (sizeof(list) / sizeof(list)[0])
-
-static scratch dir;
 
 typedef struct model {
     fil_ctx      *ctx;
@@ -737,20 +736,6 @@ static void a_full_disk_keeps_what_was_decoded(void **state)
     assert_int_equal(tiles, TILES);
     assert_int_equal(remove(kept()), 0);
     close_bench(&b);
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    scratch_make(&dir);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    scratch_remove(&dir);
-    return 0;
 }
 
 int main(void)

@@ -11,11 +11,7 @@ stop() {
     shift
     filigree generate $run --save-latents part -o v.mp4 --checkpoint-every 1 "$@" 2>err &
     job=$!
-    n=0
-    until [ -e v.mp4.resume.safetensors ] || [ $n = 600 ]; do
-        sleep 0.02
-        n=$((n + 1))
-    done
+    until_there v.mp4.resume.safetensors
     kill -"$signal" $job
     wait $job 2>/dev/null
     echo "exit $?"

@@ -7,11 +7,7 @@ run='filigree generate -m demo --prompt-file p.txt -W 64 -H 64 --frames 9 --step
 $run --save-latents whole -q || exit 1
 $run --save-latents part -q --checkpoint-every 1 2>err &
 job=$!
-n=0
-until [ -e part-002.resume.safetensors ] || [ $n = 600 ]; do
-    sleep 0.02
-    n=$((n + 1))
-done
+until_there part-002.resume.safetensors
 kill -TERM $job
 wait $job
 echo "exit $?"

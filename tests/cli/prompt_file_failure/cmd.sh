@@ -8,11 +8,7 @@ run="filigree generate -m demo --prompt-file p.txt $size"
 $run --save-latents whole -q || exit 1
 filigree generate -m demo -p two $size --checkpoint-every 1 --save-latents part-002 -q 2>/dev/null &
 job=$!
-n=0
-until [ -e part-002.resume.safetensors ] || [ $n = 600 ]; do
-    sleep 0.02
-    n=$((n + 1))
-done
+until_there part-002.resume.safetensors
 kill -TERM $job
 wait $job
 python3 - <<'END'
