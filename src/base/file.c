@@ -92,7 +92,7 @@ fil_status fili_dir_open(fil_ctx *ctx, const char *path, int *out)
     return FIL_OK;
 }
 
-fil_status fili_dir_make(fil_ctx *ctx, const char *path)
+fil_status fili_dir_make(fil_ctx *ctx, const char *path, bool *made)
 {
     const fili_os *os   = ctx->os;
     int            left = FILI_RETRIES;
@@ -101,12 +101,18 @@ fil_status fili_dir_make(fil_ctx *ctx, const char *path)
     do {
         r = os->mkdirat(os->self, FILI_CWD, path);
     } while (fili_retry(r, &left));
+    if (made != NULL) *made = r >= 0;
     if (r < 0 && r != -EEXIST)
         return FIL_FAIL(ctx, FIL_E_IO, "cannot make the folder '%s': %s",
                         fili_quote(path, strlen(path)).text, strerror(-r));
     FIL_TRY(fili_dir_open(ctx, path, &dir)); /* what is there may be a file */
     fili_dir_close(ctx, &dir);
     return FIL_OK;
+}
+
+void fili_dir_unmake(const fil_ctx *ctx, const char *path)
+{
+    (void)ctx->os->rmdirat(ctx->os->self, FILI_CWD, path);
 }
 
 void fili_dir_close(fil_ctx *ctx, int *dir)

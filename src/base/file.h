@@ -45,8 +45,11 @@ bool fili_is_there(const fil_ctx *ctx, const char *path);
 /* A directory, to open files in. The descriptor is closed with fili_dir_close. */
 FIL_MUSTCHECK fil_status fili_dir_open(fil_ctx *ctx, const char *path, int *out);
 void                     fili_dir_close(fil_ctx *ctx, int *dir);
-/* Makes a folder unless it is there; the one that is to hold it is. E_IO. */
-FIL_MUSTCHECK fil_status fili_dir_make(fil_ctx *ctx, const char *path);
+/* Makes a folder unless it is there; the one that is to hold it is. made: false where it was there;
+ * NULL is accepted. E_IO. */
+FIL_MUSTCHECK fil_status fili_dir_make(fil_ctx *ctx, const char *path, bool *made);
+/* Removes a folder that was made for nothing; one with something in it stays. */
+void fili_dir_unmake(const fil_ctx *ctx, const char *path);
 
 /* Idempotent. */
 void fili_file_close(fil_ctx *ctx, fili_file *file);

@@ -77,6 +77,7 @@ typedef struct fili_os {
     int (*renameat)(void *self, int dir, const char *from, const char *to, int replace);
     int (*unlinkat)(void *self, int dir, const char *path);
     int (*mkdirat)(void *self, int dir, const char *path);
+    int (*rmdirat)(void *self, int dir, const char *path); /* an empty folder */
     /* Calls entry(arg, name) for all but "." and ".."; entry returns non-zero to stop, which is
      * then the result. Order is the system's. */
     int (*list)(void *self, int dir_fd, int (*entry)(void *arg, const char *name), void *arg);

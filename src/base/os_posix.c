@@ -190,6 +190,12 @@ static int posix_mkdirat(void *self, int dir, const char *path)
     return result(mkdirat(dir, path, 0777));
 }
 
+static int posix_rmdirat(void *self, int dir, const char *path)
+{
+    (void)self;
+    return result(unlinkat(dir, path, AT_REMOVEDIR));
+}
+
 static int posix_list(void *self, int dir_fd, int (*entry)(void *arg, const char *name), void *arg)
 {
     (void)self;
@@ -350,6 +356,7 @@ const fili_os fili_os_posix = {
     .renameat           = posix_renameat,
     .unlinkat           = posix_unlinkat,
     .mkdirat            = posix_mkdirat,
+    .rmdirat            = posix_rmdirat,
     .list               = posix_list,
     .clock_ns           = posix_clock_ns,
     .thread_ns          = posix_thread_ns,

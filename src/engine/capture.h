@@ -22,6 +22,7 @@ typedef struct fili_capture {
     double      seconds;   /* spent so far */
     int32_t     files;     /* that will be written */
     uint64_t    bytes;     /* of memory */
+    bool        made;      /* the folder, by this run */
     const char *prompt[2]; /* for the metadata; printable */
 } fili_capture;
 

@@ -292,8 +292,12 @@ static fil_status run(decoding *d, fil_video_result *result)
     result->height                = scale * (int32_t)d->shape[2];
     result->width                 = scale * (int32_t)d->shape[3];
     if (!d->outputs.stands) {
-        FIL_TRY(fili_outputs_begin(d->ctx, &d->outputs));
-        FIL_TRY(fili_decode_latents(d->ctx, &d->what, &in, result));
+        fil_status status = fili_outputs_begin(d->ctx, &d->outputs);
+        if (status == FIL_OK) status = fili_decode_latents(d->ctx, &d->what, &in, result);
+        if (status != FIL_OK) {
+            fili_outputs_failed(d->ctx, &d->outputs);
+            return status;
+        }
     }
     fili_piece_log_remove(d->ctx, d->outputs.kept);
     return FIL_OK;

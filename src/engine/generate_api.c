@@ -115,7 +115,7 @@ static void tell_done(const fili_job *job, fil_video_result *result)
     if (job->o.event != NULL) job->o.event(job->o.event_user, &e);
 }
 
-fil_status fili_job_run(fili_job *job, fil_video_result *result)
+static fil_status run_phases(fili_job *job, fil_video_result *result)
 {
     const double begun = fili_seconds(job->ctx);
     result->frames     = job->o.frames;
@@ -135,6 +135,16 @@ fil_status fili_job_run(fili_job *job, fil_video_result *result)
     fili_checkpoint_remove(job);
     tell_done(job, result);
     return FIL_OK;
+}
+
+fil_status fili_job_run(fili_job *job, fil_video_result *result)
+{
+    const fil_status status = run_phases(job, result);
+    if (status != FIL_OK) {
+        fili_outputs_failed(job->ctx, &job->outputs);
+        fili_job_capture_failed(job);
+    }
+    return status;
 }
 
 static fil_status estimate(fili_job *job)

@@ -154,7 +154,12 @@ fil_status fili_job_capture(fili_job *job)
 fil_status fili_job_capture_begin(fili_job *job)
 {
     if (!job->capture.wanted || job->o.capture_to == NULL) return FIL_OK;
-    return fili_dir_make(job->ctx, folder_of(&job->capture));
+    return fili_dir_make(job->ctx, folder_of(&job->capture), &job->capture.made);
+}
+
+void fili_job_capture_failed(fili_job *job)
+{
+    if (job->capture.made) fili_dir_unmake(job->ctx, folder_of(&job->capture));
 }
 
 typedef struct number {

@@ -35,6 +35,7 @@ typedef struct gallery {
     int32_t                  *counts; /* [heads, mq] */
     fili_arena                arena;  /* all of the memory */
     char                     *path;   /* folder/NAME */
+    bool                      made;   /* the folder, by this call */
 } gallery;
 
 void fil_mask_pictures_options_init(fil_mask_pictures_options *options)
@@ -202,7 +203,7 @@ static int32_t head_of(const gallery *g, int32_t h)
 static fil_status check_names(gallery *g)
 {
     char name[NAME];
-    FIL_TRY(fili_dir_make(g->ctx, g->o.folder));
+    FIL_TRY(fili_dir_make(g->ctx, g->o.folder, &g->made));
     FIL_TRY(fili_output_check(g->ctx, "a listing", path_of(g, listing_name), g->o.replace));
     if (g->r.overview)
         FIL_TRY(fili_output_check(g->ctx, "an overview", path_of(g, overview_name), g->o.replace));
@@ -348,6 +349,7 @@ fil_status fil_mask_pictures(fil_ctx *ctx, const fil_mask_pictures_options *opti
     fili_mask_fini(&g.mask);
     fili_mask_cells_fini(&g.cells);
     if (g.file.ctx != NULL) fili_mask_file_close(&g.file);
+    if (status != FIL_OK && g.made) fili_dir_unmake(ctx, g.o.folder);
     fili_arena_fini(&g.arena);
     return status;
 }

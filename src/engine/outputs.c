@@ -72,12 +72,21 @@ static fil_status look_for_folder(fil_ctx *ctx, fili_outputs *o)
     return fili_output_check(ctx, "pictures in", folder, 0);
 }
 
-fil_status fili_outputs_begin(fil_ctx *ctx, const fili_outputs *o)
+fil_status fili_outputs_begin(fil_ctx *ctx, fili_outputs *o)
 {
     char folder[FILI_NUMBERED_BYTES];
     if (o->missing == 0) return FIL_OK;
     FIL_TRY(take_folder(ctx, o->video, o->missing, folder));
-    return fili_dir_make(ctx, folder);
+    return fili_dir_make(ctx, folder, &o->made);
+}
+
+void fili_outputs_failed(const fil_ctx *ctx, const fili_outputs *o)
+{
+    char folder[FILI_NUMBERED_BYTES];
+    if (!o->made) return;
+    memcpy(folder, o->video, o->missing);
+    folder[o->missing] = '\0';
+    fili_dir_unmake(ctx, folder);
 }
 
 /* Pictures that are there are of this run if its decoded frames are there, too; a picture behind

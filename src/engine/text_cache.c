@@ -314,7 +314,7 @@ static fil_status make_folder(const fili_job *job)
     for (char *at = part.text + 1; *at != '\0'; at++) {
         if (*at != '/') continue;
         *at = '\0';
-        if (!fili_is_folder(job->ctx, part.text)) FIL_TRY(fili_dir_make(job->ctx, part.text));
+        if (!fili_is_folder(job->ctx, part.text)) FIL_TRY(fili_dir_make(job->ctx, part.text, NULL));
         *at = '/';
     }
     return FIL_OK;

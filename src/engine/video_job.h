@@ -76,6 +76,8 @@ typedef struct fili_outputs {
     /* Filled by fili_finished_look, or false. */
     bool own_video, own_frames; /* the file is there, and this run has made it */
     bool stands;                /* all of them: nothing is left to decode */
+
+    bool made; /* the folder, by this run: by fili_outputs_begin */
 } fili_outputs;
 
 /* E_ARG: an ending that is not known, a .png for several frames, fps, crf; E_UNSUP: no plug-in, or
@@ -90,7 +92,9 @@ FIL_MUSTCHECK fil_status fili_outputs_look(fil_ctx *ctx, const fili_outputs *o, 
                                            const char *path, int replace);
 
 /* The run begins: makes the folder, if one is to be made. */
-FIL_MUSTCHECK fil_status fili_outputs_begin(fil_ctx *ctx, const fili_outputs *o);
+FIL_MUSTCHECK fil_status fili_outputs_begin(fil_ctx *ctx, fili_outputs *o);
+/* Nothing came of it: removes the folder, if this run has made it and it is empty. */
+void fili_outputs_failed(const fil_ctx *ctx, const fili_outputs *o);
 
 /* True if both paths lead to one name: "x", "./x" and ".//x" do. Looks at the text alone, follows
  * no link. A NULL path equals nothing. */
@@ -334,6 +338,8 @@ FIL_MUSTCHECK fil_status fili_job_estimate(fili_job *job, fili_rates *rates);
 FIL_MUSTCHECK fil_status fili_job_capture(fili_job *job);
 /* The checks leave nothing behind; this makes the folder that the files go to. */
 FIL_MUSTCHECK fil_status fili_job_capture_begin(fili_job *job);
+/* Removes it, if this run has made it and it is empty. */
+void fili_job_capture_failed(fili_job *job);
 /* A fili_dit_choose_fn; user is the job: the policy's choice, then q, k and v if they are wanted.
  */
 fil_status fili_job_choose(void *user, fili_policy_call *call, fili_policy_choice *choice);

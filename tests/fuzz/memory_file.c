@@ -131,6 +131,7 @@ fili_os memory_file_table(memory_file *file)
     os.renameat  = memory_renameat;
     os.unlinkat  = memory_change;
     os.mkdirat   = memory_change;
+    os.rmdirat   = memory_change;
     os.list      = memory_list;
     os.getenv    = memory_getenv;
     return os;

@@ -42,6 +42,7 @@ typedef enum os_call {
     OS_RENAMEAT,
     OS_UNLINKAT,
     OS_MKDIRAT,
+    OS_RMDIRAT,
     OS_LIST,
     OS_RANDOM,
     OS_THREAD_CREATE,

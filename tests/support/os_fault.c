@@ -4,9 +4,9 @@
 #include "support/fault.h"
 
 static const char *const call_names[OS_CALLS] = {
-    "openat",  "close", "pread",  "pwrite",        "fstat",    "ftruncate",
-    "fsync",   "lock",  "mmap",   "munmap",        "renameat", "unlinkat",
-    "mkdirat", "list",  "random", "thread_create", "any"};
+    "openat",  "close",   "pread", "pwrite", "fstat",         "ftruncate",
+    "fsync",   "lock",    "mmap",  "munmap", "renameat",      "unlinkat",
+    "mkdirat", "rmdirat", "list",  "random", "thread_create", "any"};
 
 const char *os_call_name(os_call call)
 {
@@ -131,6 +131,12 @@ static int fault_mkdirat(void *self, int dir, const char *path)
     return fails(f, OS_MKDIRAT) ? error_of(f) : fili_os_posix.mkdirat(NULL, dir, path);
 }
 
+static int fault_rmdirat(void *self, int dir, const char *path)
+{
+    os_fault *f = self;
+    return fails(f, OS_RMDIRAT) ? error_of(f) : fili_os_posix.rmdirat(NULL, dir, path);
+}
+
 static int fault_list(void *self, int fd, int (*entry)(void *arg, const char *name), void *arg)
 {
     os_fault *f = self;
@@ -167,6 +173,7 @@ fili_os os_fault_table(os_fault *fault)
     os.renameat      = fault_renameat;
     os.unlinkat      = fault_unlinkat;
     os.mkdirat       = fault_mkdirat;
+    os.rmdirat       = fault_rmdirat;
     os.list          = fault_list;
     os.random        = fault_random;
     os.thread_create = fault_thread_create;

@@ -357,7 +357,7 @@ static void what_the_run_does_not_have_is_refused_before_it_begins(void **state)
     refused(&b, "0:0", FIL_E_IO, "no/such");
     refused(&b, NULL, FIL_E_ARG, "nothing to capture");
     b.o.capture_to = b.folder;
-    assert_int_equal(fili_dir_make(b.ctx, b.folder), FIL_OK);
+    assert_int_equal(fili_dir_make(b.ctx, b.folder, NULL), FIL_OK);
     scratch_write(&dir, "captures/layer001_step000_pass0.safetensors", "old", 3);
     b.o.replace = 0;
     refused(&b, "all:all", FIL_E_IO, "exists already");

@@ -571,22 +571,49 @@ static void many_that_write_one_file_and_die_lose_none(void **state)
 static void a_folder_is_made_unless_it_is_there(void **state)
 {
     (void)state;
+    fil_ctx *ctx  = open_ctx();
+    bool     made = false;
+    scratch  s;
+    scratch_make(&s);
+    scratch_write(&s, "file", "data", 4);
+    assert_int_equal(fili_dir_make(ctx, scratch_path(&s, "new"), &made), FIL_OK);
+    assert_true(made);
+    assert_int_equal(fili_dir_make(ctx, scratch_path(&s, "new"), &made), FIL_OK);
+    assert_false(made);
+    assert_int_equal(fili_dir_make(ctx, scratch_path(&s, "new"), NULL), FIL_OK);
+    assert_int_equal(fili_dir_make(ctx, scratch_path(&s, "file"), &made), FIL_E_IO);
+    says(ctx, "Not a directory");
+    fili_ctx_enter(ctx);
+    assert_int_equal(fili_dir_make(ctx, scratch_path(&s, "no/such"), &made), FIL_E_IO);
+    says(ctx, "cannot make the folder");
+    fili_ctx_enter(ctx);
+    fail_call(OS_MKDIRAT, 0, 0, EINTR);
+    assert_int_equal(fili_dir_make(ctx, scratch_path(&s, "other"), NULL), FIL_OK);
+    assert_int_equal(fault.open, 0);
+    assert_int_equal(scratch_count(&s), 3);
+    scratch_remove(&s);
+    fil_ctx_close(&ctx);
+}
+
+/* What is in it is never lost, and what is no folder is left alone. */
+static void a_folder_that_was_made_for_nothing_is_removed(void **state)
+{
+    (void)state;
     fil_ctx *ctx = open_ctx();
     scratch  s;
     scratch_make(&s);
     scratch_write(&s, "file", "data", 4);
-    assert_int_equal(fili_dir_make(ctx, scratch_path(&s, "new")), FIL_OK);
-    assert_int_equal(fili_dir_make(ctx, scratch_path(&s, "new")), FIL_OK);
-    assert_int_equal(fili_dir_make(ctx, scratch_path(&s, "file")), FIL_E_IO);
-    says(ctx, "Not a directory");
-    fili_ctx_enter(ctx);
-    assert_int_equal(fili_dir_make(ctx, scratch_path(&s, "no/such")), FIL_E_IO);
-    says(ctx, "cannot make the folder");
-    fili_ctx_enter(ctx);
-    fail_call(OS_MKDIRAT, 0, 0, EINTR);
-    assert_int_equal(fili_dir_make(ctx, scratch_path(&s, "other")), FIL_OK);
-    assert_int_equal(fault.open, 0);
-    assert_int_equal(scratch_count(&s), 3);
+    assert_int_equal(fili_dir_make(ctx, scratch_path(&s, "empty"), NULL), FIL_OK);
+    assert_int_equal(fili_dir_make(ctx, scratch_path(&s, "full"), NULL), FIL_OK);
+    scratch_write(&s, "full/file", "data", 4);
+    fili_dir_unmake(ctx, scratch_path(&s, "empty"));
+    fili_dir_unmake(ctx, scratch_path(&s, "full"));
+    fili_dir_unmake(ctx, scratch_path(&s, "file"));
+    fili_dir_unmake(ctx, scratch_path(&s, "missing"));
+    assert_false(fili_is_there(ctx, scratch_path(&s, "empty")));
+    assert_true(fili_is_there(ctx, scratch_path(&s, "full/file")));
+    assert_true(fili_is_there(ctx, scratch_path(&s, "file")));
+    assert_int_equal(scratch_count(&s), 2);
     scratch_remove(&s);
     fil_ctx_close(&ctx);
 }
@@ -595,6 +622,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_folder_is_made_unless_it_is_there),
+        cmocka_unit_test(a_folder_that_was_made_for_nothing_is_removed),
         cmocka_unit_test(room_on_disk_is_told_or_not),
         cmocka_unit_test(only_regular_files_are_opened),
         cmocka_unit_test(reading_survives_interruptions_and_short_counts),

@@ -349,7 +349,7 @@ static void an_existing_file_is_found_before_anything_is_written(void **state)
     fil_mask_pictures_result r;
     sample_make(&s, "hilbert", (fili_grid){5, 9, 14}, 2);
     fil_mask_pictures_options o = options_of(&s);
-    assert_int_equal(fili_dir_make(s.ctx, s.folder), FIL_OK);
+    assert_int_equal(fili_dir_make(s.ctx, s.folder, NULL), FIL_OK);
     scratch_write(&s.dir, "out/layer123_stepall_pass1_head01.png", "old", 3);
     assert_int_equal(fil_mask_pictures(s.ctx, &o, &r), FIL_E_IO);
     assert_says(s.ctx, "exists already");
