@@ -223,7 +223,8 @@ static const cli_option options[] = {
                     "read the transformer's layers in each pass instead of keeping them; default: "
                     "only where --max-memory asks for it",
                     AT(stream_weights)),
-    CLI_FLAG_OPTION("plan", "check everything, print work, memory and time, and end", AT(plan)),
+    CLI_FLAG_OPTION("plan", "check everything, print work, memory, bytes on disk and time, and end",
+                    AT(plan)),
     CLI_FLAG_OPTION("force", "replace files that exist", AT(force)),
     CLI_FLAG_OPTION("json", "print JSON on stdout: what happens, one object a line, and the result",
                     AT(json)),

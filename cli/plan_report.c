@@ -55,6 +55,8 @@ static void plan_json(cli_out *out, const fil_plan *p)
         cli_json_number(out, "capture_bytes", p->capture_bytes);
     }
     if (p->kept_bytes > 0) cli_json_number(out, "kept_bytes", p->kept_bytes);
+    cli_json_number(out, "disk_bytes", p->disk_bytes);
+    cli_json_number(out, "stays_bytes", p->stays_bytes);
     cli_json_close(out);
 }
 
@@ -117,9 +119,23 @@ static void work_text(cli_out *out, const fil_plan *p)
         cli_putf(out, "time        about %s\n", cli_about(time, p->estimate_seconds));
 }
 
+static void disk_text(cli_out *out, const fil_plan *p)
+{
+    char most[CLI_HUMAN];
+    char stays[CLI_HUMAN];
+    if (p->kept_bytes > 0)
+        cli_putf(out, "frames      %s on disk until the video stands\n",
+                 cli_human(most, p->kept_bytes));
+    if (p->captures > 0)
+        cli_putf(out, "captures    %d file%s, %s on disk\n", (int)p->captures,
+                 p->captures == 1 ? "" : "s", cli_human(most, p->capture_bytes));
+    if (p->disk_bytes > 0)
+        cli_putf(out, "disk        %s at most, %s stay; without what is compressed\n",
+                 cli_human(most, p->disk_bytes), cli_human(stays, p->stays_bytes));
+}
+
 static void plan_text(cli_out *out, const fil_plan *p)
 {
-    char text[CLI_HUMAN];
     cli_putf(out, "sampler     %s on %s, %d step%s of %d pass%s, shift %g, cfg %g\n", p->sampler,
              p->grid, (int)p->steps, p->steps == 1 ? "" : "s", (int)p->passes,
              p->passes == 1 ? "" : "es", p->shift, p->guidance);
@@ -138,12 +154,7 @@ static void plan_text(cli_out *out, const fil_plan *p)
     cli_put(out, "\n");
     work_text(out, p);
     memory_text(out, p);
-    if (p->kept_bytes > 0)
-        cli_putf(out, "frames      %s on disk until the video stands\n",
-                 cli_human(text, p->kept_bytes));
-    if (p->captures > 0)
-        cli_putf(out, "captures    %d file%s, %s on disk\n", (int)p->captures,
-                 p->captures == 1 ? "" : "s", cli_human(text, p->capture_bytes));
+    disk_text(out, p);
 }
 
 void cli_tell_plan(cli_out *out, int json, const fil_plan *p)

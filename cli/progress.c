@@ -205,6 +205,7 @@ static void send_plan(const fil_event *event, int32_t videos)
     cli_json_real(now.events, "estimate_seconds", p->estimate_seconds);
     cli_json_number(now.events, "peak_bytes", p->peak_bytes);
     cli_json_number(now.events, "spool_bytes", p->spool_bytes);
+    cli_json_number(now.events, "disk_bytes", p->disk_bytes);
     send();
 }
 

@@ -274,14 +274,21 @@ typedef struct fil_plan {
     double estimate_seconds; /* of what is left of the run, by fil_generate_estimate; else NAN */
 
     int32_t blocks_kept; /* 1: the transformer's matrices stay in the blocks of their GGUF */
+
+    /* Files of the run whose size is known before: all but compressed videos and pictures, and a
+     * few KiB. Where nothing of them is there yet. */
+    uint64_t disk_bytes;  /* most at one time: outputs, captures, the checkpoint (beside its former
+                             self while it is saved), latents, kept_bytes, spool_bytes */
+    uint64_t stays_bytes; /* and what of them stays */
 } fil_plan;
 
 /* Checks everything that fil_generate checks and tells what it would do; reads headers, no weights.
  * E_ARG: an option (the message names it, what was expected and what was found); E_MISMATCH: parts
  * that do not belong together, a part that is missing; E_SHAPE: a mask or noise of another size;
- * E_IO: an output that exists or cannot be written, or too little room on disk for tiles; E_NOMEM:
- * more than the context's limit; E_UNSUP: no plug-in for video files; and what opening the files
- * may give. */
+ * E_IO: an output that exists or cannot be written, or a disk with too little room, for sure, for
+ * disk_bytes without kept_bytes (of file systems that compress or lie elsewhere nothing is asked);
+ * E_NOMEM: more than the context's limit; E_UNSUP: no plug-in for video files; and what opening the
+ * files may give. */
 FIL_API FIL_MUSTCHECK fil_status fil_generate_check(fil_model                  *model,
                                                     const fil_generate_options *options,
                                                     fil_plan                   *plan);
@@ -344,6 +351,7 @@ FIL_API FIL_MUSTCHECK fil_status fil_generate(fil_model *model, const fil_genera
  * E_FORMAT, E_MISMATCH, E_SHAPE, E_LIMIT: of a file that only it reads) is told as
  * FIL_EVENT_FAILED, the others are made, and the call fails at its end with the first of those
  * failures. Every other failure the next video would meet, too: it ends the call at once.
+ * Room on disk is asked for all of them together.
  *
  * Progress also comes as the phase "videos", around those of each. */
 FIL_API FIL_MUSTCHECK fil_status fil_generate_many(fil_model                         *model,

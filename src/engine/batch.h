@@ -4,6 +4,7 @@
 #ifndef FILI_ENGINE_BATCH_H
 #define FILI_ENGINE_BATCH_H
 
+#include "engine/disk_room.h"
 #include "wan/dit.h"
 #include "wan/umt5.h"
 
@@ -20,6 +21,8 @@ typedef struct fili_batch {
     uint64_t rows_bytes;   /* of all prompts */
     bool     keeps;        /* the transformer stays open while frames are decoded */
     uint64_t held;         /* of the context's memory, by what the batch has now */
+
+    fili_disks *disks; /* what its runs take of each, while all are checked; NULL: each by itself */
 
     fili_text     text;    /* while prompts are read */
     fili_dit     *dit;     /* NULL: none is open */

@@ -341,6 +341,25 @@ static double mass_flops(const fili_calibration *c)
            c->plan.run.passes;
 }
 
+static fil_status check_disk(const fili_calibration *c)
+{
+    const int32_t        left     = c->plan.prompts - c->plan.done;
+    const fili_disk_file state    = {.what   = "the state between prompts",
+                                     .path   = left > 0 ? c->state_path : NULL,
+                                     .bytes  = c->plan.state_bytes,
+                                     .manner = left > 1 ? FILI_DISK_AGAIN : FILI_DISK_WHOLE,
+                                     .passes = true};
+    const fili_disk_file topology = {.what   = "the topology",
+                                     .path   = c->o.output,
+                                     .bytes  = c->plan.file_bytes,
+                                     .manner = FILI_DISK_WHOLE};
+    fili_disk_list       list     = {.n = 0};
+    fili_disks           disks    = {.n = 0};
+    fili_disk_add(&list, &state);
+    fili_disk_add(&list, &topology);
+    return fili_disks_take(c->ctx, &disks, &list);
+}
+
 static fil_status fill_plan(fili_calibration *c)
 {
     fil_calibrate_plan       *p = &c->plan;
@@ -363,6 +382,7 @@ static fil_status fill_plan(fili_calibration *c)
     p->peak_bytes    = plus(p->run.peak_bytes, plus(p->measure_bytes, c->held_bytes + ROUNDING));
     FIL_TRY(fili_check_budget(c->ctx, "calibrating", p->peak_bytes));
     FIL_TRY(fili_state_look(c, &p->done));
+    FIL_TRY(check_disk(c));
     const double left = p->prompts - p->done;
     p->flops          = p->run.flops * (left + 1.0) + mass_flops(c) * left;
     return FIL_OK;

@@ -327,8 +327,10 @@ fil_status fili_checkpoint_check(fili_job *job)
     FIL_TRY(check_rhythm(job));
     k->policy_bytes = fili_policy_state_bytes(job->policy.policy);
     job->plan.policy_bytes += k->policy_bytes;
-    if (k->resume == NULL) return FIL_OK;
     const content c = content_of(job, NULL, &state);
+    for (int i = 0; i < c.n; i++)
+        k->bytes += c.bytes[i];
+    if (k->resume == NULL) return FIL_OK;
     FIL_TRY(open_saved(job, &c, read_state));
     if (state.step > 0 && state.step <= job->plan.steps) k->first = state.step; /* else damaged */
     return FIL_OK;

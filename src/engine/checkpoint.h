@@ -34,6 +34,8 @@ typedef struct fili_checkpoint {
     void  *policy; /* [policy_bytes] its state when the step began */
     size_t policy_bytes;
 
+    uint64_t bytes; /* of the data in the file */
+
     int32_t first;      /* step to go on with, as the file says; 0 where nothing is resumed */
     double  saved_at;   /* seconds by the clock */
     int32_t saved_step; /* steps done in the file; -1: none of this run yet */

@@ -111,59 +111,6 @@ void fili_tell_tiles(fil_ctx *ctx, const fili_decode_cost *cost)
              (unsigned long long)cost->bytes, (unsigned long long)cost->disk);
 }
 
-/* ---- room on disk --------------------------------------------------------------------------- */
-
-/* Of a folder that is there, or will be made in it. -1: it cannot be told. */
-static int open_folder_of(const fil_ctx *ctx, const char *path)
-{
-    char   folder[FILI_NUMBERED_BYTES];
-    size_t n  = strlen(path);
-    int    fd = -ENOENT;
-    if (n >= sizeof folder) return -1;
-    memcpy(folder, path, n + 1);
-    while (fd == -ENOENT && n > 0) {
-        while (n > 0 && folder[n - 1] != '/')
-            n--;
-        while (n > 1 && folder[n - 1] == '/')
-            n--;
-        folder[n] = '\0';
-        fd        = fili_open_retrying(ctx->os, FILI_CWD, n > 0 ? folder : ".",
-                                       FILI_OPEN_READ | FILI_OPEN_DIRECTORY);
-    }
-    return fd;
-}
-
-/* What the file has already need not be found: it is used, or thrown away. */
-static uint64_t size_of(const fil_ctx *ctx, const char *path)
-{
-    const fili_os *os = ctx->os;
-    fili_stat      st = {.size = 0};
-    const int      fd = path == NULL ? -1 : fili_open_retrying(os, FILI_CWD, path, FILI_OPEN_PATH);
-    if (fd < 0) return 0;
-    if (os->fstat(os->self, fd, &st) < 0) st.size = 0;
-    (void)os->close(os->self, fd);
-    return st.size;
-}
-
-fil_status fili_decode_check_disk(fil_ctx *ctx, const fili_outputs *o, const fili_decode_cost *cost)
-{
-    const fili_os *os    = ctx->os;
-    const char    *place = o->kept != NULL ? o->kept : o->spool;
-    uint64_t       room  = 0;
-    if (cost->disk == 0 || o->stands || place == NULL) return FIL_OK;
-    const int fd = open_folder_of(ctx, place);
-    if (fd < 0) return FIL_OK; /* whoever writes there will say it */
-    const int r = os->disk_free(os->self, fd, &room);
-    (void)os->close(os->self, fd);
-    const uint64_t there  = size_of(ctx, o->kept);
-    const uint64_t needed = cost->disk > there ? cost->disk - there : 0;
-    if (r < 0 || needed <= room) return FIL_OK;
-    return FIL_FAIL(ctx, FIL_E_IO,
-                    "decoding in tiles needs %llu bytes on disk for '%s'; %llu are free",
-                    (unsigned long long)needed, fili_quote(place, strlen(place)).text,
-                    (unsigned long long)room);
-}
-
 /* ---- fil_decode ----------------------------------------------------------------------------- */
 
 typedef struct decoding {
@@ -259,6 +206,18 @@ static fil_status look_at_vae(decoding *d, const fil_model *model, fili_vae_conf
     return status;
 }
 
+static fil_status check_disk(decoding *d)
+{
+    const int32_t          scale = fili_vae_scale(&d->config);
+    const fili_frames_size size  = {.n      = d->outputs.n,
+                                    .width  = scale * (int32_t)d->shape[3],
+                                    .height = scale * (int32_t)d->shape[2]};
+    fili_disk_list         list  = {.n = 0};
+    fili_disks             disks = {.n = 0};
+    fili_outputs_disk(&d->outputs, &size, &d->cost, &list);
+    return fili_disks_take(d->ctx, &disks, &list);
+}
+
 static fil_status prepare(decoding *d, const fil_model *model)
 {
     const fil_memory *m = &d->ctx->memory;
@@ -277,7 +236,7 @@ static fil_status prepare(decoding *d, const fil_model *model)
     FIL_TRY(fili_decode_cost_of(d->ctx, &d->what, &d->cost));
     if (d->cost.tiled && d->o.vae_tiles == FIL_AUTO) fili_tell_tiles(d->ctx, &d->cost);
     FIL_TRY(fili_check_budget(d->ctx, "decoding", d->cost.bytes + d->z_bytes));
-    FIL_TRY(fili_decode_check_disk(d->ctx, &d->outputs, &d->cost));
+    FIL_TRY(check_disk(d));
     FIL_TRY(fili_alloc(d->ctx, d->z_bytes, "the latents", &block));
     d->z = block;
     return fili_latents_read(d->ctx, d->o.latents, "latents", d->shape, d->z);

@@ -63,6 +63,30 @@ static fil_status key_of(const going_on *g, fili_weights *weights, const fili_va
     return FIL_OK;
 }
 
+/* ---- whether there is room ------------------------------------------------------------------ */
+
+/* What is kept must not take the room of what is asked for. */
+static bool has_room(const going_on *g)
+{
+    fil_ctx               *ctx    = g->ctx;
+    const fil_error        before = ctx->error;
+    const fili_frames_out *out    = g->out;
+    const fili_frames_size size   = {.n = out->n, .width = out->width, .height = out->height};
+    const fili_decode_cost whole  = {.tiled = 0};
+    fili_disk_list         list   = {.n = 0};
+    fili_disks             disks  = {.n = 0};
+    fili_outputs_disk(out->outputs, &size, &whole, &list);
+    for (int i = 0; i < list.n; i++)
+        list.file[i].spare = false;
+    fili_ctx_enter(ctx);
+    const bool room = fili_disks_take(ctx, &disks, &list) == FIL_OK;
+    if (room)
+        ctx->error = before;
+    else
+        fili_frame_log_tell(ctx, &before);
+    return room;
+}
+
 /* ---- frames that are there ------------------------------------------------------------------ */
 
 /* The frames of whole latent frames count. */
@@ -132,6 +156,10 @@ fil_status fili_decode_kept(fili_vae *vae, fili_weights *weights, const float *z
     fili_frame_log_what what = {
         .path = o->kept, .n = out->n, .width = out->width, .height = out->height};
     FIL_TRY(key_of(&g, weights, NULL, what.key));
+    if (!o->goes_on && !has_room(&g)) {
+        fili_piece_log_remove(g.ctx, o->kept);
+        what.path = NULL;
+    }
     fili_frame_log_open(&g.log, g.ctx, &what, o->goes_on);
     out->log                = &g.log;
     const fil_status status = go_on(&g);

@@ -95,12 +95,25 @@ static fil_status take_memory(encoding *e)
     return FIL_OK;
 }
 
+static fil_status check_disk(const encoding *e)
+{
+    const fili_disk_file latents = {.what   = "the latents",
+                                    .path   = e->o.latents,
+                                    .bytes  = e->z_bytes,
+                                    .manner = FILI_DISK_WHOLE};
+    fili_disk_list       list    = {.n = 0};
+    fili_disks           disks   = {.n = 0};
+    fili_disk_add(&list, &latents);
+    return fili_disks_take(e->ctx, &disks, &list);
+}
+
 static fil_status run(encoding *e, const fil_model *model)
 {
     FIL_TRY(open_vae(e, model));
     FIL_TRY(fili_frames_in_open(&e->in, e->ctx, e->o.input));
     FIL_TRY(check_input(e));
     FIL_TRY(take_memory(e));
+    FIL_TRY(check_disk(e));
     FIL_TRY(
         fili_vae_encode(e->vae, fili_frames_in_get, &e->in, e->n, e->in.height, e->in.width, e->z));
     return fili_latents_write(e->ctx, e->o.latents, "latents", e->shape, e->z, e->o.replace);

@@ -19,17 +19,21 @@ uint64_t fili_frame_log_bytes(int32_t n, int32_t width, int32_t height)
     return fili_piece_log_bytes(n, (uint64_t)n * frame_bytes(&log));
 }
 
-/* The failure is told and forgotten; the run goes on without a log, and what it takes of a full
- * disk is given back. */
-static void give_up(fili_frame_log *log, bool opened, const fil_error *before)
+void fili_frame_log_tell(fil_ctx *ctx, const fil_error *before)
 {
-    fil_ctx *ctx = log->ctx;
     fili_log(ctx, FIL_LOG_WARNING,
              "decoded frames are not kept: %s; if the run is stopped, they are decoded again",
              ctx->error.message);
     ctx->error = *before;
+}
+
+/* The failure is told and forgotten; the run goes on without a log, and what it takes of a full
+ * disk is given back. */
+static void give_up(fili_frame_log *log, bool opened, const fil_error *before)
+{
+    fili_frame_log_tell(log->ctx, before);
     fili_frame_log_close(log);
-    if (opened) fili_piece_log_remove(ctx, log->path);
+    if (opened) fili_piece_log_remove(log->ctx, log->path);
 }
 
 static void count_kept(fili_frame_log *log)

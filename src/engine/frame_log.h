@@ -26,6 +26,10 @@ typedef struct fili_frame_log_what {
     int32_t     n, width, height;     /* of all frames */
 } fili_frame_log_what;
 
+/* Tells in the context's log that frames are not kept, for the reason in its error, which is then
+ * what it was `before`. */
+void fili_frame_log_tell(fil_ctx *ctx, const fil_error *before);
+
 /* Bytes on disk of n frames. */
 uint64_t fili_frame_log_bytes(int32_t n, int32_t width, int32_t height);
 

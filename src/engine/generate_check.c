@@ -303,7 +303,7 @@ fil_status fili_job_check(fili_job *job, const fil_generate_options *options)
     FIL_TRY(fili_checkpoint_check(job));
     fili_job_flops(job);
     FIL_TRY(fili_job_memory(job));
-    return fili_decode_check_disk(job->ctx, &job->outputs, &job->decode);
+    return fili_job_disk(job);
 }
 
 void fili_job_fini(fili_job *job)

@@ -125,8 +125,7 @@ static bool wants_estimate(const many *m)
     return m->estimate == ESTIMATE || (m->estimate == IF_HEARD && m->item[0].o.event != NULL);
 }
 
-/* Now that the memory of all is known. */
-static fil_status check_again(many *m)
+static fil_status check_each_again(many *m)
 {
     double seconds = 0.0;
     for (int32_t i = 0; i < m->n; i++) {
@@ -141,6 +140,16 @@ static fil_status check_again(many *m)
     }
     m->plan.estimate_seconds = seconds;
     return FIL_OK;
+}
+
+/* Now that the memory of all is known; and what each leaves on disk is not there for the next. */
+static fil_status check_again(many *m)
+{
+    fili_disks disks        = {.n = 0};
+    m->batch.disks          = &disks;
+    const fil_status status = check_each_again(m);
+    m->batch.disks          = NULL;
+    return status;
 }
 
 static fil_status check_all(many *m)

@@ -153,3 +153,52 @@ fil_status fili_outputs_look(fil_ctx *ctx, const fili_outputs *o, const char *wh
     if (path == o->kept && o->goes_on && !o->replace) FIL_TRY(fili_piece_log_look(ctx, path));
     return fili_output_check(ctx, what, path, replace);
 }
+
+/* ---- their bytes ---------------------------------------------------------------------------- */
+
+static uint64_t video_bytes(const fili_outputs *o, const fili_frames_size *size)
+{
+    const fili_video_shape shape = {
+        .width = size->width, .height = size->height, .fps_num = o->fps, .fps_den = 1};
+    fili_video_format format;
+    if (o->video == NULL || !fili_video_format_of(o->video, &format) || format != FILI_VIDEO_Y4M)
+        return 0;
+    return fili_y4m_file_bytes(&shape, size->n);
+}
+
+/* Tiles wait there until all are done; whole frames are kept as long as there is room. */
+static fili_disk_file kept_file(const fili_outputs *o, const fili_frames_size *size,
+                                const fili_decode_cost *cost)
+{
+    if (!cost->tiled)
+        return (fili_disk_file){.what   = "decoded frames",
+                                .path   = o->kept,
+                                .bytes  = fili_frame_log_bytes(size->n, size->width, size->height),
+                                .manner = FILI_DISK_PLACE,
+                                .passes = true,
+                                .spare  = true};
+    return (fili_disk_file){.what   = "frames that wait for their tiles",
+                            .path   = o->kept != NULL ? o->kept : o->spool,
+                            .bytes  = cost->disk,
+                            .manner = o->kept != NULL ? FILI_DISK_PLACE : FILI_DISK_NAMELESS,
+                            .passes = true};
+}
+
+void fili_outputs_disk(const fili_outputs *o, const fili_frames_size *size,
+                       const fili_decode_cost *cost, fili_disk_list *list)
+{
+    const uint64_t       pixels = (uint64_t)size->width * (uint64_t)size->height;
+    const fili_disk_file kept   = kept_file(o, size, cost);
+    const fili_disk_file frames = {.what   = "the frames",
+                                   .path   = o->frames,
+                                   .bytes  = (uint64_t)size->n * pixels * 3,
+                                   .manner = FILI_DISK_LONG};
+    const fili_disk_file video  = {.what   = "the video",
+                                   .path   = o->video,
+                                   .bytes  = video_bytes(o, size),
+                                   .manner = FILI_DISK_LONG};
+    if (o->stands) return;
+    fili_disk_add(list, &kept);
+    fili_disk_add(list, &frames);
+    fili_disk_add(list, &video);
+}

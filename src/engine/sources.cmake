@@ -30,6 +30,7 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/convert_plan.c
     engine/decode_api.c
     engine/decode_kept.c
+    engine/disk_room.c
     engine/encode_api.c
     engine/finished.c
     engine/frame_log.c
@@ -38,6 +39,7 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/generate_api.c
     engine/generate_capture.c
     engine/generate_check.c
+    engine/generate_disk.c
     engine/generate_estimate.c
     engine/generate_memory.c
     engine/generate_options.c

@@ -9,6 +9,7 @@
  *     generate_check.c   parts of the model, tokens
  *     generate_estimate.c seconds, from a short measurement
  *     generate_memory.c  bytes and operations; what is done to fit into a limit
+ *     generate_disk.c    bytes on disk
  *     generate_capture.c what is captured on the way
  *     generate_text.c    prompts -> rows            (text encoder opened and closed)
  *     text_cache.c       rows <-> files
@@ -32,6 +33,7 @@
 #include "engine/batch.h"
 #include "engine/capture.h"
 #include "engine/checkpoint.h"
+#include "engine/disk_room.h"
 #include "engine/frame_log.h"
 #include "engine/policy_run.h"
 #include "engine/preview.h"
@@ -225,9 +227,9 @@ FIL_MUSTCHECK fil_status fili_decode_cost_of(fil_ctx *ctx, const fili_decode *wh
                                              fili_decode_cost *out);
 /* E_ARG: not FIL_AUTO, 0 or 1. */
 FIL_MUSTCHECK fil_status fili_tiles_check(fil_ctx *ctx, int32_t tiles);
-/* E_IO: the disk has less room than frames of tiles will take while they wait, for sure. */
-FIL_MUSTCHECK fil_status fili_decode_check_disk(fil_ctx *ctx, const fili_outputs *o,
-                                                const fili_decode_cost *cost);
+/* Adds what decoding writes: outputs whose size is known, and what is kept until they stand. */
+void fili_outputs_disk(const fili_outputs *o, const fili_frames_size *size,
+                       const fili_decode_cost *cost, fili_disk_list *list);
 /* Says in the log that tiles were chosen, and why. */
 void fili_tell_tiles(fil_ctx *ctx, const fili_decode_cost *cost);
 /* Its inside, where frames are decoded whole: latent frames whose frames were kept (outputs->kept)
@@ -321,6 +323,9 @@ fili_decode              fili_job_decode(const fili_job *job);
 FIL_MUSTCHECK fil_status fili_job_memory(fili_job *job);
 /* Operations of each part. */
 void fili_job_flops(fili_job *job);
+/* Bytes on disk, against the room there is; after everything that decides what is written. In a
+ * batch that counts (batch->disks) those of its other runs, too. */
+FIL_MUSTCHECK fil_status fili_job_disk(fili_job *job);
 
 /* Seconds that an operation of each kind takes here: linears, attention, convolutions; 0: not known
  * yet. Runs of one list share them. */

@@ -9,6 +9,9 @@
 
 enum { HD_LINES = 577, SHIFT = 20 };
 
+static const char frame_line[] = "FRAME\n";
+#define FRAME_LINE (sizeof frame_line - 1)
+
 /* Parts of red, green and blue, times 2^20: Y of 219 steps, Cb and Cr of 224. Rows of chroma sum to
  * 0, those of Y to 219 / 255, so that greys are grey and white is 235. */
 typedef struct matrix {
@@ -80,13 +83,25 @@ static fil_status append(fili_y4m *y, const void *data, size_t bytes)
     return FIL_OK;
 }
 
-static fil_status put_header(fili_y4m *y, const fili_video_shape *shape)
+typedef struct header {
+    char   text[160];
+    size_t bytes;
+} header;
+
+static header header_of(const fili_video_shape *shape)
 {
-    char      line[160];
+    header    h;
     const int n = snprintf(
-        line, sizeof line, "YUV4MPEG2 W%d H%d F%d:%d Ip A1:1 C420jpeg XCOLORRANGE=LIMITED\n",
+        h.text, sizeof h.text, "YUV4MPEG2 W%d H%d F%d:%d Ip A1:1 C420jpeg XCOLORRANGE=LIMITED\n",
         (int)shape->width, (int)shape->height, (int)shape->fps_num, (int)shape->fps_den);
-    return append(y, line, (size_t)n);
+    h.bytes = (size_t)n;
+    return h;
+}
+
+uint64_t fili_y4m_file_bytes(const fili_video_shape *shape, int32_t frames)
+{
+    const uint64_t each = FRAME_LINE + fili_y4m_frame_bytes(shape->width, shape->height);
+    return header_of(shape).bytes + (uint64_t)frames * each;
 }
 
 fil_status fili_y4m_open(fili_y4m *y, fil_ctx *ctx, const char *path, int replace,
@@ -100,7 +115,8 @@ fil_status fili_y4m_open(fili_y4m *y, fil_ctx *ctx, const char *path, int replac
         fail, fili_alloc(ctx, fili_y4m_frame_bytes(y->width, y->height), "a frame of y4m", &block));
     y->planes = block;
     FIL_TRY_OR(fail, fili_atomic_open(ctx, path, replace, &y->file));
-    FIL_TRY_OR(fail, put_header(y, shape));
+    const header h = header_of(shape);
+    FIL_TRY_OR(fail, append(y, h.text, h.bytes));
     return FIL_OK;
 fail:
     fili_y4m_close(y);
@@ -110,7 +126,7 @@ fail:
 fil_status fili_y4m_put(fili_y4m *y, const uint8_t *rgb)
 {
     fili_y4m_convert(rgb, y->width, y->height, y->planes);
-    FIL_TRY(append(y, "FRAME\n", 6));
+    FIL_TRY(append(y, frame_line, FRAME_LINE));
     return append(y, y->planes, fili_y4m_frame_bytes(y->width, y->height));
 }
 

@@ -19,6 +19,9 @@ size_t fili_y4m_frame_bytes(int32_t width, int32_t height);
  * number to the exact value (ties: either). */
 void fili_y4m_convert(const uint8_t *rgb, int32_t width, int32_t height, uint8_t *planes);
 
+/* Of a file of so many frames, exactly. */
+uint64_t fili_y4m_file_bytes(const fili_video_shape *shape, int32_t frames);
+
 typedef struct fili_y4m {
     fil_ctx    *ctx;
     fili_atomic file;

@@ -21,7 +21,15 @@
 #include "support/scratch_dir.h"
 
 /* More than a tile wide: two tiles, of 32 and of 10 columns of latents. */
-enum { PASSES = 4, W = 272, H = 128, FRAMES = 5, STEPS = 2, BYTES = FRAMES * W * H * 3 };
+enum {
+    PASSES  = 4,
+    W       = 272,
+    H       = 128,
+    FRAMES  = 5,
+    STEPS   = 2,
+    BYTES   = FRAMES * W * H * 3,
+    LATENTS = 16 * 2 * (H / 8) * (W / 8) * 4 /* bytes of them */
+};
 
 #define MIB ((uint64_t)1 << 20)
 
@@ -586,10 +594,13 @@ static void count_steps(void *user, const fil_progress *p)
     if (strcmp(p->phase, "sample") == 0) d->steps++;
 }
 
+/* Nothing of the run is there. */
 static void open_on_disk(rig *r, fili_os *os, disk *d)
 {
     fil_options opt;
     open_rig(r, 0, 0);
+    (void)remove(r->latents);
+    (void)remove(r->frames);
     fil_model_close(&r->model);
     fil_ctx_close(&r->ctx);
     *os           = fili_os_posix;
@@ -609,15 +620,16 @@ static void refuses(rig *r, uint64_t needed, uint64_t room)
 {
     char figures[200];
     assert_int_equal(fil_generate(r->model, &r->o, &r->result), FIL_E_IO);
-    snprintf(figures, sizeof figures, "needs %llu bytes on disk for '", (unsigned long long)needed);
+    snprintf(figures, sizeof figures, "': %llu bytes are needed, most of them for ",
+             (unsigned long long)needed);
     if (strstr(fil_ctx_error(r->ctx)->message, figures) == NULL)
         fail_msg("'%s' does not say '%s'", fil_ctx_error(r->ctx)->message, figures);
-    snprintf(figures, sizeof figures, "'; %llu are free", (unsigned long long)room);
+    snprintf(figures, sizeof figures, "; %llu are free", (unsigned long long)room);
     if (strstr(fil_ctx_error(r->ctx)->message, figures) == NULL)
         fail_msg("'%s' does not say '%s'", fil_ctx_error(r->ctx)->message, figures);
 }
 
-static void too_little_room_for_tiles_is_told_before_the_first_step(void **state)
+static void too_little_room_is_told_before_the_first_step(void **state)
 {
     (void)state;
     SKIP_WITHOUT_DEMO();
@@ -625,19 +637,20 @@ static void too_little_room_for_tiles_is_told_before_the_first_step(void **state
     fili_os os;
     disk    d = {.free = -1};
     open_on_disk(&r, &os, &d);
-    check(&r);
-    const uint64_t needed = r.plan.spool_bytes;
-    assert_true(needed > 0);
-    d.free = (int64_t)needed - 1;
-    refuses(&r, needed, needed - 1);
-    assert_int_equal(d.steps, 0);
-    d.free = (int64_t)needed;
-    check(&r);
-    r.o.vae_tiles = 0; /* whole frames do not wait */
-    d.free        = 0;
-    d.asked       = 0;
-    check(&r);
-    assert_int_equal(d.asked, 0);
+    for (int tiles = 1; tiles >= 0; tiles--) { /* whole frames do not wait */
+        r.o.vae_tiles = tiles;
+        d.free        = -1;
+        check(&r);
+        const uint64_t needed = r.plan.disk_bytes;
+        assert_int_equal(needed, r.plan.spool_bytes + BYTES + LATENTS);
+        assert_int_equal(r.plan.stays_bytes, BYTES + LATENTS);
+        assert_int_equal(r.plan.spool_bytes > 0, tiles);
+        d.free = (int64_t)needed - 1;
+        refuses(&r, needed, needed - 1);
+        assert_int_equal(d.steps, 0);
+        d.free = (int64_t)needed;
+        check(&r);
+    }
     close_rig(&r);
 }
 
@@ -656,7 +669,7 @@ static void what_is_on_disk_already_is_not_asked_for_again(void **state)
     snprintf(kept, sizeof kept, "%s.frames", saved);
     r.o.checkpoint = saved;
     check(&r);
-    const uint64_t needed = r.plan.spool_bytes;
+    const uint64_t needed = r.plan.disk_bytes;
     scratch_write(&dir, "s.frames", "filigree.frames.", 16);
     d.free = (int64_t)needed - 17;
     refuses(&r, needed - 16, needed - 17);
@@ -682,7 +695,7 @@ static void decode_asks_for_room_too(void **state)
     o.save_frames = r.frames;
     o.replace     = 1;
     o.vae_tiles   = 1;
-    d.free        = (int64_t)r.plan.spool_bytes - 1;
+    d.free        = (int64_t)r.plan.spool_bytes + BYTES - 1; /* beside the frames that are there */
     assert_int_equal(fil_decode(r.model, &o, NULL), FIL_E_IO);
     assert_non_null(strstr(fil_ctx_error(r.ctx)->message, "are free"));
     d.free++;
@@ -708,7 +721,7 @@ int main(void)
         cmocka_unit_test(what_is_not_to_be_chosen_is_refused),
         cmocka_unit_test(numbers_that_mean_nothing_are_refused),
         cmocka_unit_test(decode_takes_tiles_and_a_limit_chooses_them),
-        cmocka_unit_test(too_little_room_for_tiles_is_told_before_the_first_step),
+        cmocka_unit_test(too_little_room_is_told_before_the_first_step),
         cmocka_unit_test(what_is_on_disk_already_is_not_asked_for_again),
         cmocka_unit_test(decode_asks_for_room_too),
     };

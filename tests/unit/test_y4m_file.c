@@ -150,6 +150,7 @@ static void the_file_is_the_header_and_the_converted_frames(void **state)
     assert_int_equal(write_clip(*state, "a.y4m"), FIL_OK);
     unsigned char *data = scratch_read(&dir, "a.y4m", &bytes);
     assert_int_equal(bytes, head + N * (6 + FRAME));
+    assert_int_equal(fili_y4m_file_bytes(&shape, N), bytes);
     assert_memory_equal(data, header, head);
     for (size_t f = 0; f < N; f++) {
         const unsigned char *at = data + head + f * (6 + FRAME);
