@@ -222,6 +222,11 @@ typedef struct fil_generate_options {
                                a temporary file beside the output */
     int32_t stream_weights; /* layers of the transformer are read in each pass, with the memory of
                                one; the same bits */
+
+    /* Of a run that is repeated: the hash of the transformer that it was made with, 64 hexadecimal
+     * digits, which fil_recipe_open finds in its file. If this one is another, a warning in the log
+     * says so. A recipe has it beside its options, that of its own run. NULL = not compared. */
+    const char *made_with;
 } fil_generate_options;
 
 /* Fills in the defaults named above. Cannot fail. */

@@ -94,7 +94,7 @@ static fil_status write_file(const fili_job *job, const fili_solver *solver)
     hash_of(&c, hex);
     const fil_pair          pairs[PAIRS] = {{.key = "format", .value = FORMAT},
                                             {.key = FILI_RECIPE_KEY, .value = k->recipe},
-                                            {.key = "dit", .value = k->dit},
+                                            {.key = FILI_RECIPE_DIT, .value = k->dit},
                                             {.key = "sha256", .value = hex}};
     const fili_writer_input input        = {
                .tensors = c.desc, .n_tensors = (size_t)c.n, .metadata = pairs, .n_pairs = PAIRS};
@@ -182,11 +182,11 @@ static fil_status check_metadata(const fili_job *job, const fili_tensors *set)
                         "%s",
                         format, FORMAT);
     FIL_TRY(fili_recipe_agree(job->ctx, job->checkpoint.recipe, text_of(set, FILI_RECIPE_KEY)));
-    if (strcmp(text_of(set, "dit"), job->checkpoint.dit) != 0)
+    if (strcmp(text_of(set, FILI_RECIPE_DIT), job->checkpoint.dit) != 0)
         return FIL_FAIL(job->ctx, FIL_E_MISMATCH,
                         "it was saved with another transformer: its hash begins with %.8s, this "
                         "one's with %.8s",
-                        text_of(set, "dit"), job->checkpoint.dit);
+                        text_of(set, FILI_RECIPE_DIT), job->checkpoint.dit);
     return FIL_OK;
 }
 
@@ -314,15 +314,29 @@ static fil_status take_recipe(fili_job *job)
     return fili_recipe_text(job->ctx, &job->arena, &job->model->given, &o, &job->checkpoint.recipe);
 }
 
+/* A run that goes on is refused instead. */
+static void tell_other_model(const fili_job *job)
+{
+    const char *was = job->o.made_with;
+    const char *is  = job->checkpoint.dit;
+    if (was != NULL && job->o.resume == NULL && strcmp(was, is) != 0)
+        fili_log(job->ctx, FIL_LOG_WARNING,
+                 "the run that is repeated was made with another transformer (its hash begins with "
+                 "%.8s, this one's with %.8s): the bits will differ",
+                 fili_quote(was, strlen(was)).text, is);
+}
+
 fil_status fili_checkpoint_check(fili_job *job)
 {
     fili_checkpoint  *k     = &job->checkpoint;
     fili_solver_state state = {.step = 0};
     *k = (fili_checkpoint){.path = job->o.checkpoint, .resume = job->o.resume, .saved_step = -1};
     const bool saves = k->path != NULL || k->resume != NULL;
-    if (!saves && job->o.save_recipe == NULL && job->o.video == NULL) return FIL_OK;
+    if (!saves && job->o.save_recipe == NULL && job->o.video == NULL && job->o.made_with == NULL)
+        return FIL_OK;
     FIL_TRY(take_recipe(job));
     FIL_TRY(fili_dit_hash(job->dit_weights, &job->dit, k->dit));
+    tell_other_model(job);
     if (!saves) return FIL_OK;
     FIL_TRY(check_rhythm(job));
     k->policy_bytes = fili_policy_state_bytes(job->policy.policy);

@@ -17,6 +17,7 @@
 #include "filigree/video.h"
 
 #define FILI_RECIPE_KEY "recipe" /* of the metadata of a file that carries one */
+#define FILI_RECIPE_DIT "dit"    /* beside it, or beside its options: the hash of the transformer */
 
 /* *text is taken from the arena. o->policy may be NULL. E_ARG: a text that is not UTF-8; E_NOMEM.
  */

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "engine/recipe_fields.h"
 #include "io/media_head.h"
+#include "io/sha256.h"
 #include "io/tensors.h"
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -151,10 +152,32 @@ static fil_status read_section(fil_recipe *r, const fili_section *s, json_t *obj
     return FIL_OK;
 }
 
+/* Of the transformer, beside the options; NULL: it is not told. */
+static fil_status take_hash(fil_recipe *r, const char *hash)
+{
+    char *copy;
+    if (hash == NULL) return FIL_OK;
+    if (strlen(hash) != FILI_SHA256_HEX - 1 ||
+        strspn(hash, "0123456789abcdef") != FILI_SHA256_HEX - 1)
+        return FIL_FAIL(r->ctx, FIL_E_FORMAT,
+                        "the recipe's '" FILI_RECIPE_DIT "': expected 64 hexadecimal digits");
+    FIL_TRY(fili_arena_text(&r->arena, hash, strlen(hash), &copy));
+    r->generate.made_with = copy;
+    return FIL_OK;
+}
+
+static fil_status read_hash(fil_recipe *r, const json_t *root)
+{
+    const json_t *value = json_object_get(root, FILI_RECIPE_DIT);
+    if (value == NULL) return FIL_OK;
+    return take_hash(r, json_is_string(value) ? json_string_value(value) : "");
+}
+
 /* first: FILI_SECTION_GENERATE where the model is not told of. */
 static fil_status read_root(fil_recipe *r, const json_t *root, int first)
 {
     json_t *policy = json_object_get(root, fili_recipe_sections[FILI_SECTION_POLICY].name);
+    FIL_TRY(read_hash(r, root));
     for (int i = first; i < FILI_SECTION_POLICY; i++)
         FIL_TRY(read_section(r, &fili_recipe_sections[i],
                              json_object_get(root, fili_recipe_sections[i].name),
@@ -192,6 +215,7 @@ static fil_status read_metadata(fil_recipe *r, const fili_tensors *set)
         return FIL_FAIL(r->ctx, FIL_E_MISMATCH,
                         "it carries no recipe of a run; expected a JSON recipe, a video or picture "
                         "that filigree wrote, or what a run has saved to be resumed");
+    FIL_TRY(take_hash(r, fili_tensors_metadata(set, FILI_RECIPE_DIT)));
     return read_text(r, text, FILI_SECTION_MODEL);
 }
 

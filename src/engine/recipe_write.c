@@ -171,7 +171,7 @@ static int add_outcome(json_t *root, json_t *result, const fili_recipe_run *run)
                                          {"cfg", p->guidance},
                                          {"density", r->density},
                                          {"sparse_density", r->sparse_density}};
-    return json_object_set_new(root, "dit", json_string(run->dit)) |
+    return json_object_set_new(root, FILI_RECIPE_DIT, json_string(run->dit)) |
            json_object_set(root, "result", result) |
            json_object_set_new(result, "sampler", json_string(p->sampler)) |
            json_object_set_new(result, "grid", json_string(p->grid)) |

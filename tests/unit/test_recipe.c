@@ -191,6 +191,27 @@ static void what_stands_beside_a_recipe_is_not_looked_at(void **state)
     fil_recipe_close(&recipe);
 }
 
+static void the_transformer_is_told_beside_the_options(void **state)
+{
+    static const char hash[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    fil_recipe       *recipe;
+    char              text[200];
+    (void)state;
+    snprintf(text, sizeof text, "{\"model\": {}, \"generate\": {}, \"dit\": \"%s\"}", hash);
+    write_text(text);
+    assert_int_equal(fil_recipe_open(r.ctx, r.path, &recipe), FIL_OK);
+    assert_string_equal(fil_recipe_generate(recipe)->made_with, hash);
+    fil_recipe_close(&recipe);
+    for (int i = 0; i < 2; i++) {
+        char *digit = strstr(text, hash) + 63 * i;
+        *digit      = i == 0 ? 'A' : '"';
+        refused(text, FIL_E_FORMAT, i == 0 ? "64 hexadecimal digits" : "");
+        *digit = '0';
+    }
+    refused("{\"model\": {}, \"generate\": {}, \"dit\": 3}", FIL_E_FORMAT, "'dit'");
+    refused("{\"model\": {}, \"generate\": {}, \"dit\": \"\"}", FIL_E_FORMAT, "'dit'");
+}
+
 /* ---- refusals ------------------------------------------------------------------------------- */
 
 static void what_is_no_recipe_is_refused(void **state)
@@ -326,6 +347,7 @@ int main(void)
         TEST(defaults_come_back_as_defaults),
         TEST(every_field_comes_back),
         TEST(what_stands_beside_a_recipe_is_not_looked_at),
+        TEST(the_transformer_is_told_beside_the_options),
         TEST(what_is_no_recipe_is_refused),
         TEST(a_text_that_is_not_utf8_has_no_recipe),
         TEST(only_what_makes_the_latents_must_agree),
