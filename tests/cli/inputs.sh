@@ -55,12 +55,3 @@ demo_model() {
         exit 77
     }
 }
-
-# until_there FILE: waits until a job in the background has made it; 12 seconds at most.
-until_there() {
-    waited=0
-    until [ -e "$1" ] || [ $waited = 600 ]; do
-        sleep 0.02
-        waited=$((waited + 1))
-    done
-}

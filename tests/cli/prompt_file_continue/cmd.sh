@@ -3,16 +3,13 @@
 . "$CLI_TESTS/inputs.sh"
 demo_model demo
 printf 'one\ntwo\nthree\n' >p.txt
-run='filigree generate -m demo --prompt-file p.txt -W 64 -H 64 --frames 9 --steps 30 --threads 1'
+run='filigree generate -m demo --prompt-file p.txt -W 64 -H 64 --frames 9 --steps 60 --threads 1'
 $run --save-latents whole -q || exit 1
-$run --save-latents part -q --checkpoint-every 1 2>err &
-job=$!
-until_there part-002.resume.safetensors
-kill -TERM $job
-wait $job
+held="python3 $CLI_TESTS/held.py type=saved path=part-002.resume.safetensors --" # 60 steps are 2 pages
+$held $run --save-latents part -q --checkpoint-every 1 2>err
 echo "exit $?"
 tail -n 1 err
-ls part-001
+ls part-*
 $run --save-latents part --plan --continue | head -n 1
 $run --save-latents part --continue 2>err || exit 1
 tail -n 1 err
