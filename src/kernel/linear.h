@@ -41,12 +41,15 @@ typedef struct filk_linear_problem {
 } filk_linear_problem;
 
 typedef struct filk_linear_args {
-    const void  *x;            /* [M, K] */
-    const void  *weight;       /* [N, K] dense, or packed */
-    fil_dtype    weight_dtype; /* with any_weight alone */
-    const void  *bias;         /* [N] */
-    const float *gate;         /* [N] or NULL */
-    const float *residual;     /* [M, N] or NULL */
+    const void *x;            /* [M, K] */
+    const void *weight;       /* [N, K] dense, or packed */
+    fil_dtype   weight_dtype; /* with any_weight alone */
+    int32_t     again;     /* with any_weight: 1: the call before it had the same plan, weight and
+                              workspace, and nobody has written there since: what it has made
+                              of the weight is used, not made again */
+    const void  *bias;     /* [N] */
+    const float *gate;     /* [N] or NULL */
+    const float *residual; /* [M, N] or NULL */
     int64_t      residual_stride;
     void        *out; /* [M, N] */
     int64_t      out_stride;

@@ -49,6 +49,7 @@ typedef struct fili_dense_io {
     const float *gate;       /* [out] or NULL */
     const float *residual;   /* [rows, out] or NULL; may be out, where out_stride is 0 */
     int64_t      out_stride; /* elements from row to row of out; 0 = out: one after the other */
+    int32_t      again;      /* 1: the last call with this workspace was of this layer */
 } fili_dense_io;
 
 FIL_MUSTCHECK fil_status fili_dense_forward(const fili_dense *layer, const fili_dense_io *io,

@@ -9,11 +9,17 @@
 #include "kernel/cpu/peak.h"
 #include "wan/dit_inside.h"
 
-static fil_status run_dense(fili_dit *d, const fili_dense *layer, const fili_dense_io *io)
+static fil_status run_dense_in(fili_dit *d, const fili_dense *layer, const fili_dense_io *io,
+                               void *workspace)
 {
-    const fil_status status = fili_dense_forward(layer, io, d->workspace);
+    const fil_status status = fili_dense_forward(layer, io, workspace);
     fili_dit_spent(d, &d->times.linear);
     return status;
+}
+
+static fil_status run_dense(fili_dit *d, const fili_dense *layer, const fili_dense_io *io)
+{
+    return run_dense_in(d, layer, io, d->workspace);
 }
 
 static fil_status run_norm(fili_dit *d, fili_dit_norm norm, const fili_norm_io *io)
@@ -25,19 +31,27 @@ static fil_status run_norm(fili_dit *d, fili_dit_norm norm, const fili_norm_io *
 
 /* ---- contexts ------------------------------------------------------------------------------- */
 
+/* All bands of rows through one layer, so that a weight that is kept is converted once. */
+static fil_status project_context(fili_dit *d, const fili_dense *layer, void *rows, void *out,
+                                  int64_t bands)
+{
+    const int64_t from = FILI_DIT_CTX * layer->plan->problem.k;
+    const int64_t to   = FILI_DIT_CTX * layer->plan->problem.n;
+    for (int64_t b = 0; b < bands; b++) {
+        const fili_dense_io io = {.x     = fili_dit_at(d, rows, b * from),
+                                  .out   = fili_dit_at(d, out, b * to),
+                                  .again = b > 0};
+        FIL_TRY(run_dense(d, layer, &io));
+    }
+    return FIL_OK;
+}
+
 /* ctx = Linear2(GELU(Linear1(rows))), in bands; what lies behind the rows is zero on entry and
  * becomes the row that stands for the padding. */
 static fil_status embed_text(fili_dit *d, int64_t bands)
 {
-    const int64_t step = FILI_DIT_CTX * (int64_t)d->c.dim;
-    for (int64_t b = 0; b < bands; b++) {
-        const fili_dense_io in  = {.x = fili_dit_at(d, d->ctx_in, b * FILI_DIT_CTX * d->c.text_dim),
-                                   .out = fili_dit_at(d, d->ctx_inner, b * step)};
-        const fili_dense_io out = {.x = in.out, .out = fili_dit_at(d, d->ctx_rows, b * step)};
-        FIL_TRY(run_dense(d, &d->text_0, &in));
-        FIL_TRY(run_dense(d, &d->text_2, &out));
-    }
-    return FIL_OK;
+    FIL_TRY(project_context(d, &d->text_0, d->ctx_in, d->ctx_inner, bands));
+    return project_context(d, &d->text_2, d->ctx_inner, d->ctx_rows, bands);
 }
 
 /* Where keys (which 0) or values (1) of a layer lie. */
@@ -49,16 +63,9 @@ static void *context_rows(const fili_dit *d, const fili_dit_context *c, int32_t 
 static fil_status context_layer(fili_dit *d, fili_dit_context *c, int32_t l, int64_t bands)
 {
     const fili_dit_layer *layer = &d->layer[l];
-    const int64_t         step  = FILI_DIT_CTX * (int64_t)d->c.dim;
     void                 *keys  = context_rows(d, c, l, 0);
-    void                 *value = context_rows(d, c, l, 1);
-    for (int64_t b = 0; b < bands; b++) {
-        const void         *x = fili_dit_at(d, d->ctx_rows, b * step);
-        const fili_dense_io k = {.x = x, .out = fili_dit_at(d, keys, b * step)};
-        const fili_dense_io v = {.x = x, .out = fili_dit_at(d, value, b * step)};
-        FIL_TRY(run_dense(d, &layer->cross_k, &k));
-        FIL_TRY(run_dense(d, &layer->cross_v, &v));
-    }
+    FIL_TRY(project_context(d, &layer->cross_k, d->ctx_rows, keys, bands));
+    FIL_TRY(project_context(d, &layer->cross_v, d->ctx_rows, context_rows(d, c, l, 1), bands));
     const fili_norm_io norm = {
         .rows = bands * FILI_DIT_CTX, .x = keys, .out = keys, .a = layer->cross_norm_k};
     return run_norm(d, FILI_NORM_CTX, &norm);
@@ -314,7 +321,8 @@ static fil_status cross_attention(fili_dit *d, const fili_dit_layer *layer, cons
 }
 
 /* In bands of rows, so that the inner rows, ffn_dim wide, never exist for the whole sequence. The
- * last band reaches beyond the sequence; the rows there are finite and nobody reads them. */
+ * last band reaches beyond the sequence; the rows there are finite and nobody reads them. What is
+ * made of weights that are kept serves all bands. */
 static fil_status mlp(fili_dit *d, const fili_dit_layer *layer)
 {
     const fili_norm_io in = {.rows = d->n_bands * d->band,
@@ -324,14 +332,14 @@ static fil_status mlp(fili_dit *d, const fili_dit_layer *layer)
                              .b    = modulation(d, 3)};
     FIL_TRY(run_norm(d, FILI_NORM_MODULATED, &in));
     for (int64_t b = 0; b < d->n_bands; b++) {
-        float              *x    = d->x + b * d->band * d->c.dim;
-        const fili_dense_io up   = {.x   = fili_dit_at(d, d->a, b * d->band * d->c.dim),
-                                    .out = d->inner};
+        float              *x  = d->x + b * d->band * d->c.dim;
+        const fili_dense_io up = {
+            .x = fili_dit_at(d, d->a, b * d->band * d->c.dim), .out = d->inner, .again = b > 0};
         const fili_dense_io down = {
-            .x = d->inner, .out = x, .gate = modulation(d, 5), .residual = x};
+            .x = d->inner, .out = x, .gate = modulation(d, 5), .residual = x, .again = b > 0};
         FIL_TRY(fili_check_cancel(d->ctx));
         FIL_TRY(run_dense(d, &layer->up, &up));
-        FIL_TRY(run_dense(d, &layer->down, &down));
+        FIL_TRY(run_dense_in(d, &layer->down, &down, d->workspace_down));
     }
     return FIL_OK;
 }

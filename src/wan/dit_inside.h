@@ -131,6 +131,8 @@ struct fili_dit {
     float *e0;        /* [6, dim] */
     float *m;         /* [6, dim] of the layer at hand */
     void  *workspace;
+    void  *workspace_down; /* of the MLP's second matrix: its own, where bands share what was made
+                              of it */
 
     fili_dit_times times;
     double         mark; /* when the part at hand began */

@@ -58,7 +58,7 @@ static fil_status plan_sequence(fili_dit *d)
     d->tokens            = d->order.n;
     d->band              = even_part(d->tokens, FILI_DIT_BAND);
     d->n_bands           = (d->tokens + d->band - 1) / d->band;
-    d->heads_band        = even_part(d->tokens, fili_dit_keeps(d) ? FILI_DIT_BAND : FILI_DIT_HEADS);
+    d->heads_band        = fili_dit_keeps(d) ? d->tokens : even_part(d->tokens, FILI_DIT_HEADS);
     const int32_t rows   = d->o.context_rows > 0 ? d->o.context_rows : d->c.text_len;
     const int32_t padded = rows < d->c.text_len ? rows + 1 : rows; /* one stands for the padding */
     d->context_room      = ((int64_t)padded + FILI_DIT_CTX - 1) / FILI_DIT_CTX * FILI_DIT_CTX;
@@ -265,7 +265,11 @@ static fil_status lay_workspace(fili_dit *d, fili_space *space)
         if (d->norm[i].workspace > most) most = d->norm[i].workspace;
     for (int32_t i = 0; i < d->o.passes; i++)
         if (d->context[i].list.attend.workspace > most) most = d->context[i].list.attend.workspace;
-    return fili_space_take(space, most, 1, &d->workspace);
+    FIL_TRY(fili_space_take(space, most, 1, &d->workspace));
+    d->workspace_down          = d->workspace;
+    const fili_dense_plan down = d->plan[FILI_PLAN_DOWN];
+    if (!down.problem.any_weight || d->n_bands == 1) return FIL_OK;
+    return fili_space_take(space, down.workspace, 1, &d->workspace_down);
 }
 
 /* memory: its parts, as far as they lie in the arena. */

@@ -199,6 +199,38 @@ static void packed_on_demand_they_give_the_same_function(void **state)
     tear_down();
 }
 
+/* More tokens than a band, and more rows of a context: a matrix is converted once for all. */
+static void bands_share_what_was_converted(void **state)
+{
+    enum { SIDE = 92, MANY = 4 * T * SIDE * SIDE, ROWS = 129 };
+    static float  latent[MANY];
+    static float  out[2][MANY];
+    static double expected[MANY];
+    static float  context[ROWS * 24];
+    (void)state;
+    set_up(2);
+    fili_philox_normal(3, 1, 0, latent, MANY);
+    fili_philox_normal(3, 2, 0, context, ROWS * 24);
+    b.made.config.text_len = 150;
+    b.o.h = b.o.w = SIDE;
+    for (int32_t packed = 0; packed < 2; packed++) {
+        hold_in_memory();
+        b.o.packed = packed;
+        assert_int_equal(fili_dequant_has(told().kept), !packed);
+        if (fili_dit_open(b.ctx, b.w, &b.made.config, &b.o, &b.d) != FIL_OK ||
+            fili_dit_set_context(b.d, 0, context, ROWS) != FIL_OK ||
+            fili_dit_forward(b.d, 0, 4, latent, 321.5, out[packed]) != FIL_OK)
+            fail_msg("%s", fil_ctx_error(b.ctx)->message);
+        end_run();
+    }
+    for (int i = 0; i < MANY; i++)
+        expected[i] = (double)out[1][i];
+    const double far = dit_distance(out[0], expected, MANY);
+    printf("%-30s rel_l2 %.2e\n", "two bands, of packed", far);
+    if (!(far <= F32_LINE)) fail_msg("two bands: rel_l2 %g", far);
+    tear_down();
+}
+
 static void bits_are_the_same_for_1_2_and_3_threads(void **state)
 {
     float first[LATENT];
@@ -322,6 +354,7 @@ int main(void)
         cmocka_unit_test(blocks_of_two_types_and_f32_equal_the_definition),
         cmocka_unit_test(blocks_that_cross_rows_are_converted),
         cmocka_unit_test(packed_on_demand_they_give_the_same_function),
+        cmocka_unit_test(bands_share_what_was_converted),
         cmocka_unit_test(bits_are_the_same_for_1_2_and_3_threads),
         cmocka_unit_test(mapped_and_read_blocks_give_the_same_bits),
         cmocka_unit_test(converted_ones_give_the_same_bits),

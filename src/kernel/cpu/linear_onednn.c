@@ -296,8 +296,9 @@ static fil_status run(fil_ctx *ctx, const void *plan, const void *args, void *wo
     filk_linear_args converted;
     if (s.l->p.any_weight) FIL_TRY(filk_linear_check_weight(ctx, &s.l->p, args));
     if (s.l->p.any_weight && s.a->weight_dtype != s.l->p.dtype) {
-        FIL_TRY(fili_pool_run(ctx, "linear conversion", fili_task_count(s.l->p.n, ROWS),
-                              convert_task, &s));
+        if (!s.a->again)
+            FIL_TRY(fili_pool_run(ctx, "linear conversion", fili_task_count(s.l->p.n, ROWS),
+                                  convert_task, &s));
         converted        = *s.a;
         converted.weight = s.workspace + threads_bytes(s.l);
         s.a              = &converted;

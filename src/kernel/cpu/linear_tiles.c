@@ -147,6 +147,7 @@ static fil_status pack_here(fil_ctx *ctx, const run_state *s, filk_linear_args *
                        .workspace = s->workspace};
     *packed         = *s->a;
     packed->weight  = to;
+    if (s->a->again) return FIL_OK;
     return fili_pool_run(ctx, "linear packing", panels_of(s->l), pack_task, &pack);
 }
 
