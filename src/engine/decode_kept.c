@@ -97,6 +97,7 @@ static fil_status take_kept(going_on *g)
     if (g->log.kept == 0) return FIL_OK;
     g->first             = (g->log.kept - 1) / time + 1;
     const int32_t frames = time * (g->first - 1) + 1;
+    out->pictures        = g->log.kept;
     fili_frame_log_cut(&g->log, frames);
     for (int32_t i = 0; i < frames; i++) {
         FIL_TRY(fili_check_cancel(g->ctx));
@@ -165,6 +166,7 @@ fil_status fili_decode_kept(fili_vae *vae, fili_weights *weights, const float *z
     const fil_status status = go_on(&g);
     out->log                = NULL;
     out->kept               = g.log.on ? g.log.kept : 0;
+    if (status != FIL_OK && !g.log.on) fili_frames_out_unmake(out);
     fili_frame_log_close(&g.log);
     return status;
 }

@@ -86,7 +86,7 @@ static void to_bytes(fili_frames_out *f, const float *rgb)
             f->rgb[3 * i + c] = fili_frame_byte(rgb[c * plane + i], f->outputs->rounds);
 }
 
-static fil_status write_picture(const fili_frames_out *f, int32_t index)
+static fil_status write_picture(fili_frames_out *f, int32_t index)
 {
     const fili_outputs   *o      = f->outputs;
     const fili_png_source source = {
@@ -95,8 +95,20 @@ static fil_status write_picture(const fili_frames_out *f, int32_t index)
     fili_numbered n;
     if (!fili_numbered_parse(o->video, &n))
         return fili_png_write(f->ctx, o->video, o->replace || o->own_video, &source);
+    if (index >= f->pictures) f->pictures = index + 1;
     return fili_png_write(f->ctx, fili_numbered_name(&n, index, name), o->replace || o->goes_on,
                           &source);
+}
+
+void fili_frames_out_unmake(const fili_frames_out *f)
+{
+    const fili_outputs *o  = f->outputs;
+    const fili_os      *os = f->ctx->os;
+    char                name[FILI_NUMBERED_BYTES];
+    fili_numbered       n;
+    if (o->video == NULL || o->replace || !fili_numbered_parse(o->video, &n)) return;
+    for (int32_t i = 0; i < f->pictures; i++)
+        (void)os->unlinkat(os->self, FILI_CWD, fili_numbered_name(&n, i, name));
 }
 
 static fil_status send(fili_frames_out *f, int32_t index)

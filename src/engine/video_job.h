@@ -121,6 +121,7 @@ typedef struct fili_frames_out {
     fili_frame_log     *log;        /* keeps each frame; NULL: none */
     int32_t             kept;       /* frames that lie in a log now */
     int32_t             kept_tiles; /* tiles of which something does */
+    int32_t             pictures;   /* numbered ones that this run may have made, from 0 on */
 } fili_frames_out;
 
 typedef struct fili_frames_size {
@@ -138,6 +139,9 @@ FIL_MUSTCHECK fil_status fili_frames_out_open(fili_frames_out *f, fil_ctx *ctx,
 fil_status fili_frames_out_put(void *user, int32_t index, const float *rgb, int32_t h, int32_t w);
 /* The frame that lies in f->rgb already, kept from an earlier run. */
 FIL_MUSTCHECK fil_status fili_frames_out_put_kept(fili_frames_out *f, int32_t index);
+/* Removes the numbered pictures of a run that failed: without frames that are kept it could not
+ * know them for its own when it goes on. Those of a run that replaces files stay. */
+void fili_frames_out_unmake(const fili_frames_out *f);
 /* Makes the files appear. Closes *f whatever the result. */
 FIL_MUSTCHECK fil_status fili_frames_out_finish(fili_frames_out *f);
 void                     fili_frames_out_close(fili_frames_out *f); /* idempotent */

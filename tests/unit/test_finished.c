@@ -4,6 +4,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,16 @@ static int unlink_and_die(void *self, int folder, const char *path)
     return changed(fili_os_posix.unlinkat(self, folder, path));
 }
 
+/* ---- a disk that is full from the n-th write on --------------------------------------------- */
+
+static int64_t writes, last_write; /* last_write: -1: never full */
+
+static int64_t write_until_full(void *self, int fd, const void *data, size_t n, uint64_t at)
+{
+    if (last_write >= 0 && writes++ >= last_write) return -ENOSPC;
+    return fili_os_posix.pwrite(self, fd, data, n, at);
+}
+
 /* ---- runs ----------------------------------------------------------------------------------- */
 
 typedef struct rig {
@@ -57,7 +68,9 @@ static void open_rig(rig *r, const char *video)
     r->os          = fili_os_posix;
     r->os.renameat = rename_and_die;
     r->os.unlinkat = unlink_and_die;
+    r->os.pwrite   = write_until_full;
     last_change    = -1;
+    last_write     = -1;
     fil_options_init(&opt);
     opt.n_threads = 1;
     assert_int_equal(fili_ctx_open_on(&r->os, &r->ctx, &opt), FIL_OK);
@@ -256,6 +269,40 @@ static void refused(const rig *r, const char *says)
     assert_true(is_there(r->saved));
 }
 
+/* Then frames are not kept, and no picture that stands can be told from a stranger's. */
+static void behind_a_full_disk_a_run_goes_on_with_its_pictures(void **state)
+{
+    rig     r;
+    char    first[320];
+    size_t  bytes;
+    int64_t at      = 0;
+    int     resumed = 0;
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    open_rig(&r, "%03d.png");
+    snprintf(first, sizeof first, "%s/000.png", dir.path);
+    r.o.save_frames = NULL;
+    must(&r, "undisturbed", fil_generate(r.model, &r.o, NULL));
+    unsigned char *want = read_all(first, &bytes);
+    for (bool full = true; full; at++) {
+        clear(&r, FRAMES);
+        writes      = 0;
+        last_write  = at;
+        full        = fil_generate(r.model, &r.o, NULL) != FIL_OK;
+        last_write  = -1;
+        last_change = at; /* for messages; changes are beyond it */
+        changes     = at + 1;
+        resumed += full && is_there(r.saved);
+        if (full) go_on(&r);
+        same_file(first, want, bytes);
+        last_change = -1;
+    }
+    print_message("full after %lld writes at most, %d runs went on\n", (long long)at, resumed);
+    assert_true(resumed > FRAMES);
+    free(want);
+    close_rig(&r);
+}
+
 static void a_video_that_was_changed_is_not_replaced(void **state)
 {
     rig    r;
@@ -388,6 +435,7 @@ int main(void)
         TEST(killed_behind_any_change_a_run_goes_on),
         TEST(and_in_tiles),
         TEST(and_with_pictures),
+        TEST(behind_a_full_disk_a_run_goes_on_with_its_pictures),
         TEST(a_video_that_was_changed_is_not_replaced),
         TEST(a_recipe_of_something_else_is_not_replaced),
         TEST(a_video_beside_a_run_in_its_steps_is_not_its_own),
