@@ -246,13 +246,12 @@ static void only_what_is_sure_is_refused(void **state)
     r.w.room[0]                                = 0;
     add(&r, "x", 1000, FILI_DISK_PLACE)->spare = true;
     assert_int_equal(take(&r), FIL_OK);
-    add(&r, "x", 0, FILI_DISK_LONG);
-    assert_int_equal(take(&r), FIL_OK);
     r.w.fail = 1; /* of the folder */
     add(&r, "x", 1000, FILI_DISK_LONG);
     assert_int_equal(take(&r), FIL_OK);
-    const fili_disk_file none = {.bytes = 1000};
-    fili_disk_add(&r.list, &none);
+    const fili_disk_file none[] = {{.bytes = 1000}, {.path = "x"}}; /* nowhere; nothing */
+    fili_disk_add(&r.list, &none[0]);
+    fili_disk_add(&r.list, &none[1]);
     assert_int_equal(r.list.n, 0);
     add(&r, "x", UINT64_MAX, FILI_DISK_AGAIN);
     add(&r, "y", UINT64_MAX, FILI_DISK_LONG);
