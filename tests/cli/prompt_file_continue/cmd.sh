@@ -3,7 +3,7 @@
 . "$CLI_TESTS/inputs.sh"
 demo_model demo
 printf 'one\ntwo\nthree\n' >p.txt
-run='filigree generate -m demo --prompt-file p.txt -W 64 -H 64 --frames 9 --steps 60 --threads 1'
+run='filigree generate -m demo --prompt-file p.txt -W 32 -H 32 --frames 5 --steps 60 --threads 1'
 $run --save-latents whole -q || exit 1
 held="python3 $CLI_TESTS/held.py type=saved path=part-002.resume.safetensors --" # 60 steps are 2 pages
 $held $run --save-latents part -q --checkpoint-every 1 2>err

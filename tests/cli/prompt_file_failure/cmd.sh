@@ -3,7 +3,7 @@
 . "$CLI_TESTS/inputs.sh"
 demo_model demo
 printf 'one\ntwo\nthree\n' >p.txt
-size='-W 64 -H 64 --frames 9 --steps 60 --threads 1'
+size='-W 32 -H 32 --frames 5 --steps 60 --threads 1'
 run="filigree generate -m demo --prompt-file p.txt $size"
 $run --save-latents whole -q || exit 1
 held="python3 $CLI_TESTS/held.py type=saved --" # 60 steps are 2 pages
@@ -17,7 +17,7 @@ with open("part-002.resume.safetensors", "r+b") as f:
 END
 $run --save-latents part --continue 2>err
 echo "exit $?"
-grep -v -e pixels -e 's each' err # what a slow machine says on the way
+grep -v -e pixels -e 'about .* of memory' -e ' begins$' -e ' ended after ' -e ' so far' err # a slow machine's
 ls part-*
 cmp whole-001 part-001 && cmp whole-003 part-003 || exit 1
 $run --save-latents part --continue -q
