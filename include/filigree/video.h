@@ -336,8 +336,9 @@ typedef struct fil_video_result {
 
 /* Renders the video. result: may be NULL. Without save_latents the latents lie beside the video, as
  * VIDEO.latents.safetensors, until it is finished. Status as fil_generate_check; and E_NONFINITE: a
- * NaN or infinity in the latents; E_CANCELLED; E_IO. On failure no file is left half written. A
- * checkpoint that cannot be written is told in the log and in *result, and is no failure. */
+ * NaN or infinity in a prompt's rows, the latents or a frame; E_CANCELLED; E_IO. On failure no file
+ * is left half written. A checkpoint that cannot be written is told in the log and in *result, and
+ * is no failure. */
 FIL_API FIL_MUSTCHECK fil_status fil_generate(fil_model *model, const fil_generate_options *options,
                                               fil_video_result *result);
 

@@ -87,7 +87,9 @@ fil_status fili_decode_latents(fil_ctx *ctx, const fili_decode *d, const fili_de
         else
             fili_frames_out_close(&out);
     }
-    if (status == FIL_OK) {
+    /* What a broken VAE has made before is no use. */
+    if (status == FIL_E_NONFINITE) fili_piece_log_remove(ctx, d->outputs->kept);
+    if (status == FIL_OK || status == FIL_E_NONFINITE) {
         result->kept_frames = 0;
         result->kept_tiles  = 0;
     }

@@ -269,3 +269,8 @@ int64_t fili_first_nonfinite(const float *x, int64_t n)
     }
     return n;
 }
+
+const char *fili_nonfinite_name(float x)
+{
+    return isnan(x) ? "what is not a number" : "an infinite value";
+}

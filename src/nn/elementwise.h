@@ -71,5 +71,7 @@ FIL_MUSTCHECK fil_status fili_gated_add(fil_ctx *ctx, const fili_gated *g);
 
 /* Index of the first NaN or infinity among x[n], n if there is none. */
 int64_t fili_first_nonfinite(const float *x, int64_t n);
+/* Such a value in a sentence. */
+const char *fili_nonfinite_name(float x);
 
 #endif

@@ -352,8 +352,7 @@ static fil_status check_stream(fili_dit *d, int32_t layer)
     fili_dit_spent(d, &d->times.rest);
     if (at == n) return FIL_OK;
     return FIL_FAIL(d->ctx, FIL_E_NONFINITE, "layer %d of 0 to %d gives %s in token %lld of %lld",
-                    (int)layer, (int)d->c.layers - 1,
-                    isnan(d->x[at]) ? "what is not a number" : "an infinite value",
+                    (int)layer, (int)d->c.layers - 1, fili_nonfinite_name(d->x[at]),
                     (long long)(at / d->c.dim), (long long)d->tokens);
 }
 

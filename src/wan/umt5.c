@@ -11,6 +11,7 @@
 #include "base/pool.h"
 #include "kernel/norm.h"
 #include "nn/biased.h"
+#include "nn/elementwise.h"
 #include "tensor/convert.h"
 #include "wan/umt5_inside.h"
 
@@ -192,7 +193,7 @@ static fil_status take_memory(run *r)
 /* Row by row: a prompt sees few of the vocabulary's. */
 static fil_status embed(run *r, const int32_t *ids)
 {
-    const uint64_t dim = (uint64_t)r->u->config.dim;
+    const uint64_t dim = (uint64_t)fili_umt5_dim(r->u);
     for (int32_t i = 0; i < r->n; i++)
         FIL_TRY(fili_weights_read_part(r->u->w, "token_embedding.weight", FIL_F32,
                                        (uint64_t)ids[i] * dim, dim, r->x + (uint64_t)i * dim));
@@ -332,6 +333,17 @@ static fil_status check_ids(const fili_umt5 *u, const int32_t *ids, int32_t n)
     return FIL_OK;
 }
 
+/* Here, or the first layer of a transformer would be blamed for it. */
+static fil_status check_rows(const run *r, const float *rows)
+{
+    const int64_t dim = fili_umt5_dim(r->u);
+    const int64_t n   = r->n * dim;
+    const int64_t at  = fili_first_nonfinite(rows, n);
+    if (at == n) return FIL_OK;
+    return FIL_FAIL(r->u->ctx, FIL_E_NONFINITE, "the text encoder gives %s in token %lld of %d",
+                    fili_nonfinite_name(rows[at]), (long long)(at / dim), (int)r->n);
+}
+
 fil_status fili_umt5_encode(fili_umt5 *u, const int32_t *ids, int32_t n, float *rows)
 {
     fil_status status;
@@ -343,6 +355,7 @@ fil_status fili_umt5_encode(fili_umt5 *u, const int32_t *ids, int32_t n, float *
     FIL_TRY_OR(done, plan(&r));
     FIL_TRY_OR(done, take_memory(&r));
     FIL_TRY_OR(done, run_layers(&r, ids, rows));
+    FIL_TRY_OR(done, check_rows(&r, rows));
     u->times.rest = 1e-9 * (double)(now(&r) - begin) - u->times.linear - u->times.attention;
 done:
     fili_arena_fini(&r.arena);

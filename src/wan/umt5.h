@@ -34,7 +34,7 @@ FIL_MUSTCHECK fil_status fili_umt5_open(fil_ctx *ctx, fili_weights *w, fil_dtype
 void fili_umt5_close(fili_umt5 **u);
 
 /* ids[n], 1 <= n <= FILI_UMT5_MAX_ROWS; rows [n, dim]. E_ARG: an id outside the vocabulary;
- * E_CANCELLED; E_NOMEM. */
+ * E_NONFINITE: a NaN or infinity in the rows; E_CANCELLED; E_NOMEM. */
 FIL_MUSTCHECK fil_status fili_umt5_encode(fili_umt5 *u, const int32_t *ids, int32_t n, float *rows);
 
 int32_t                 fili_umt5_dim(const fili_umt5 *u);

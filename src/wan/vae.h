@@ -68,7 +68,9 @@ typedef fil_status (*fili_frame_fn)(void *user, int32_t index, const float *rgb,
 typedef fil_status (*fili_frame_source)(void *user, int32_t index, float *rgb, int32_t h,
                                         int32_t w);
 
-/* z [z_dim, t, h, w]. E_ARG, E_NOMEM before any work; E_CANCELLED between frames. */
+/* z [z_dim, t, h, w]. E_ARG, E_NOMEM before any work; E_CANCELLED between frames; E_NONFINITE: a
+ * NaN or infinity in a frame, which no sink gets. So too in streams, and latents that are encoded.
+ */
 FIL_MUSTCHECK fil_status fili_vae_decode(fili_vae *vae, const float *z, int32_t t, int32_t h,
                                          int32_t w, fili_frame_fn sink, void *user);
 /* n frames of h x w pixels, n = 4k + 1, h and w multiples of 8 (E_ARG); z [z_dim, k + 1, h/8, w/8].

@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "nn/elementwise.h"
 #include "wan/vae_rows.h"
 
 double fili_vae_now(const fili_vae_stream *s)
@@ -157,15 +158,40 @@ static fil_status run_down(fili_vae_stream *s, int32_t index)
     return l->count % 2 == 1 ? fili_vae_feed(s, index + 1) : FIL_OK;
 }
 
+/* A frame that is no picture ends the run: as bytes it would be black, and nobody would be told. */
+static fil_status check_frame(const fili_vae_stream *s, int64_t values)
+{
+    const int64_t at = fili_first_nonfinite(s->scratch, values);
+    if (at == values) return FIL_OK;
+    return FIL_FAIL(s->ctx, FIL_E_NONFINITE, "the VAE's decoder gives %s in frame %lld",
+                    fili_nonfinite_name(s->scratch[at]), (long long)s->n_frames);
+}
+
+static fil_status check_latent(const fili_vae_stream *s, int64_t plane)
+{
+    for (int32_t c = 0; c < s->config.z_dim; c++) {
+        const float  *z  = s->z + c * s->z_stride;
+        const int64_t at = fili_first_nonfinite(z, plane);
+        if (at < plane)
+            return FIL_FAIL(s->ctx, FIL_E_NONFINITE,
+                            "the VAE's encoder gives %s in channel %d of a latent frame",
+                            fili_nonfinite_name(z[at]), (int)c);
+    }
+    return FIL_OK;
+}
+
 static fil_status run_head(fili_vae_stream *s, vae_layer *l)
 {
-    vae_level *v = &s->level[l->level];
+    vae_level    *v     = &s->level[l->level];
+    const int64_t plane = (int64_t)v->h * v->w;
     FIL_TRY(fili_vae_norm(s, v, l->c_in, v->x, l->gamma[0], 1, *l->conv[0].spare));
     FIL_TRY(step(s, &l->conv[0], NULL, s->scratch));
     if (s->encoder) {
         s->made = 1;
-        return fili_vae_latent_out(s, s->scratch, s->z, s->z_stride);
+        FIL_TRY(fili_vae_latent_out(s, s->scratch, s->z, s->z_stride));
+        return check_latent(s, plane);
     }
+    FIL_TRY(check_frame(s, 3 * plane));
     FIL_TRY(fili_vae_rgb_out(s, s->scratch, s->rgb));
     const int64_t index = s->n_frames++;
     return s->sink == NULL ? FIL_OK : s->sink(s->user, (int32_t)index, s->rgb, v->h, v->w);
