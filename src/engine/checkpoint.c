@@ -10,10 +10,11 @@
 #include "wan/dit_hash.h"
 
 #define FORMAT  "filigree.resume.1"
-#define SECONDS 60.0 /* between two saves, where nothing else is asked for */
+#define MAKER   "made_by" /* version and instruction set, that bits depend on */
+#define SECONDS 60.0      /* between two saves, where nothing else is asked for */
 
 enum { LATENTS, SOLVER, SOLVER_STATE, POLICY, PROMPT, NEGATIVE, MOST_SLOTS };
-enum { PAIRS = 4 };
+enum { PAIRS = 5 };
 
 /* ---- what is in the file -------------------------------------------------------------------- */
 
@@ -75,6 +76,18 @@ static void hash_of(const content *c, char hex[FILI_SHA256_HEX])
     fili_sha256_end(&h, hex);
 }
 
+/* A version and its kernels. */
+typedef struct maker {
+    char text[64];
+} maker;
+
+static maker maker_of(const fil_ctx *ctx)
+{
+    maker m;
+    snprintf(m.text, sizeof m.text, "filigree %s, %s", FIL_VERSION_STRING, fili_isa_name(ctx->isa));
+    return m;
+}
+
 /* ---- saving --------------------------------------------------------------------------------- */
 
 static fil_status put(fili_writer *w, const content *c)
@@ -89,12 +102,14 @@ static fil_status write_file(const fili_job *job, const fili_solver *solver)
     const fili_checkpoint *k     = &job->checkpoint;
     fili_solver_state      state = solver->state;
     const content          c     = content_of(job, solver, &state);
+    const maker            made  = maker_of(job->ctx);
     char                   hex[FILI_SHA256_HEX];
     fili_writer            w;
     hash_of(&c, hex);
     const fil_pair          pairs[PAIRS] = {{.key = "format", .value = FORMAT},
                                             {.key = FILI_RECIPE_KEY, .value = k->recipe},
                                             {.key = FILI_RECIPE_DIT, .value = k->dit},
+                                            {.key = MAKER, .value = made.text},
                                             {.key = "sha256", .value = hex}};
     const fili_writer_input input        = {
                .tensors = c.desc, .n_tensors = (size_t)c.n, .metadata = pairs, .n_pairs = PAIRS};
@@ -208,9 +223,22 @@ static fil_status check_tensors(const fili_job *job, const fili_tensors *set, co
     return FIL_OK;
 }
 
+/* The run goes on all the same: a machine may be gone for ever. */
+static void tell_other_maker(const fili_job *job, const fili_tensors *set)
+{
+    const char *was = text_of(set, MAKER);
+    const maker is  = maker_of(job->ctx);
+    if (strcmp(was, is.text) != 0)
+        fili_log(job->ctx, FIL_LOG_WARNING,
+                 "the run was saved by %s, and goes on with %s: the bits will not be those of an "
+                 "uninterrupted run",
+                 was[0] != '\0' ? fili_quote(was, strlen(was)).text : "another version", is.text);
+}
+
 static fil_status read_all(const fili_job *job, const fili_tensors *set, const content *c)
 {
     char hex[FILI_SHA256_HEX];
+    tell_other_maker(job, set);
     for (int i = 0; i < c->n; i++) {
         const fili_entry *e = fili_tensors_find(set, c->desc[i].name);
         FIL_TRY(fili_tensors_read(set, e, 0, c->data[i], c->bytes[i]));
