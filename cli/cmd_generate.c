@@ -26,14 +26,6 @@ static void fill_rest(const generate_values *v, fil_generate_options *o)
     generate_take_savings(v, o);
 }
 
-static void tell_saved(const fil_video_result *r)
-{
-    if (r->save_failures > 0)
-        cli_error("note: the run could not be saved %d time%s; it was %d time%s",
-                  (int)r->save_failures, r->save_failures == 1 ? "" : "s", (int)r->saves,
-                  r->saves == 1 ? "" : "s");
-}
-
 static void tell_stopped(const fil_generate_options *o, const fil_video_result *r)
 {
     char word[4096];
@@ -68,7 +60,7 @@ int generate_plan_or_run(const cli_call *call, fil_ctx *ctx, fil_model *model,
         tell_stopped(o, &r);
         return code;
     }
-    tell_saved(&r);
+    cli_tell_saves("the run", r.saves, r.save_failures);
     cli_tell_run(call, v->json, o->video, &r);
     return CLI_EXIT_DONE;
 }

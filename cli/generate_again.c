@@ -2,6 +2,7 @@
  * or is repeated has its options from the file (generate.h).
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "generate.h"
 #include "progress.h"
@@ -81,6 +82,37 @@ static int check_model(const generate_values *v, const fil_model_options *saved)
                      v->recipe != NULL ? v->recipe : v->resume);
 }
 
+/* a.mp4, or a.mp4.json, for a.mp4.resume.safetensors. Where no such file lies beside what was named
+ * and that cannot be read, the library has said why. */
+static int refuse_unsaved(const fil_ctx *ctx, const char *path, int is_recipe)
+{
+    static const char json[] = ".json";
+    char              stem[CLI_PLACE];
+    char              place[CLI_PLACE];
+    const size_t      bytes = strlen(path);
+    const size_t      tail  = sizeof json - 1;
+    const bool        named = bytes > tail && strcmp(path + bytes - tail, json) == 0;
+    const int  n = snprintf(stem, sizeof stem, "%.*s", (int)(named ? bytes - tail : bytes), path);
+    const bool known = n >= 0 && n < CLI_PLACE && cli_beside(place, stem, ".resume.safetensors");
+    if (known && access(place, F_OK) == 0)
+        return cli_usage("'%.200s' is no saved run; expected '%.200s', which lies beside it", path,
+                         place);
+    if (is_recipe == 0) return cli_failed(ctx, NULL);
+    return cli_usage("'%.200s' is no saved run; expected OUTPUT.resume.safetensors, and none lies "
+                     "beside it; --recipe repeats the run that it tells of",
+                     path);
+}
+
+/* The file is read; what it says is not looked at. */
+static int open_recipe(const generate_values *v, fil_ctx *ctx, fil_recipe **recipe)
+{
+    const char      *path   = v->resume != NULL ? v->resume : v->recipe;
+    const fil_status status = fil_recipe_open(ctx, path, recipe);
+    if (v->resume != NULL && fil_recipe_is_saved(*recipe) == 0)
+        return refuse_unsaved(ctx, path, status == FIL_OK);
+    return status == FIL_OK ? CLI_EXIT_DONE : cli_failed(ctx, NULL);
+}
+
 int generate_run_again(const cli_call *call)
 {
     const generate_values *v      = call->values;
@@ -92,9 +124,8 @@ int generate_run_again(const cli_call *call)
     generate_tell_events(call);
     if (code == CLI_EXIT_DONE) code = cli_open_context_for_run(call->common, &ctx);
     if (code != CLI_EXIT_DONE) return code;
-    if (fil_recipe_open(ctx, v->resume != NULL ? v->resume : v->recipe, &recipe) != FIL_OK) {
-        code = cli_failed(ctx, NULL);
-    } else {
+    code = open_recipe(v, ctx, &recipe);
+    if (code == CLI_EXIT_DONE) {
         fil_generate_options o = *fil_recipe_generate(recipe);
         code                   = take_saved(v, &o, &at);
         if (code == CLI_EXIT_DONE) code = check_model(v, fil_recipe_model(recipe));

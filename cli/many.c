@@ -19,6 +19,7 @@ typedef struct video {
     fil_generate_options o;
     int                  skipped;
     int32_t              number;                     /* of those that are to be made, from 1 */
+    int32_t              saves, save_failures;       /* of its run, if that is done */
     char                 failure[FIL_ERROR_MESSAGE]; /* "": none so far */
     char                 place[PLACES][CLI_PLACE];   /* paths that o points to */
 } video;
@@ -237,15 +238,31 @@ static void take_failure(video *v, const fil_event *event)
     cli_progress_failed(v->number, cli_main_output(&v->o), event->error);
 }
 
+static void take_done(video *v, const fil_event *event)
+{
+    v->saves         = event->result->saves;
+    v->save_failures = event->result->save_failures;
+    cli_tell_run(v->of->call, v->of->how->json, event->path, event->result);
+}
+
 static void on_event(void *user, const fil_event *event)
 {
     video      *v = user;
     const many *m = v->of;
     switch (event->kind) {
-    case FIL_EVENT_DONE: cli_tell_run(m->call, m->how->json, event->path, event->result); break;
+    case FIL_EVENT_DONE: take_done(v, event); break;
     case FIL_EVENT_PLANNED: cli_progress_planned(event, m->n_runs); break;
     case FIL_EVENT_FAILED: take_failure(v, event); break;
     default: cli_progress_event(NULL, event);
+    }
+}
+
+/* Behind all the lines of the runs. */
+static void tell_saves(const many *m)
+{
+    for (int32_t i = 0; i < m->n; i++) {
+        const video *v = &m->videos[i];
+        cli_tell_saves(cli_main_output(&v->o), v->saves, v->save_failures);
     }
 }
 
@@ -327,6 +344,7 @@ static int run(const many *m, fil_model *model)
     fil_video_result last   = {.saved_step = -1};
     fil_status       status = FIL_OK;
     if (m->n_runs > 0) status = fil_generate_many(model, m->runs, m->n_runs, &done, &last);
+    tell_saves(m);
     const int32_t failed = tell_failures(m);
     if (done + failed < m->n_runs) {
         const int code = cli_failed(m->ctx, NULL);

@@ -143,3 +143,10 @@ void cli_tell_run(const cli_call *call, int json, const char *path, const fil_vi
              cli_human(bytes, r->peak_bytes));
     if (strcmp(verb, "generate") == 0) attention_text(call->common, r);
 }
+
+void cli_tell_saves(const char *what, int32_t saves, int32_t failures)
+{
+    if (failures > 0)
+        cli_error("note: %.200s could not be saved %d time%s; it was %d time%s", what,
+                  (int)failures, failures == 1 ? "" : "s", (int)saves, saves == 1 ? "" : "s");
+}

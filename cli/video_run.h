@@ -40,6 +40,9 @@ bool cli_beside(char place[CLI_PLACE], const char *output, const char *ending);
 /* One line on stderr, or with json one object of type `verb` on stdout. */
 void cli_tell_run(const cli_call *call, int json, const char *path, const fil_video_result *r);
 
+/* A note, if any of its saves has failed. what: "the run", or its output. */
+void cli_tell_saves(const char *what, int32_t saves, int32_t failures);
+
 #define CLI_TEXT_OPTION(option, short_form, value, text, place)                                    \
     {                                                                                              \
         .name = (option), .letter = (short_form), .kind = CLI_TEXT, .arg = (value),                \

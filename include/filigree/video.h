@@ -406,6 +406,9 @@ FIL_API void fil_recipe_close(fil_recipe **recipe);
  * text_cache and callbacks are NULL. NULL for NULL. */
 FIL_API const fil_model_options    *fil_recipe_model(const fil_recipe *recipe);
 FIL_API const fil_generate_options *fil_recipe_generate(const fil_recipe *recipe);
+/* 1: it is from the file that a run has saved, which `resume` of the options takes; 0: from JSON or
+ * a video, or NULL. */
+FIL_API int fil_recipe_is_saved(const fil_recipe *recipe);
 
 /* ---- decode --------------------------------------------------------------------------------- */
 

@@ -18,6 +18,7 @@ struct fil_recipe {
     fil_model_options    model;
     fil_generate_options generate;
     fil_policy_options   policy;
+    int                  saved; /* from a file that a run goes on from */
 };
 
 static fil_status wrong(fil_ctx *ctx, const fili_section *s, const fili_field *f,
@@ -216,6 +217,7 @@ static fil_status read_metadata(fil_recipe *r, const fili_tensors *set)
                         "it carries no recipe of a run; expected a JSON recipe, a video or picture "
                         "that filigree wrote, or what a run has saved to be resumed");
     FIL_TRY(take_hash(r, fili_tensors_metadata(set, FILI_RECIPE_DIT)));
+    r->saved = 1;
     return read_text(r, text, FILI_SECTION_MODEL);
 }
 
@@ -306,6 +308,11 @@ const fil_model_options *fil_recipe_model(const fil_recipe *recipe)
 const fil_generate_options *fil_recipe_generate(const fil_recipe *recipe)
 {
     return recipe != NULL ? &recipe->generate : NULL;
+}
+
+int fil_recipe_is_saved(const fil_recipe *recipe)
+{
+    return recipe != NULL ? recipe->saved : 0;
 }
 
 static bool same_text(const char *a, const char *b)

@@ -186,6 +186,7 @@ static void what_stands_beside_a_recipe_is_not_looked_at(void **state)
     write_text("{\"filigree\": \"9.9\", \"seconds\": -1.5, \"model\": {}, \"generate\": "
                "{\"prompt\": \"x\", \"shift\": 3}, \"result\": {\"density\": [1, 2]}}");
     assert_int_equal(fil_recipe_open(r.ctx, r.path, &recipe), FIL_OK);
+    assert_int_equal(fil_recipe_is_saved(recipe), 0);
     assert_true(fil_recipe_generate(recipe)->shift == 3.0);
     assert_null(fil_recipe_generate(recipe)->policy);
     fil_recipe_close(&recipe);

@@ -626,6 +626,7 @@ static void a_saved_run_carries_its_recipe(void **state)
     stop_at_step(&r, 3);
     fil_model_close(&r.model);
     assert_int_equal(fil_recipe_open(r.ctx, r.saved, &recipe), FIL_OK);
+    assert_int_equal(fil_recipe_is_saved(recipe), 1);
     assert_int_equal(fil_model_open(r.ctx, fil_recipe_model(recipe), &r.model), FIL_OK);
     fil_generate_options o = *fil_recipe_generate(recipe);
     assert_int_equal(o.seed, 7);
