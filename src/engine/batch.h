@@ -5,6 +5,7 @@
 #define FILI_ENGINE_BATCH_H
 
 #include "engine/disk_room.h"
+#include "io/tokenizer.h"
 #include "wan/dit.h"
 #include "wan/umt5.h"
 
@@ -21,6 +22,9 @@ typedef struct fili_batch {
     uint64_t rows_bytes;   /* of all prompts */
     bool     keeps;        /* the transformer stays open while frames are decoded */
     uint64_t held;         /* of the context's memory, by what the batch has now */
+
+    fili_tokenizer           *tokenizer; /* while prompts are cut into tokens */
+    const struct fili_prompt *known; /* [2] of the run that is opened next, from an earlier time */
 
     fili_disks *disks; /* what its runs take of each, while all are checked; NULL: each by itself */
 

@@ -122,8 +122,9 @@ static fil_status tokenize(fili_job *job, fili_tokenizer *t, int pass)
     int          cut    = 0;
     fil_status   status = FIL_OK;
     if (!p->cached) {
-        status = fili_tokenizer_ids(t, text, p->ids, &p->n, &cut);
-        p->cut = cut;
+        status     = fili_tokenizer_ids(t, text, p->ids, &p->n, &cut);
+        p->cut     = cut;
+        p->has_ids = status == FIL_OK;
     }
     if (status != FIL_OK) fili_error_frame(job->ctx, "reading the %s", prompt_name(pass));
     return status;
@@ -140,15 +141,34 @@ static fil_status open_tokenizer(fili_job *job, fili_tokenizer **t)
     return status;
 }
 
+/* Ids that an earlier check of this run has found. */
+static bool take_known(fili_job *job)
+{
+    const fili_prompt *known = job->batch != NULL ? job->batch->known : NULL;
+    for (int i = 0; i < job->plan.passes; i++) {
+        fili_prompt *p = &job->prompt[i];
+        if (p->cached) continue;
+        if (known == NULL || !known[i].has_ids) return false;
+        memcpy(p->ids, known[i].ids, sizeof p->ids);
+        p->n       = known[i].n;
+        p->cut     = known[i].cut;
+        p->has_ids = true;
+    }
+    return true;
+}
+
+/* *vocabulary stays where no tokenizer is opened: it was looked at before. */
 static fil_status take_ids(fili_job *job, int32_t *vocabulary)
 {
-    fili_tokenizer *t = NULL;
-    FIL_TRY(open_tokenizer(job, &t));
-    *vocabulary       = fili_tokenizer_size(t);
+    fili_tokenizer  *mine = NULL;
+    fili_tokenizer **t    = job->batch != NULL ? &job->batch->tokenizer : &mine;
+    if (take_known(job)) return FIL_OK;
+    if (*t == NULL) FIL_TRY(open_tokenizer(job, t));
+    *vocabulary       = fili_tokenizer_size(*t);
     fil_status status = FIL_OK;
     for (int i = 0; i < job->plan.passes && status == FIL_OK; i++)
-        status = tokenize(job, t, i);
-    fili_tokenizer_close(&t);
+        status = tokenize(job, *t, i);
+    fili_tokenizer_close(&mine);
     return status;
 }
 

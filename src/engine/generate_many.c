@@ -43,6 +43,7 @@ typedef struct many {
 
 void fili_batch_close(fili_batch *batch)
 {
+    fili_tokenizer_close(&batch->tokenizer);
     fili_text_close(&batch->text);
     fili_dit_close(&batch->dit);
     fili_weights_close(&batch->weights);
@@ -103,7 +104,8 @@ static void keep(many *m, int32_t i, const fili_job *job)
 /* With the batch, whose memory is not the job's. */
 static fil_status open_job(many *m, int32_t i, fili_job **job)
 {
-    m->batch.held = m->ctx->memory.used - m->base;
+    m->batch.held  = m->ctx->memory.used - m->base;
+    m->batch.known = m->item[i].prompt;
     return fili_job_open(m->model, m->options[i], &m->batch, job);
 }
 
@@ -111,7 +113,7 @@ static fil_status check_one(many *m, int32_t i)
 {
     fili_job *job = NULL;
     FIL_CHECK(m->ctx, m->options[i] != NULL, "fil_generate_many: options[%d] is NULL", (int)i);
-    fil_status status = fili_job_open(m->model, m->options[i], NULL, &job);
+    fil_status status = open_job(m, i, &job);
     if (status == FIL_OK) keep(m, i, job);
     fili_job_close(&job);
     if (status == FIL_OK && m->item[i].o.precision != m->item[0].o.precision)
@@ -159,6 +161,7 @@ static fil_status check_all(many *m)
         if (status == FIL_OK) status = check_paths(m, i);
         if (status != FIL_OK) return in_video(m, i, status);
     }
+    fili_tokenizer_close(&m->batch.tokenizer);
     m->batch.keeps    = true;
     fil_status status = check_again(m);
     if (status != FIL_E_NOMEM) return status;

@@ -322,6 +322,34 @@ static void the_seconds_are_those_of_all(void **state)
     close_rig(&r);
 }
 
+static const fili_os *real_os;
+static int            tokenizers; /* opened */
+
+static int count_open(void *self, int folder, const char *path, int flags)
+{
+    if (strcmp(path, "spiece.model") == 0) tokenizers++;
+    return real_os->openat(self, folder, path, flags);
+}
+
+/* A real one has 256,000 pieces and takes a third of a second. */
+static void the_tokenizer_is_opened_once(void **state)
+{
+    rig     r;
+    fili_os os;
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    open_rig(&r, 0);
+    real_os    = r.ctx->os;
+    os         = *real_os;
+    os.openat  = count_open;
+    r.ctx->os  = &os;
+    tokenizers = 0;
+    render(&r, "dense");
+    assert_int_equal(tokenizers, 1);
+    r.ctx->os = real_os;
+    close_rig(&r);
+}
+
 static void a_file_of_prompts(void **state)
 {
     static const char text[] = "# title\n one \r\n\n  # no\ntwo # with\n";
@@ -360,6 +388,7 @@ int main(void)
         TEST(one_that_comes_to_nothing_leaves_the_others),
         TEST(what_the_next_one_would_meet_too_ends_the_list),
         TEST(the_seconds_are_those_of_all),
+        TEST(the_tokenizer_is_opened_once),
         TEST(a_file_of_prompts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
