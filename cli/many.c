@@ -28,6 +28,7 @@ struct many {
     const cli_call              *call;
     const cli_many_how          *how;
     fil_ctx                     *ctx;
+    fil_model                   *model;
     fil_prompts                 *prompts;
     int32_t                      n, n_runs; /* prompts, and those that are not skipped */
     video                       *videos;
@@ -144,21 +145,21 @@ static int is_there(const char *path)
     return access(path, F_OK) == 0;
 }
 
-/* A video is told by the recipe beside it; frames and latents by their names alone. */
-static int check_standing(const many *m, const video *v)
+/* A video is told by the recipe beside it; frames and latents by their names alone. What is of
+ * another run is made again where it may be replaced. */
+static int check_standing(const many *m, video *v)
 {
     fil_recipe *recipe = NULL;
-    int         code   = CLI_EXIT_DONE;
     if (v->o.save_recipe == NULL) return CLI_EXIT_DONE;
-    if (fil_recipe_open(m->ctx, v->o.save_recipe, &recipe) != FIL_OK)
-        return cli_failed(m->ctx, NULL);
-    const fil_generate_options *o = fil_recipe_generate(recipe);
-    if (o->prompt == NULL || strcmp(o->prompt, v->o.prompt) != 0 || o->seed != v->o.seed)
-        code = cli_usage("'%.200s' exists and is of another prompt or seed; expected that of line "
-                         "'%.60s'",
-                         v->o.video, v->o.prompt);
+    fil_status status = fil_recipe_open(m->ctx, v->o.save_recipe, &recipe);
+    if (status == FIL_OK) status = fil_recipe_compare(m->model, recipe, &v->o);
     fil_recipe_close(&recipe);
-    return code;
+    if (status == FIL_OK) return CLI_EXIT_DONE;
+    v->skipped = v->o.replace == 0;
+    if (v->skipped == 0) return CLI_EXIT_DONE;
+    if (status != FIL_E_MISMATCH) return cli_failed(m->ctx, NULL);
+    return cli_usage("'%.200s' stands: %s; --force makes it again", v->o.video,
+                     fil_ctx_error(m->ctx)->message);
 }
 
 /* The recipe is the last file of a run. Of many pictures nobody looks for each. */
@@ -327,23 +328,23 @@ static void tell_plan_of_all(const many *m, fil_plan *p)
     p->estimate_seconds = (double)NAN;
 }
 
-static int plan(const many *m, fil_model *model)
+static int plan(const many *m)
 {
     fil_plan p;
     if (m->n_runs == 0) return CLI_EXIT_DONE;
-    if (fil_generate_many_estimate(model, m->runs, m->n_runs, &p) != FIL_OK)
+    if (fil_generate_many_estimate(m->model, m->runs, m->n_runs, &p) != FIL_OK)
         return cli_failed(m->ctx, NULL);
     tell_plan_of_all(m, &p);
     m->how->tell_plan(m->call, &p);
     return CLI_EXIT_DONE;
 }
 
-static int run(const many *m, fil_model *model)
+static int run(const many *m)
 {
     int32_t          done   = 0;
     fil_video_result last   = {.saved_step = -1};
     fil_status       status = FIL_OK;
-    if (m->n_runs > 0) status = fil_generate_many(model, m->runs, m->n_runs, &done, &last);
+    if (m->n_runs > 0) status = fil_generate_many(m->model, m->runs, m->n_runs, &done, &last);
     tell_saves(m);
     const int32_t failed = tell_failures(m);
     if (done + failed < m->n_runs) {
@@ -358,9 +359,9 @@ static int run(const many *m, fil_model *model)
 int cli_generate_many(const cli_call *call, fil_ctx *ctx, fil_model *model,
                       const fil_generate_options *base, const cli_many_how *how)
 {
-    many m    = {.call = call, .how = how, .ctx = ctx};
+    many m    = {.call = call, .how = how, .ctx = ctx, .model = model};
     int  code = many_open(&m, base);
-    if (code == CLI_EXIT_DONE) code = how->plan != 0 ? plan(&m, model) : run(&m, model);
+    if (code == CLI_EXIT_DONE) code = how->plan != 0 ? plan(&m) : run(&m);
     many_close(&m);
     return code;
 }

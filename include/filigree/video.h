@@ -409,6 +409,13 @@ FIL_API const fil_generate_options *fil_recipe_generate(const fil_recipe *recipe
 /* 1: it is from the file that a run has saved, which `resume` of the options takes; 0: from JSON or
  * a video, or NULL. */
 FIL_API int fil_recipe_is_saved(const fil_recipe *recipe);
+/* Whether options ask for the video that the recipe tells of. E_MISMATCH: they do not; names the
+ * first setting that differs, with what it was and is. What is left to a default counts as what it
+ * comes out as. Where files go, captures, how often a run is saved and what saves memory may
+ * differ, the transformer may not. E_ARG, and what opening the transformer gives; headers of it are
+ * read, and a few weights. */
+FIL_API FIL_MUSTCHECK fil_status fil_recipe_compare(fil_model *model, const fil_recipe *recipe,
+                                                    const fil_generate_options *options);
 
 /* ---- decode --------------------------------------------------------------------------------- */
 

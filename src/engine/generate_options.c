@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "diffusion/guidance.h"
 #include "engine/video_job.h"
 
@@ -164,6 +165,34 @@ static fil_status choose_prompts(fili_job *job)
     return FIL_OK;
 }
 
+static fil_status choose_all(fili_job *job)
+{
+    FIL_TRY(choose_prompts(job));
+    FIL_TRY(check_sizes(job));
+    FIL_TRY(choose_sigmas(job));
+    return choose_guidance(job);
+}
+
+fil_status fili_options_settle(fil_ctx *ctx, fil_generate_options *o)
+{
+    void *block;
+    FIL_TRY(fili_calloc(ctx, 1, sizeof(fili_job), "a run", &block));
+    fili_job *job           = block;
+    job->ctx                = ctx;
+    job->o                  = *o;
+    const fil_status status = choose_all(job);
+    if (status == FIL_OK) {
+        *o          = job->o;
+        o->steps    = job->plan.steps;
+        o->shift    = job->plan.shift;
+        o->guidance = job->plan.guidance;
+        o->sampler  = job->plan.sampler;
+        o->grid     = job->plan.grid;
+    }
+    fili_free(ctx, job, sizeof *job);
+    return status;
+}
+
 /* ---- outputs -------------------------------------------------------------------------------- */
 
 /* Latents that nobody asked for lie beside what is asked for while the frames are made. */
@@ -279,10 +308,7 @@ fil_status fili_job_options(fili_job *job, const fil_generate_options *options)
 {
     fil_generate_options_init(&job->o);
     FIL_TRY(fili_take_options(job->ctx, "fil_generate_options", &job->o, sizeof job->o, options));
-    FIL_TRY(choose_prompts(job));
-    FIL_TRY(check_sizes(job));
-    FIL_TRY(choose_sigmas(job));
-    FIL_TRY(choose_guidance(job));
+    FIL_TRY(choose_all(job));
     FIL_TRY(fili_tiles_check(job->ctx, job->o.vae_tiles));
     return check_outputs(job);
 }

@@ -108,7 +108,8 @@ static fil_status agree_section(fil_ctx *ctx, const fili_section *s, const json_
         const json_t *a = json_object_get(mine, s->fields[i].name);
         const json_t *b = json_object_get(theirs, s->fields[i].name);
         if (s->fields[i].is_free || a == b || json_equal(a, b)) continue;
-        return FIL_FAIL(ctx, FIL_E_MISMATCH, "it belongs to another run: %s was %s, is %s",
+        return FIL_FAIL(ctx, FIL_E_MISMATCH, "it belongs to another run: %s%s was %s, is %s",
+                        s == &fili_recipe_sections[FILI_SECTION_POLICY] ? "policy's " : "",
                         s->fields[i].name, show(b).text, show(a).text);
     }
     return FIL_OK;

@@ -63,6 +63,7 @@ list(APPEND FIL_ENGINE_SOURCES
     engine/probe_measure.c
     engine/ranges.c
     engine/recipe.c
+    engine/recipe_compare.c
     engine/recipe_read.c
     engine/recipe_write.c
     engine/text_cache.c)

@@ -316,6 +316,10 @@ void                     fili_job_close(fili_job **job); /* NULL accepted */
 /* Its first part: what can be judged without a model. */
 FIL_MUSTCHECK fil_status fili_job_options(fili_job *job, const fil_generate_options *options);
 
+/* What the presets leave to defaults in *o, which are whole: negative prompt, steps, shift,
+ * guidance, sampler, and the grid, by name or "list". Strings are static, or those of *o. E_ARG. */
+FIL_MUSTCHECK fil_status fili_options_settle(fil_ctx *ctx, fil_generate_options *o);
+
 /* fili_finished_look, and whether the recipe is this run's. */
 void fili_job_finished(fili_job *job);
 

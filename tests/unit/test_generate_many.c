@@ -350,6 +350,64 @@ static void the_tokenizer_is_opened_once(void **state)
     close_rig(&r);
 }
 
+/* ---- a recipe against options --------------------------------------------------------------- */
+
+static void differs(rig *r, const fil_recipe *recipe, const char *says)
+{
+    expect(r, FIL_E_MISMATCH, fil_recipe_compare(r->model, recipe, &r->o[0]));
+    if (strstr(fil_ctx_error(r->ctx)->message, says) == NULL)
+        fail_msg("'%s' does not say '%s'", fil_ctx_error(r->ctx)->message, says);
+}
+
+/* Its settings, with what defaults come out as, and its transformer; not where it goes. */
+static void a_recipe_tells_whether_its_video_is_asked_for(void **state)
+{
+    rig                   r;
+    fil_recipe           *recipe = NULL;
+    const char           *path   = scratch_path(&dir, "r.json");
+    fil_generate_options *o      = &r.o[0];
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    open_rig(&r, 0);
+    r.policy.name  = "auto";
+    r.policy.block = 64;
+    o->save_recipe = path;
+    o->negative    = NULL;
+    expect(&r, FIL_OK, fil_generate(r.model, o, NULL));
+    expect(&r, FIL_OK, fil_recipe_open(r.ctx, path, &recipe));
+    expect(&r, FIL_OK, fil_recipe_compare(r.model, recipe, o));
+    r.policy.dense_from     = FIL_AUTO;
+    r.policy.measure_recall = 1;
+    o->shift                = 5.0;
+    o->sampler              = "unipc";
+    o->grid                 = "wan-unipc";
+    o->negative             = fil_recipe_generate(recipe)->negative;
+    o->save_frames          = NULL;
+    o->vae_tiles            = 1;
+    o->replace              = 0;
+    expect(&r, FIL_OK, fil_recipe_compare(r.model, recipe, o));
+    o->shift = 3.0;
+    differs(&r, recipe, "shift was 5.0, is 3.0");
+    o->shift = FIL_AUTO;
+    o->fps   = 24;
+    differs(&r, recipe, "fps was 16, is 24");
+    o->fps           = 16;
+    r.policy.density = 0.25;
+    differs(&r, recipe, "policy's density was -1.0, is 0.25");
+    r.policy.density = FIL_AUTO;
+    o->policy        = NULL;
+    differs(&r, recipe, "policy's name was \"auto\", is nothing");
+    o->policy = &r.policy;
+    o->width  = 17;
+    expect(&r, FIL_E_ARG, fil_recipe_compare(r.model, recipe, o));
+    o->width = W;
+    expect(&r, FIL_E_ARG, fil_recipe_compare(r.model, NULL, o));
+    expect(&r, FIL_E_ARG, fil_recipe_compare(r.model, recipe, NULL));
+    assert_int_equal(fil_recipe_compare(NULL, recipe, o), FIL_E_ARG);
+    fil_recipe_close(&recipe);
+    close_rig(&r);
+}
+
 static void a_file_of_prompts(void **state)
 {
     static const char text[] = "# title\n one \r\n\n  # no\ntwo # with\n";
@@ -389,6 +447,7 @@ int main(void)
         TEST(what_the_next_one_would_meet_too_ends_the_list),
         TEST(the_seconds_are_those_of_all),
         TEST(the_tokenizer_is_opened_once),
+        TEST(a_recipe_tells_whether_its_video_is_asked_for),
         TEST(a_file_of_prompts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
