@@ -158,15 +158,16 @@ typedef struct fil_generate_options {
      *          file for each frame, from 0 on, each written in one step. The folder is made.
      * .mp4, .webm and .png carry the settings of the run (ADR 0013); equal runs give equal files.
      */
-    const char  *video;
-    int32_t      fps;          /* 16 */
-    int32_t      crf;          /* 0 (lossless) to 51; .webm: to 63, .webp: to 100; 10 */
-    const char  *save_noise;   /* safetensors files of the noise, [C, T, H, W] f32, */
-    const char  *save_latents; /* the normalised latents, [C, T, H, W] f32, */
-    const char  *save_frames;  /* and the frames, [F, H, W, 3] u8. NULL = not wanted */
-    int32_t      replace;      /* 1 = files that exist are replaced; 0 = that is a failure */
-    fil_frame_fn frame;        /* given every frame; NULL = nobody wants them */
-    void        *frame_user;   /* for frame */
+    const char *video;
+    int32_t     fps;          /* 16 */
+    int32_t     crf;          /* 0 (lossless) to 51; .webm: to 63, .webp: to 100; 10 */
+    const char *save_noise;   /* safetensors files of the noise, [C, T, H, W] f32, */
+    const char *save_latents; /* the normalised latents, [C, T, H, W] f32, */
+    const char *save_frames;  /* and the frames, [F, H, W, 3] u8; the name of a video, a picture
+                                 or a .json is refused. NULL = not wanted */
+    int32_t      replace;     /* 1 = files that exist are replaced; 0 = that is a failure */
+    fil_frame_fn frame;       /* given every frame; NULL = nobody wants them */
+    void        *frame_user;  /* for frame */
 
     /* q, k (after norm and rotary embedding) and v of self-attentions on their way, for studies:
      * "LAYERS:STEPS" or "LAYERS:STEPS:PASSES", each a list such as 0,5,10-12, or "all"; without
@@ -455,8 +456,9 @@ typedef struct fil_encode_options {
                                 4n + 1 frames are taken */
     int32_t     frames;      /* take that many, 4n + 1; FIL_AUTO = all that fit */
     fil_dtype   precision;   /* FIL_BF16 or FIL_F32; FIL_BF16 */
-    const char *latents;     /* the file to write: `latents` [C, T, H, W] f32, normalised */
-    int32_t     replace;     /* 1 = an existing file is replaced */
+    const char *latents; /* the file to write: `latents` [C, T, H, W] f32, normalised; no name of
+                            a video, a picture or a .json */
+    int32_t replace;     /* 1 = an existing file is replaced */
 } fil_encode_options;
 
 /* Defaults as above. Cannot fail. */

@@ -137,6 +137,7 @@ static fil_status check_options(decoding *d, const fil_decode_options *options)
     FIL_CHECK(ctx, o->latents != NULL, "expected a file of latents");
     FIL_CHECK(ctx, o->video != NULL || o->save_frames != NULL || o->frame != NULL,
               "nothing would come of it: expected a video or frames to write");
+    FIL_TRY(fili_output_holds_tensors(ctx, "frames", o->save_frames));
     FIL_CHECK(ctx, !fili_same_path(o->video, o->save_frames),
               "video and frames are to go to one file, '%.160s'", o->video);
     FIL_CHECK(ctx,

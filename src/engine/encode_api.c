@@ -36,6 +36,7 @@ static fil_status check_options(encoding *e, const fil_encode_options *options)
               "precision: expected BF16 or F32, found %s", fil_dtype_name(o->precision));
     FIL_CHECK(ctx, o->frames == FIL_AUTO || (o->frames >= 1 && o->frames % 4 == 1),
               "frames: expected 4n + 1 (1, 5, 9, ...), found %d", (int)o->frames);
+    FIL_TRY(fili_output_holds_tensors(ctx, "latents", o->latents));
     return fili_output_check(ctx, "latents", o->latents, o->replace);
 }
 

@@ -296,6 +296,9 @@ static fil_status check_outputs(fili_job *job)
             FIL_CHECK(ctx, !fili_same_path(path[i], path[k]),
                       "%s and %s are to go to one file, '%.160s'", what[k], what[i], path[i]);
     FIL_TRY(keep_inputs(job, path, CHECKPOINT));
+    FIL_TRY(fili_output_holds_tensors(ctx, "noise values", o->save_noise));
+    FIL_TRY(fili_output_holds_tensors(ctx, "latents", o->save_latents));
+    FIL_TRY(fili_output_holds_tensors(ctx, "frames", o->save_frames));
     const fili_video_shape size = {.width = o->width, .height = o->height};
     FIL_TRY(fili_outputs_check(ctx, &job->outputs, &size, o->frames));
     fili_job_finished(job);

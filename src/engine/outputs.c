@@ -46,6 +46,20 @@ fil_status fili_output_check(fil_ctx *ctx, const char *what, const char *path, i
     return status;
 }
 
+/* Names that programs take for videos, pictures and recipes; any other is the caller's choice. */
+fil_status fili_output_holds_tensors(fil_ctx *ctx, const char *what, const char *path)
+{
+    static const char *const others[] = {".mp4", ".webm", ".webp", ".y4m", ".png",  ".mkv",
+                                         ".mov", ".avi",  ".gif",  ".jpg", ".jpeg", ".json"};
+    if (path == NULL) return FIL_OK;
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        FIL_CHECK(ctx, !fili_ends_in(path, others[i]),
+                  "%s go to a safetensors file: expected a name such as FILE.safetensors, found "
+                  "'%.160s'",
+                  what, path);
+    return FIL_OK;
+}
+
 /* ---- pictures with numbers ------------------------------------------------------------------ */
 
 /* The path without its last part and the '/' before it. */

@@ -107,6 +107,11 @@ bool fili_same_path(const char *a, const char *b);
 FIL_MUSTCHECK fil_status fili_output_check(fil_ctx *ctx, const char *what, const char *path,
                                            int replace);
 
+/* E_ARG: `path`, where `what` (in the plural) are to go as tensors, has the ending of a video, a
+ * picture or a JSON. NULL is accepted. */
+FIL_MUSTCHECK fil_status fili_output_holds_tensors(fil_ctx *ctx, const char *what,
+                                                   const char *path);
+
 /* Before the other checks of files: which of them the run that goes on has finished before. */
 void fili_finished_look(const fil_ctx *ctx, fili_outputs *o);
 

@@ -12,3 +12,6 @@ filigree encode -m demo -i good.safetensors --frames 2 -o l; echo "exit $?"
 filigree encode -m demo -i note.png -o l; echo "exit $?"
 filigree encode -m demo -i none.png -o l; echo "exit $?"
 filigree encode -m demo -i good.safetensors -o no/such/l; echo "exit $?"
+filigree encode -m demo -i good.safetensors -o l.mp4; echo "exit $?"
+filigree encode -m demo -i none.png -o ./l.png; echo "exit $?"
+ls

@@ -18,4 +18,7 @@ refused -o a.mp4 --sigmas 0.9 --grid wan-dpm
 refused -o a.mp4 --sigmas 0.9 --timesteps 900
 refused -o a.mp4 --save-latents a.mp4
 refused --save-frames f --save-latents .//f
+refused -o a.mp4 --save-latents l.mp4
+refused --save-noise n.webm -o a.mp4
+refused --save-frames f.png
 ls
