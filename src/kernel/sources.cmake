@@ -35,7 +35,9 @@ list(APPEND FIL_SOURCES
 
 # Kernels of a debug build are optimised, or their tests take for ever. Fuzzers run none of them, and
 # clang takes minutes for one file of what it instruments. gcc takes minutes where it looks for
-# undefined behaviour beside addresses: of kernels, clang's build does that.
+# undefined behaviour beside addresses: of kernels, clang's build does that. Where a kernel is, its lines
+# tell; telling its variables too, all inlined into one function, takes gcc as long as the rest.
+set(FIL_KERNEL_DEBUG "$<$<CONFIG:Debug,RelWithDebInfo>:-g1>")
 if(FIL_FUZZ)
     set(FIL_KERNEL_LEVEL -O0)
 elseif(FIL_SANITIZE MATCHES "address" AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
@@ -83,17 +85,17 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         kernel/cpu/mass_avx2.c kernel/cpu/norm_avx2.c kernel/cpu/peak_avx2.c
         kernel/cpu/pooling_avx2.c kernel/cpu/sampled_avx2.c kernel/cpu/select_avx2.c
         kernel/cpu/tile_avx2.c
-        PROPERTIES COMPILE_OPTIONS "${FIL_AVX2};$<$<CONFIG:Debug>:${FIL_KERNEL_LEVEL}>")
+        PROPERTIES COMPILE_OPTIONS "${FIL_AVX2};${FIL_KERNEL_DEBUG};$<$<CONFIG:Debug>:${FIL_KERNEL_LEVEL}>")
     set_source_files_properties(
         kernel/cpu/attn_fwd_avx512.c kernel/cpu/conv3d_wino_avx512.c kernel/cpu/linear_amx.c
         kernel/cpu/linear_avx512.c kernel/cpu/mass_avx512.c kernel/cpu/norm_avx512.c
         kernel/cpu/peak_avx512.c
         kernel/cpu/sampled_avx512.c kernel/cpu/select_avx512.c kernel/cpu/tile_avx512.c
-        PROPERTIES COMPILE_OPTIONS "${FIL_AVX512};$<$<CONFIG:Debug>:${FIL_KERNEL_LEVEL}>")
+        PROPERTIES COMPILE_OPTIONS "${FIL_AVX512};${FIL_KERNEL_DEBUG};$<$<CONFIG:Debug>:${FIL_KERNEL_LEVEL}>")
     set_source_files_properties(
         kernel/cpu/attn_fwd_amx.c kernel/cpu/attn_fwd_avx512bf16.c
         kernel/cpu/mass_amx.c kernel/cpu/mass_avx512bf16.c kernel/cpu/peak_avx512bf16.c
-        PROPERTIES COMPILE_OPTIONS "${FIL_AVX512BF16};$<$<CONFIG:Debug>:${FIL_KERNEL_LEVEL}>")
+        PROPERTIES COMPILE_OPTIONS "${FIL_AVX512BF16};${FIL_KERNEL_DEBUG};$<$<CONFIG:Debug>:${FIL_KERNEL_LEVEL}>")
     if(FIL_EMULATE)
         list(APPEND FIL_SOURCES ${FIL_EMULATE_FOLDER}/amx_model.c)
         set_source_files_properties(${FIL_EMULATE_FOLDER}/amx_model.c
