@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,6 +31,20 @@ static void hold_standard_streams(void)
     for (int fd = 0; fd <= 2; fd++)
         if (fcntl(fd, F_GETFD) == -1 && errno == EBADF)
             (void)open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+}
+
+/* A thread of OpenMP that waits for others spins for milliseconds, and where the machine has other
+ * work, on the core that they need: a run then takes several times as long. Its runtime reads this
+ * setting once, before main, so the program begins again with it; where it can't, it goes on
+ * without. */
+static void let_waiting_threads_sleep(char **argv)
+{
+    char path[4096]; /* not /proc/self/exe itself: a process is called what was executed */
+    if (getenv("OMP_WAIT_POLICY") != NULL || getenv("GOMP_SPINCOUNT") != NULL) return;
+    const ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (n <= 0) return;
+    path[n] = '\0';
+    if (setenv("OMP_WAIT_POLICY", "passive", 0) == 0) (void)execv(path, argv);
 }
 
 static int print_version(cli_out *out)
@@ -119,6 +134,7 @@ int main(int argc, char **argv)
 {
     static char buffer[1 << 16];
     cli_out     out = {.stream = stdout};
+    let_waiting_threads_sleep(argv);
     hold_standard_streams();
     (void)signal(SIGPIPE, SIG_IGN); /* both are failures of a write, which is told */
     (void)signal(SIGXFSZ, SIG_IGN);

@@ -199,7 +199,9 @@ typedef struct fil_limits {
 /* ---- context -------------------------------------------------------------------------------- */
 
 /* What every call needs: memory, limits, threads, callbacks, and the last error. Opaque. Cheap to
- * open (no threads are started, no file is read but the cgroup's), so one per thread is fine. */
+ * open (no threads are started, no file is read but the cgroup's), so one per thread is fine.
+ * Threads are OpenMP's, which spin while they wait for others: where the machine has other work, a
+ * process that is started with OMP_WAIT_POLICY=passive is several times as fast. */
 typedef struct fil_ctx fil_ctx;
 
 /* How a context is to behave. Fill with fil_options_init, then change what matters. A program built
