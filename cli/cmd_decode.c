@@ -31,8 +31,9 @@ static int run_or_tell(const cli_call *call, fil_ctx *ctx, fil_model *model,
     }
     const int code = cli_failed(ctx, NULL);
     if (r.kept_frames > 0)
-        cli_error("note: %d frames are kept; the same command with --resume goes on behind them",
-                  (int)r.kept_frames);
+        cli_error("note: %d frame%s kept; the same command with --resume goes on behind %s",
+                  (int)r.kept_frames, r.kept_frames == 1 ? " is" : "s are",
+                  r.kept_frames == 1 ? "it" : "them");
     if (r.kept_tiles > 0)
         cli_error("note: what was decoded of %d tile%s is kept; the same command with --resume "
                   "goes on behind it",

@@ -26,10 +26,15 @@ static void fill_rest(const generate_values *v, fil_generate_options *o)
     generate_take_savings(v, o);
 }
 
-static void tell_stopped(const fil_generate_options *o, const fil_video_result *r)
+static void tell_stopped(const fil_generate_options *o, const fil_video_result *r,
+                         fil_status status)
 {
     char word[4096];
-    if (o->checkpoint == NULL || r->saved_step < 0) return;
+    if (o->checkpoint == NULL || r->saved_step < 0) {
+        if (status == FIL_E_CANCELLED)
+            cli_error("note: nothing was saved; the same command begins anew");
+        return;
+    }
     cli_error("note: saved after %d step%s; go on with: filigree generate --resume %s",
               (int)r->saved_step, r->saved_step == 1 ? "" : "s",
               cli_shell_word(word, sizeof word, o->checkpoint));
@@ -57,7 +62,7 @@ int generate_plan_or_run(const cli_call *call, fil_ctx *ctx, fil_model *model,
     const fil_status status = fil_generate(model, o, &r);
     if (status != FIL_OK) {
         const int code = cli_failed(ctx, NULL);
-        tell_stopped(o, &r);
+        tell_stopped(o, &r, status);
         return code;
     }
     cli_tell_saves("the run", r.saves, r.save_failures);

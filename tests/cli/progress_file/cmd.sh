@@ -14,7 +14,7 @@ kill -TERM $job
 wait $job
 echo "exit $?"
 grep -q '^filigree: sample .*1000' err && echo said
-tail -n 1 err
+tail -n 2 err
 tr -d '[:print:]\n' <err | wc -c
 filigree generate -m demo -p x -W 32 -H 32 --frames 1 --steps 2 --threads 1 --preview 1 -o a.png 2>&-
 echo "exit $?"
