@@ -17,6 +17,7 @@
 #include "support/cmocka_all.h"
 #include "support/fault.h"
 #include "support/fixture.h"
+#include "support/power.h"
 #include "support/sanitized.h"
 
 enum { STEPS = 1000, ROWS = 5, TEXT_DIM = 32 };
@@ -226,6 +227,54 @@ static void a_disk_that_is_full_at_every_4_kib_loses_nothing(void **state)
     scratch_remove(&r.dir);
 }
 
+/* ---- the power goes ------------------------------------------------------------------------- */
+
+/* The state of step 1 stands when the one of step 2 is saved. 1: the power went before the save had
+ * come back. */
+static int cut_at(int64_t at, int torn, int loses_names)
+{
+    power   p  = {.at = -1, .torn = torn};
+    fili_os os = power_table(&p);
+    run     r;
+    begin(&r);
+    open_run(&r, &os, 8);
+    save_step(&r, 1);
+    assert_int_equal(r.job.checkpoint.failures, 0);
+    p.at = p.calls + at;
+    save_step(&r, 2);
+    const int cut = p.off;
+    power_cut(&p, loses_names);
+    const int32_t step = step_in(&r);
+    if (step != 2 && (step != 1 || !cut))
+        fail_msg("call %lld, torn %d, names lost %d: state %d", (long long)at, torn, loses_names,
+                 (int)step);
+    close_run(&r);
+
+    open_run(&r, &fili_os_posix, 8); /* the next process */
+    save_step(&r, 3);
+    assert_int_equal(step_in(&r), 3);
+    assert_int_equal(files_in(&r), 1);
+    close_run(&r);
+    scratch_remove(&r.dir);
+    return cut;
+}
+
+static void a_power_cut_at_any_call_leaves_one_of_two_states(void **state)
+{
+    int64_t cuts = 0;
+    int     more = 1;
+    (void)state;
+    for (int64_t at = 0; more; at++) {
+        more = 0;
+        for (int i = 0; i < 4; i++)
+            more |= cut_at(at, i % 2, i / 2);
+        cuts += 4 * more;
+        assert_true(at < 200);
+    }
+    print_message("%lld power cuts\n", (long long)cuts);
+    assert_true(cuts >= 4 * 8);
+}
+
 /* ---- kill -9 -------------------------------------------------------------------------------- */
 
 static void save_for_ever(run *r)
@@ -283,6 +332,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(any_failing_call_leaves_the_former_state),
         TEST(a_disk_that_is_full_at_every_4_kib_loses_nothing),
+        TEST(a_power_cut_at_any_call_leaves_one_of_two_states),
         TEST(a_killed_save_never_loses_a_state),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
