@@ -299,10 +299,10 @@ FIL_API FIL_MUSTCHECK fil_status fil_generate_check(fil_model                  *
                                                     const fil_generate_options *options,
                                                     fil_plan                   *plan);
 
-/* The same, and measures for two seconds at most how fast this machine does the work: seconds that
- * encoding, steps and decoding take, without reading files and choosing masks. Of a run that is
- * resumed the steps that are left count, and all frames. NAN where the context's limit has no room
- * for the measurement. E_CANCELLED. */
+/* The same, and measures for about a second and a half how fast this machine does the work: seconds
+ * that encoding, steps and decoding take, without reading files and choosing masks. Of a run that
+ * is resumed the steps that are left count, and all frames. NAN where the context's limit has no
+ * room for the measurement. E_CANCELLED. */
 FIL_API FIL_MUSTCHECK fil_status fil_generate_estimate(fil_model                  *model,
                                                        const fil_generate_options *options,
                                                        fil_plan                   *plan);

@@ -1,9 +1,10 @@
 /* engine/generate_estimate.c: how long a run will take, from the rate of this machine
  * (video_job.h).
  *
- * The three kernels that most of the work goes to are timed, for about a second in all, on inputs
- * of the run's shapes but for fewer rows: a linear of the transformer, self-attention of a few
- * blocks of queries to all keys, a convolution of the VAE. Each part's operations over its rate
+ * The three kernels that most of the work goes to are timed, for 0.3 seconds each (a second and a
+ * half in all, with what fills their inputs), on inputs of the run's shapes but for fewer rows: a
+ * linear of the transformer, self-attention of a few blocks of queries to all keys, a convolution
+ * of the VAE. Each part's operations over its rate
  * make the seconds; a sparse run counts at the density that is asked for, a resumed one with the
  * steps that are left. Not in it: reading files, choosing masks, norms, video encoding; together
  * some tenths where measured (docs/design/memory.md). The clock is that on the wall, with all

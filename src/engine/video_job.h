@@ -348,8 +348,8 @@ typedef struct fili_rates {
     double each[FILI_RATES];
 } fili_rates;
 
-/* plan.estimate_seconds, of what is left of the run: measures for two seconds at most, what *rates
- * does not have yet. NAN stays where memory's limit has no room for that. */
+/* plan.estimate_seconds, of what is left of the run: measures for about a second and a half what
+ * *rates does not have yet. NAN stays where memory's limit has no room for that. */
 FIL_MUSTCHECK fil_status fili_job_estimate(fili_job *job, fili_rates *rates);
 
 /* What the run captures: checks, names, memory; after the policy has been hung into dit_options,
