@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
 """Draws what a terminal shows while a command runs, as an SVG for the README.
 
-    tools/terminal_picture.py [--columns N] [--wait TEXT] OUT.svg SHOWN -- COMMAND...
+    tools/terminal_picture.py [--columns N] [--wait TEXT] [--in DIR] OUT.svg COMMAND...
 
-SHOWN stands on the first line, after "$ ", as the command that a reader would type. A picture is
-taken when the terminal shows TEXT of --wait; the command is then stopped as by Ctrl-C. Without
---wait: what is there in the end. The picture of the README:
+The command stands on the first line, after "$ ". A picture is taken when the terminal shows TEXT of
+--wait; the command is then stopped as by Ctrl-C, and what that leaves is drawn below. Without
+--wait: what is there in the end. --in: the folder that it runs in. The picture of the README, with
+the program on the PATH:
 
-    build/release/models/make_demo build/demo
-    tools/terminal_picture.py --wait 'step 13/20, 50' docs/terminal.svg \\
-        'filigree generate -m demo -p "A red fox in the snow." -W 480 -H 272 --frames 33 -o fox.mp4' \\
-        -- build/release/cli/filigree generate -m build/demo -p "A red fox in the snow." -W 480 \\
-        -H 272 --frames 33 --steps 20 --checkpoint-every never --save-latents build/fox
+    build/release/models/make_demo build/picture/demo
+    tools/terminal_picture.py --columns 104 --wait 'step 13/20, 50' --in build/picture \\
+        docs/terminal.svg \\
+        filigree generate -m demo -p "A red fox." -W 480 -H 272 --frames 33 --steps 20 -o fox.mp4
 
 Standard library of Python 3 only.
 """
@@ -22,6 +22,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import struct
 import subprocess
@@ -58,7 +59,7 @@ def record(args):
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, args.columns, 0, 0))
     process = subprocess.Popen(args.command, stdout=theirs, stderr=theirs,
-                               env=dict(os.environ, TERM="xterm"))
+                               cwd=args.folder, env=dict(os.environ, TERM="xterm"))
     os.close(theirs)
     seen, shown, end = "", "", time.monotonic() + LIMIT
     while time.monotonic() < end:
@@ -95,15 +96,16 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--columns", type=int, default=100)
     parser.add_argument("--wait", default="")
+    parser.add_argument("--in", dest="folder", default=".")
     parser.add_argument("out")
-    parser.add_argument("shown")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     args = parser.parse_args()
-    args.command = args.command[1:] if args.command[:1] == ["--"] else args.command
     running, ended = record(args)
-    rows = [[(c, "") for c in "$ " + args.shown]] + rows_of(running or ended)
-    while rows and not rows[-1]:
-        rows.pop()
+    typed = " ".join(f'"{word}"' if " " in word else shlex.quote(word) for word in args.command)
+    rows = [[(c, "") for c in "$ " + typed]]
+    if running:
+        rows += rows_of(running) + [[(c, "") for c in "^C"]]
+    rows += [row for row in rows_of(ended) if row and row not in rows]
     width = int(args.columns * WIDTH + 2 * MARGIN)
     height = len(rows) * HEIGHT + 2 * MARGIN
     with open(args.out, "w", encoding="utf-8") as out:
