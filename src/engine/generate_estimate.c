@@ -7,8 +7,8 @@
  * of the VAE. Each part's operations over its rate
  * make the seconds; a sparse run counts at the density that is asked for, a resumed one with the
  * steps that are left. Not in it: reading files, choosing masks, norms, video encoding; together
- * some tenths where measured (docs/design/memory.md). The clock is that on the wall, with all
- * threads of the context, as in the run.
+ * up to half of the time of a small model's run (docs/design/memory.md). The clock is that on the
+ * wall, with all threads of the context, as in the run.
  */
 #include <math.h>
 #include <string.h>
