@@ -48,6 +48,18 @@ many() {
     st "$1" "$header" "$2"
 }
 
+# flip FILE MASK: those bits of its last byte.
+flip() {
+    python3 - "$1" "$2" <<'PYTHON'
+import sys
+with open(sys.argv[1], "r+b") as f:
+    f.seek(-1, 2)
+    last = f.read(1)
+    f.seek(-1, 2)
+    f.write(bytes([last[0] ^ int(sys.argv[2])]))
+PYTHON
+}
+
 # demo_model FOLDER: the checkpoint that make_demo writes, which lies beside the program in a build.
 demo_model() {
     "$(dirname "$PROGRAM")/../models/make_demo" "$1" || {

@@ -25,13 +25,7 @@ last $run --steps 2 --cfg 5 --shift 5 --sampler unipc --fps 16 --measure-recall 
 cmp v-001.png first.png && cmp v-001.png.json first.json || exit 1
 echo another transformer
 cp -r demo other
-python3 - <<'END'
-with open("other/diffusion_pytorch_model-00002-of-00002.safetensors", "r+b") as f:
-    f.seek(-1, 2)
-    last = f.read(1)
-    f.seek(-1, 2)
-    f.write(bytes([last[0] ^ 128]))
-END
+flip other/diffusion_pytorch_model-00002-of-00002.safetensors 128
 last filigree generate -m other --prompt-file p.txt -W 32 -H 32 --frames 1 --steps 2 -o v.png --continue |
     sed 's/with [0-9a-f]*/with HASH/g'
 echo replaced
