@@ -354,10 +354,9 @@ static fil_status check_disk(const fili_calibration *c)
                                      .bytes  = c->plan.file_bytes,
                                      .manner = FILI_DISK_WHOLE};
     fili_disk_list       list     = {.n = 0};
-    fili_disks           disks    = {.n = 0};
     fili_disk_add(&list, &state);
     fili_disk_add(&list, &topology);
-    return fili_disks_take(c->ctx, &disks, &list);
+    return fili_disks_take(c->ctx, NULL, &list);
 }
 
 static fil_status fill_plan(fili_calibration *c)

@@ -216,9 +216,8 @@ static fil_status check_disk(decoding *d)
                                     .width  = scale * (int32_t)d->shape[3],
                                     .height = scale * (int32_t)d->shape[2]};
     fili_disk_list         list  = {.n = 0};
-    fili_disks             disks = {.n = 0};
     fili_outputs_disk(&d->outputs, &size, &d->cost, &list);
-    return fili_disks_take(d->ctx, &disks, &list);
+    return fili_disks_take(d->ctx, NULL, &list);
 }
 
 static fil_status prepare(decoding *d, const fil_model *model)

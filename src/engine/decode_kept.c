@@ -74,12 +74,11 @@ static bool has_room(const going_on *g)
     const fili_frames_size size   = {.n = out->n, .width = out->width, .height = out->height};
     const fili_decode_cost whole  = {.tiled = 0};
     fili_disk_list         list   = {.n = 0};
-    fili_disks             disks  = {.n = 0};
     fili_outputs_disk(out->outputs, &size, &whole, &list);
     for (int i = 0; i < list.n; i++)
         list.file[i].spare = false;
     fili_ctx_enter(ctx);
-    const bool room = fili_disks_take(ctx, &disks, &list) == FIL_OK;
+    const bool room = fili_disks_take(ctx, NULL, &list) == FIL_OK;
     if (room)
         ctx->error = before;
     else

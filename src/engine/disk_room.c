@@ -155,7 +155,9 @@ static fil_status check(fil_ctx *ctx, const fili_disk *d, const fili_disk_list *
 
 fil_status fili_disks_take(fil_ctx *ctx, fili_disks *disks, const fili_disk_list *list)
 {
-    place places[FILI_DISK_FILES] = {{.disk = NULL}};
+    place      places[FILI_DISK_FILES] = {{.disk = NULL}};
+    fili_disks fresh                   = {.n = 0};
+    if (disks == NULL) disks = &fresh;
     for (int i = 0; i < list->n; i++) {
         places[i] = (place){.disk  = disk_of(ctx, disks, &list->file[i]),
                             .there = size_there(ctx, &list->file[i])};

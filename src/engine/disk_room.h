@@ -67,8 +67,8 @@ typedef struct fili_disks {
 } fili_disks;
 
 /* E_IO: one of the file systems has less room than the list takes, for sure, on top of the lists
- * that were added to *disks before; zeroed, there were none. What cannot be found out is no
- * failure here: whoever writes there will say it. */
+ * that were added to *disks before; zeroed, or with NULL, there were none. What cannot be found out
+ * is no failure here: whoever writes there will say it. */
 FIL_MUSTCHECK fil_status fili_disks_take(fil_ctx *ctx, fili_disks *disks,
                                          const fili_disk_list *list);
 

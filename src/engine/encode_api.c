@@ -103,9 +103,8 @@ static fil_status check_disk(const encoding *e)
                                     .bytes  = e->z_bytes,
                                     .manner = FILI_DISK_WHOLE};
     fili_disk_list       list    = {.n = 0};
-    fili_disks           disks   = {.n = 0};
     fili_disk_add(&list, &latents);
-    return fili_disks_take(e->ctx, &disks, &list);
+    return fili_disks_take(e->ctx, NULL, &list);
 }
 
 static fil_status run(encoding *e, const fil_model *model)

@@ -65,8 +65,6 @@ static void add_outputs(const fili_job *job, fili_disk_list *list)
 fil_status fili_job_disk(fili_job *job)
 {
     fili_disk_list list = {.n = 0};
-    fili_disks     mine = {.n = 0};
-    fili_disks *disks = job->batch != NULL && job->batch->disks != NULL ? job->batch->disks : &mine;
     add_noise(job, &list);
     add_captures(job, &list);
     add_checkpoint(job, &list);
@@ -75,5 +73,5 @@ fil_status fili_job_disk(fili_job *job)
     const fili_disk_level level = fili_disk_level_of(&list);
     job->plan.disk_bytes        = (uint64_t)level.most;
     job->plan.stays_bytes       = (uint64_t)level.now;
-    return fili_disks_take(job->ctx, disks, &list);
+    return fili_disks_take(job->ctx, job->batch != NULL ? job->batch->disks : NULL, &list);
 }
