@@ -122,9 +122,8 @@ static fil_status tokenize(fili_job *job, fili_tokenizer *t, int pass)
     int          cut    = 0;
     fil_status   status = FIL_OK;
     if (!p->cached) {
-        status     = fili_tokenizer_ids(t, text, p->ids, &p->n, &cut);
-        p->cut     = cut;
-        p->has_ids = status == FIL_OK;
+        status = fili_tokenizer_ids(t, text, p->ids, &p->n, &cut);
+        p->cut = cut;
     }
     if (status != FIL_OK) fili_error_frame(job->ctx, "reading the %s", prompt_name(pass));
     return status;
@@ -141,18 +140,17 @@ static fil_status open_tokenizer(fili_job *job, fili_tokenizer **t)
     return status;
 }
 
-/* Ids that an earlier check of this run has found. */
+/* Ids that an earlier check of this run has found; of a text that lay in the cache it has none. */
 static bool take_known(fili_job *job)
 {
     const fili_prompt *known = job->batch != NULL ? job->batch->known : NULL;
     for (int i = 0; i < job->plan.passes; i++) {
         fili_prompt *p = &job->prompt[i];
         if (p->cached) continue;
-        if (known == NULL || !known[i].has_ids) return false;
+        if (known == NULL || known[i].n == 0 || known[i].cached) return false;
         memcpy(p->ids, known[i].ids, sizeof p->ids);
-        p->n       = known[i].n;
-        p->cut     = known[i].cut;
-        p->has_ids = true;
+        p->n   = known[i].n;
+        p->cut = known[i].cut;
     }
     return true;
 }

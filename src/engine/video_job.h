@@ -270,7 +270,6 @@ typedef struct fili_prompt {
     int32_t cut;    /* ids that were left out */
     float  *rows;   /* [n, text_dim] */
     bool    cached; /* they come from a file */
-    bool    has_ids;
     char    key[FILI_SHA256_HEX];
 } fili_prompt;
 
