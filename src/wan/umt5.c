@@ -193,7 +193,7 @@ static fil_status take_memory(run *r)
 /* Row by row: a prompt sees few of the vocabulary's. */
 static fil_status embed(run *r, const int32_t *ids)
 {
-    const uint64_t dim = (uint64_t)fili_umt5_dim(r->u);
+    const uint64_t dim = (uint64_t)r->u->config.dim;
     for (int32_t i = 0; i < r->n; i++)
         FIL_TRY(fili_weights_read_part(r->u->w, "token_embedding.weight", FIL_F32,
                                        (uint64_t)ids[i] * dim, dim, r->x + (uint64_t)i * dim));
@@ -336,7 +336,7 @@ static fil_status check_ids(const fili_umt5 *u, const int32_t *ids, int32_t n)
 /* Here, or the first layer of a transformer would be blamed for it. */
 static fil_status check_rows(const run *r, const float *rows)
 {
-    const int64_t dim = fili_umt5_dim(r->u);
+    const int64_t dim = r->u->config.dim;
     const int64_t n   = r->n * dim;
     const int64_t at  = fili_first_nonfinite(rows, n);
     if (at == n) return FIL_OK;
