@@ -79,7 +79,7 @@ typedef struct scratch {
 
 void scratch_make(scratch *s);
 void scratch_remove(scratch *s);
-/* path/name, in s-independent static storage; valid until the fourth next call. */
+/* path/name, in s-independent static storage; valid until the eighth next call. */
 const char *scratch_path(const scratch *s, const char *name);
 void        scratch_write(const scratch *s, const char *name, const void *data, size_t bytes);
 /* Reads a whole file with malloc; *bytes = its size. Fails the test if it is not there. */

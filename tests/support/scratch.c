@@ -32,9 +32,9 @@ void scratch_remove(scratch *s)
 
 const char *scratch_path(const scratch *s, const char *name)
 {
-    static char paths[4][512];
+    static char paths[8][512];
     static int  next;
-    char       *p = paths[next++ % 4];
+    char       *p = paths[next++ % 8];
     snprintf(p, sizeof paths[0], "%s/%s", s->path, name);
     return p;
 }

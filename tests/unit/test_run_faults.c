@@ -4,7 +4,6 @@
  * afterwards.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,26 +22,19 @@ typedef struct verb {
     const char *output[3]; /* names in the scratch folder; NULL behind the last */
 } verb;
 
-static const char *place(char text[320], const char *name)
-{
-    snprintf(text, 320, "%s/%s", dir.path, name);
-    return text;
-}
-
 static fil_status generate(fil_model *model)
 {
-    char                 text[5][320];
     fil_generate_options o;
     fil_generate_options_init(&o);
     o.prompt = o.negative = "a fox";
     o.width = o.height = 32;
     o.frames           = 5;
     o.steps            = 3;
-    o.save_latents     = place(text[0], "g.safetensors");
-    o.video            = place(text[1], "g.y4m");
-    o.checkpoint       = place(text[2], "g.resume.safetensors");
-    o.preview          = place(text[3], "g.png");
-    o.text_cache       = place(text[4], "cache");
+    o.save_latents     = scratch_path(&dir, "g.safetensors");
+    o.video            = scratch_path(&dir, "g.y4m");
+    o.checkpoint       = scratch_path(&dir, "g.resume.safetensors");
+    o.preview          = scratch_path(&dir, "g.png");
+    o.text_cache       = scratch_path(&dir, "cache");
     o.preview_steps    = 1;
     o.checkpoint_steps = 1;
     o.replace          = 1;
@@ -51,24 +43,22 @@ static fil_status generate(fil_model *model)
 
 static fil_status decode(fil_model *model)
 {
-    char               text[4][320];
     fil_decode_options o;
     fil_decode_options_init(&o);
-    o.latents     = place(text[0], "in.safetensors");
-    o.video       = place(text[1], "d.y4m");
-    o.save_frames = place(text[2], "d.safetensors");
-    o.kept        = place(text[3], "d.kept");
+    o.latents     = scratch_path(&dir, "in.safetensors");
+    o.video       = scratch_path(&dir, "d.y4m");
+    o.save_frames = scratch_path(&dir, "d.safetensors");
+    o.kept        = scratch_path(&dir, "d.kept");
     o.replace     = 1;
     return fil_decode(model, &o, NULL);
 }
 
 static fil_status encode(fil_model *model)
 {
-    char               text[2][320];
     fil_encode_options o;
     fil_encode_options_init(&o);
-    o.input   = place(text[0], "in_frames.safetensors");
-    o.latents = place(text[1], "e.safetensors");
+    o.input   = scratch_path(&dir, "in_frames.safetensors");
+    o.latents = scratch_path(&dir, "e.safetensors");
     o.replace = 1;
     return fil_encode(model, &o, NULL);
 }
