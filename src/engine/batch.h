@@ -23,8 +23,10 @@ typedef struct fili_batch {
     bool     keeps;        /* the transformer stays open while frames are decoded */
     uint64_t held;         /* of the context's memory, by what the batch has now */
 
-    fili_tokenizer           *tokenizer; /* while prompts are cut into tokens */
-    const struct fili_prompt *known; /* [2] of the run that is opened next, from an earlier time */
+    /* Called while a run has the tokenizer open: cuts the prompts of the others, too. */
+    void (*cut)(void *user, fili_tokenizer *tokenizer);
+    void                     *user;
+    const struct fili_prompt *known; /* [2] of the run that is opened next, if cut before */
 
     fili_disks *disks; /* what its runs take of each, while all are checked; NULL: each by itself */
 

@@ -140,7 +140,7 @@ static fil_status open_tokenizer(fili_job *job, fili_tokenizer **t)
     return status;
 }
 
-/* Ids that an earlier check of this run has found; of a text that lay in the cache it has none. */
+/* Ids of the batch's; of a text that lay in the cache it has none. */
 static bool take_known(fili_job *job)
 {
     const fili_prompt *known = job->batch != NULL ? job->batch->known : NULL;
@@ -158,15 +158,15 @@ static bool take_known(fili_job *job)
 /* *vocabulary stays where no tokenizer is opened: it was looked at before. */
 static fil_status take_ids(fili_job *job, int32_t *vocabulary)
 {
-    fili_tokenizer  *mine = NULL;
-    fili_tokenizer **t    = job->batch != NULL ? &job->batch->tokenizer : &mine;
+    fili_tokenizer *t = NULL;
     if (take_known(job)) return FIL_OK;
-    if (*t == NULL) FIL_TRY(open_tokenizer(job, t));
-    *vocabulary       = fili_tokenizer_size(*t);
+    FIL_TRY(open_tokenizer(job, &t));
+    *vocabulary       = fili_tokenizer_size(t);
     fil_status status = FIL_OK;
     for (int i = 0; i < job->plan.passes && status == FIL_OK; i++)
-        status = tokenize(job, *t, i);
-    fili_tokenizer_close(&mine);
+        status = tokenize(job, t, i);
+    if (job->batch != NULL && status == FIL_OK) job->batch->cut(job->batch->user, t);
+    fili_tokenizer_close(&t);
     return status;
 }
 

@@ -2,7 +2,7 @@
  * (filigree/video.h).
  *
  * Each run is a job of its own, checked, worked off and closed as fil_generate does it. Four times
- * over all of them: check, and cut the prompts into tokens; check again with what is then known of
+ * over all of them: check (the first that needs the tokenizer cuts all prompts); check again with what is then known of
  * memory; read the prompts, with one text encoder; run, with one transformer. Rows of prompts are
  * what is kept of a job from one time to the next. Once work has begun, what goes wrong with one
  * video alone is told and leaves the others be.
@@ -43,7 +43,6 @@ typedef struct many {
 
 void fili_batch_close(fili_batch *batch)
 {
-    fili_tokenizer_close(&batch->tokenizer);
     fili_text_close(&batch->text);
     fili_dit_close(&batch->dit);
     fili_weights_close(&batch->weights);
@@ -109,6 +108,31 @@ static fil_status open_job(many *m, int32_t i, fili_job **job)
     return fili_job_open(m->model, m->options[i], &m->batch, job);
 }
 
+static void cut_text(fili_tokenizer *t, const char *text, fili_prompt *p)
+{
+    if (fili_tokenizer_ids(t, text, p->ids, &p->n, &p->cut) != FIL_OK) p->n = 0;
+}
+
+/* In one opening of the tokenizer. What is wrong with a run is told when it is checked. */
+static void cut_all(void *user, fili_tokenizer *t)
+{
+    many           *m      = user;
+    const fil_error before = m->ctx->error;
+    for (int32_t i = 0; i < m->n; i++) {
+        fil_generate_options o;
+        fili_prompt         *p = m->item[i].prompt;
+        if (m->options[i] == NULL || p[0].n > 0) continue;
+        fil_generate_options_init(&o);
+        if (fili_take_options(m->ctx, "fil_generate_options", &o, sizeof o, m->options[i]) !=
+                FIL_OK ||
+            fili_options_settle(m->ctx, &o) != FIL_OK)
+            continue;
+        cut_text(t, o.prompt, &p[0]);
+        cut_text(t, o.negative, &p[1]);
+    }
+    m->ctx->error = before;
+}
+
 static fil_status check_one(many *m, int32_t i)
 {
     fili_job *job = NULL;
@@ -161,7 +185,6 @@ static fil_status check_all(many *m)
         if (status == FIL_OK) status = check_paths(m, i);
         if (status != FIL_OK) return in_video(m, i, status);
     }
-    fili_tokenizer_close(&m->batch.tokenizer);
     m->batch.keeps    = true;
     fil_status status = check_again(m);
     if (status != FIL_E_NOMEM) return status;
@@ -308,8 +331,10 @@ static fil_status many_open(many *m)
     FIL_CHECK(m->ctx, m->options != NULL && m->n >= 1 && m->n <= MOST,
               "fil_generate_many: expected 1 to %d videos, found %d", MOST, (int)m->n);
     FIL_TRY(fili_calloc(m->ctx, (size_t)m->n, sizeof *m->item, "videos", &block));
-    m->item = block;
-    m->base = m->ctx->memory.used;
+    m->item       = block;
+    m->batch.cut  = cut_all;
+    m->batch.user = m;
+    m->base       = m->ctx->memory.used;
     return check_all(m);
 }
 
