@@ -2,10 +2,10 @@
  * (filigree/video.h).
  *
  * Each run is a job of its own, checked, worked off and closed as fil_generate does it. Four times
- * over all of them: check (the first that needs the tokenizer cuts all prompts); check again with what is then known of
- * memory; read the prompts, with one text encoder; run, with one transformer. Rows of prompts are
- * what is kept of a job from one time to the next. Once work has begun, what goes wrong with one
- * video alone is told and leaves the others be.
+ * over all of them: check (the first that needs the tokenizer cuts all prompts); check again with
+ * what is then known of memory; read the prompts, with one text encoder; run, with one transformer.
+ * Rows of prompts are what is kept of a job from one time to the next. Once work has begun, what
+ * goes wrong with one video alone is told and leaves the others be.
  */
 #include <string.h>
 
