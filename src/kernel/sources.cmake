@@ -46,6 +46,15 @@ else()
     set(FIL_KERNEL_LEVEL -O2)
 endif()
 
+# The reference is small, and what tests spend most of their time in: -O2, and looked at for everything.
+if(NOT FIL_FUZZ)
+    set_source_files_properties(
+        kernel/ref/attn_fwd_ref.c kernel/ref/conv3d_ref.c kernel/ref/linear_ref.c
+        kernel/ref/mass_ref.c kernel/ref/norm_ref.c kernel/ref/pooling_ref.c
+        kernel/ref/sampled_ref.c kernel/ref/select_ref.c
+        PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Debug>:-O2>")
+endif()
+
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     list(APPEND FIL_SOURCES
         kernel/cpu/attn_panels.c
