@@ -155,6 +155,19 @@ static void add_row(const run_state *s, const packed_head *slot, const filk_attn
     rows->n++;
 }
 
+/* Rows that lie far from each other are streams that the hardware does not foresee. */
+static void fetch_row(const run_state *s, const packed_head *slot, int64_t token)
+{
+    const size_t element = fil_dtype_bits(s->p->dtype) / 8;
+    if (token >= s->p->nk) return;
+    const char *k = filk_row_at(&s->a->k, element, token, slot->kv_head);
+    const char *v = filk_row_at(&s->a->v, element, token, slot->kv_head);
+    for (size_t at = 0; at < element * (size_t)s->p->head_dim; at += FILK_LINE) {
+        __builtin_prefetch(k + at, 0, 3);
+        __builtin_prefetch(v + at, 0, 3);
+    }
+}
+
 static void pack_run(const run_state *s, const packed_head *slot, int32_t b)
 {
     const int32_t *sinks = sinks_of(s, slot->kv_head);
@@ -169,6 +182,7 @@ static void pack_run(const run_state *s, const packed_head *slot, int32_t b)
                 continue;
             }
             add_row(s, slot, &s->a->k, &s->a->v, token, &rows);
+            fetch_row(s, slot, token + FILK_PANEL);
         }
         pack_rows(s, slot, panel, &rows);
     }
