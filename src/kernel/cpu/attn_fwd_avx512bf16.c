@@ -1,26 +1,27 @@
 /* kernel/cpu/attn_fwd_avx512bf16.c: attention forward on vdpbf16ps (AVX512_BF16, no AMX).
  *
- * Per query block of up to 64 rows and group of 4 panels (64 keys):
- *   S = Q K^T   4 rows x 64 keys in 16 accumulators; K panel [d/2][16 keys][2], one load feeds four
- *               products; Q pairs are broadcast straight from the row-major input;
- *   P = exp2(S - m)   on the accumulators, stored as row-major bf16;
- *   O += P V    the same tile, V panel [8 key pairs][d][2], after TRIP groups, so that O makes one
- *               round trip through memory for TRIP * 64 keys.
+ * Per query block of up to 64 rows and group of 4 panels (64 keys), in tiles of 4 rows x 64 keys:
+ *   S = Q K^T   16 accumulators; K panel [d/2][16 keys][2], one load feeds four products; pairs of
+ *               Q are broadcast from tiles of [d/2][4 rows][2];
+ *   P = exp2(S - m)   of the tile before, between the products of this one: most of it runs on
+ *               ports that vdpbf16ps leaves free. P is row-major bf16;
+ *   O += P V    the same tile, V panel [8 key pairs][d][2], after TRIP groups, whose half rows of V
+ *               stay in the L1 cache for all tiles of rows.
  * The row maximum m is lazy: it moves only when a score exceeds it by 2^8, so the usual path has no
  * horizontal work (Milakov and Gimelshein 2018 for the running form; the threshold as in
- * FlashAttention-4). Sums and lse stay exact: p is at most 2^8 and everything is f32.
+ * FlashAttention-4). Sums and lse stay exact: p is at most 2^8 and everything is f32. m is kept
+ * before scaling: the difference to it is exact where it counts, whatever the size of scores.
  * vdpbf16ps reads denormals as zero.
  */
+#include <float.h>
 #include <math.h>
 
 #include "kernel/cpu/attn_tile_avx512bf16.h"
 
-#define TRIP 8             /* groups per round trip of O */
-#define WIDE (TRIP * KEYS) /* keys of a row of P */
-#define PITCH                                                                                      \
-    (WIDE + 32)     /* of P, in elements: 1 KiB rows would share four sets of the L1 cache         \
-                     */
-#define GROWTH 8.0f /* log2: how far a score may exceed the lazy maximum */
+#define TRIP   2             /* groups per round trip of O */
+#define WIDE   (TRIP * KEYS) /* keys of a row of P */
+#define PITCH  (WIDE + 96)   /* of P, in elements: rows lie in different sets of the L1 cache */
+#define GROWTH 8.0f          /* log2: how far a score may exceed the lazy maximum */
 #define MAX_D  128
 
 typedef struct scratch {
@@ -28,7 +29,12 @@ typedef struct scratch {
     _Alignas(64) float sum[FILK_BLOCK][16];
     _Alignas(64) uint16_t p[FILK_BLOCK][PITCH];
     _Alignas(64) uint16_t q[FILK_BLOCK * MAX_D]; /* [tile][d/2][4 rows][2] */
-    float max[FILK_BLOCK];                       /* log2 units; -inf before the first key */
+    _Alignas(64) float s[ROWS][KEYS];            /* q.k of the tile whose P is still to come */
+    _Alignas(64) float max[FILK_BLOCK];          /* of q.k, not scaled; -inf before the first key */
+    float sub[FILK_BLOCK];                       /* max, 0 where it is -inf */
+    float bound[FILK_BLOCK];                     /* max and GROWTH */
+    float scale;                                 /* from q.k to log2 units */
+    float inverse;                               /* 1 / scale */
 } scratch;
 
 /* ---- packing -------------------------------------------------------------------------------- */
@@ -66,15 +72,17 @@ static void pack(const void *const k[FILK_PANEL], const void *const v[FILK_PANEL
         }
 }
 
-/* ---- probabilities -------------------------------------------------------------------------- */
+/* ---- the lazy maximum ----------------------------------------------------------------------- */
 
-/* A score exceeded the lazy maximum of row r: moves it, and scales what the row has so far. `done`
- * keys of the row of P are written. */
-static __attribute__((noinline)) void move_max(scratch *t, int r, int D, int done, float to)
+/* Moves the maximum of row r, and scales what the row has so far: O, its sum, and `done` keys of
+ * P. */
+static void move_max(scratch *t, int r, int D, int done, float to)
 {
     const float  from   = t->max[r];
-    const __m512 factor = _mm512_set1_ps(from == -INFINITY ? 0.0f : exp2f(from - to));
+    const __m512 factor = _mm512_set1_ps(exp2f((from - to) * t->scale));
     t->max[r]           = to;
+    t->sub[r]           = to;
+    t->bound[r]         = to + GROWTH * t->inverse;
     for (int d = 0; d < D; d += 16)
         _mm512_store_ps(&t->o[r][d], _mm512_mul_ps(_mm512_load_ps(&t->o[r][d]), factor));
     _mm512_store_ps(t->sum[r], _mm512_mul_ps(_mm512_load_ps(t->sum[r]), factor));
@@ -86,59 +94,172 @@ static __attribute__((noinline)) void move_max(scratch *t, int r, int D, int don
     }
 }
 
-/* Scaled scores of one row become probabilities: P, sum, and where needed the maximum. */
-INLINE void softmax_row(scratch *t, int r, const int D, int at, __m512 s[4])
+/* A tile of rows against a group of keys. */
+typedef struct tile {
+    int          row;  /* its first; below 0: there is none */
+    int          at;   /* its first key within the trip */
+    const float *bias; /* [KEYS], log2 units, -inf = no key; NULL = none */
+} tile;
+
+/* 16 scores of a row, in units of q.k, with what a bias adds to them. */
+INLINE __m512 biased_score(const scratch *t, __m512 s, const float *bias)
 {
-    const __m512 top   = _mm512_max_ps(_mm512_max_ps(s[0], s[1]), _mm512_max_ps(s[2], s[3]));
-    const __m512 bound = _mm512_set1_ps(t->max[r] + GROWTH);
-    if (__builtin_expect(_mm512_cmp_ps_mask(top, bound, _CMP_GT_OQ) != 0, 0))
-        move_max(t, r, D, at, _mm512_reduce_max_ps(top));
-    const float  m   = t->max[r] == -INFINITY ? 0.0f : t->max[r];
-    const __m512 sub = _mm512_set1_ps(m);
-    for (int j = 0; j < 4; j++)
-        s[j] = exp2_512(_mm512_sub_ps(s[j], sub));
-    const __m512 sum = _mm512_add_ps(_mm512_add_ps(s[0], s[1]), _mm512_add_ps(s[2], s[3]));
-    _mm512_store_ps(t->sum[r], _mm512_add_ps(_mm512_load_ps(t->sum[r]), sum));
-    _mm512_store_si512(&t->p[r][at], (__m512i)_mm512_cvtne2ps_pbh(s[1], s[0]));
-    _mm512_store_si512(&t->p[r][at + 32], (__m512i)_mm512_cvtne2ps_pbh(s[3], s[2]));
+    const __m512 b = _mm512_loadu_ps(bias);
+    return _mm512_fmadd_ps(b, _mm512_set1_ps(t->inverse), s);
 }
 
-/* To log2 units, rounded once: the maximum is one of these values, so that equal scores give
- * exactly 2^0 whatever their size. A fused product would keep the rounding error of the maximum. */
-INLINE void scale_scores(__m512 s[4], __m512 scale)
+/* Some of these rows have a score that exceeds its bound. NaN do not count. */
+static __attribute__((noinline)) void raise_rows(scratch *t, int D, tile w)
 {
-    for (int j = 0; j < 4; j++)
-        s[j] = _mm512_mul_ps(s[j], scale);
-}
-
-/* Adds the bias (log2 units) to scaled scores; a lane with bias -inf is -inf whatever it held. */
-INLINE void add_bias(__m512 s[4], const float *bias)
-{
-    const __m512 nothing = _mm512_set1_ps(-INFINITY);
-    for (int j = 0; j < 4; j++) {
-        const __m512    b    = _mm512_loadu_ps(bias + 16 * j);
-        const __mmask16 none = _mm512_cmp_ps_mask(b, nothing, _CMP_EQ_OQ);
-        s[j]                 = _mm512_mask_mov_ps(_mm512_add_ps(s[j], b), none, nothing);
+    for (int r = 0; r < ROWS; r++) {
+        __m512 top = _mm512_set1_ps(-INFINITY);
+        for (int j = 0; j < 4; j++) {
+            const __m512 s = _mm512_load_ps(&t->s[r][16 * j]);
+            top = _mm512_max_ps(w.bias != NULL ? biased_score(t, s, w.bias + 16 * j) : s, top);
+        }
+        const float to = _mm512_reduce_max_ps(top);
+        if (to > t->bound[w.row + r]) move_max(t, w.row + r, D, w.at, to);
     }
 }
 
-INLINE void score_group(const filk_attn_block *b, scratch *t, int tiles, __m512 scale, const int D,
-                        int32_t group, int at)
+/* ---- scores and probabilities --------------------------------------------------------------- */
+
+/* Where a lane has no key its score becomes -inf, whatever it was. */
+INLINE void drop_lanes(__m512 s[4], const float *bias)
 {
-    const char   *k[FILK_GROUP];
-    const int32_t first  = group * FILK_GROUP;
-    const int     biased = first >= b->n_plain;
-    const float  *bias   = b->bias + (size_t)(biased ? first - b->n_plain : 0) * FILK_PANEL;
-    for (int j = 0; j < FILK_GROUP; j++)
-        k[j] = b->k_panels + (size_t)b->list[first + j] * panel_bytes(D);
-    for (int tile = 0; tile < tiles; tile++) {
-        __m512 s[ROWS][4];
-        score_tile(t->q + tile * ROWS * D, k, D, s);
-        for (int r = 0; r < ROWS; r++) {
-            scale_scores(s[r], scale);
-            if (biased) add_bias(s[r], bias);
-            softmax_row(t, tile * ROWS + r, D, at, s[r]);
+    for (int j = 0; j < 4; j++) {
+        const __m512 b = _mm512_loadu_ps(bias + 16 * j);
+        s[j] = _mm512_mask_mov_ps(s[j], _mm512_cmp_ps_mask(b, _mm512_set1_ps(-FLT_MAX), _CMP_LT_OQ),
+                                  b);
+    }
+}
+
+/* Keeps the scores of a tile, and sees to it that none exceeds its row's maximum by much. */
+INLINE void keep_scores(scratch *t, const int D, __m512 s[ROWS][4], const tile w)
+{
+    __mmask16 above = 0;
+    for (int r = 0; r < ROWS; r++) {
+        __m512 top[4];
+        if (w.bias != NULL) drop_lanes(s[r], w.bias);
+        for (int j = 0; j < 4; j++) {
+            _mm512_store_ps(&t->s[r][16 * j], s[r][j]);
+            top[j] = w.bias != NULL ? biased_score(t, s[r][j], w.bias + 16 * j) : s[r][j];
         }
+        const __m512 most =
+            _mm512_max_ps(_mm512_max_ps(top[0], top[1]), _mm512_max_ps(top[2], top[3]));
+        above |= _mm512_cmp_ps_mask(most, _mm512_set1_ps(t->bound[w.row + r]), _CMP_GT_OQ);
+    }
+    if (__builtin_expect(above != 0, 0)) raise_rows(t, D, w);
+}
+
+/* exp2(S - m) of row r of the tile, keys 16 j to 16 j + 15. */
+INLINE __m512 probability(const scratch *t, const tile w, int r, int j)
+{
+    const __m512 sub   = _mm512_set1_ps(t->sub[w.row + r]);
+    const __m512 below = _mm512_sub_ps(_mm512_load_ps(&t->s[r][16 * j]), sub);
+    const __m512 scale = _mm512_set1_ps(t->scale);
+    if (w.bias == NULL) return exp2_512(_mm512_mul_ps(below, scale));
+    return exp2_512(_mm512_fmadd_ps(below, scale, _mm512_loadu_ps(w.bias + 16 * j)));
+}
+
+INLINE void keep_row(scratch *t, const tile w, int r, const __m512 y[4])
+{
+    float       *sum = t->sum[w.row + r];
+    uint16_t    *p   = &t->p[w.row + r][w.at];
+    const __m512 all = _mm512_add_ps(_mm512_add_ps(y[0], y[1]), _mm512_add_ps(y[2], y[3]));
+    _mm512_store_ps(sum, _mm512_add_ps(_mm512_load_ps(sum), all));
+    _mm512_store_si512(p, (__m512i)_mm512_cvtne2ps_pbh(y[1], y[0]));
+    _mm512_store_si512(p + 32, (__m512i)_mm512_cvtne2ps_pbh(y[3], y[2]));
+}
+
+/* Scores of a tile, and between their products the probabilities of the tile `before`: a row of
+ * them in a quarter of the products, 16 keys in a sixteenth. */
+INLINE void score_tile(scratch *t, const uint16_t *q, const char *const k[FILK_GROUP], const int D,
+                       const tile before, __m512 s[ROWS][4])
+{
+    clear_tile(s);
+#pragma GCC unroll 1
+    for (int r = 0; r < ROWS; r++) {
+        const int d = r * D / ROWS;
+        __m512    y[4];
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++) {
+            if (before.row >= 0) y[j] = probability(t, before, r, j);
+#pragma GCC unroll 4
+            for (int i = 0; i < D / 16; i += 2)
+                score_pair(q, k, d + j * D / 16 + i, s);
+        }
+        if (before.row >= 0) keep_row(t, before, r, y);
+    }
+}
+
+/* What comes without products to hide behind: the last tile of a trip. */
+static void finish_tile(scratch *t, const tile w)
+{
+    for (int r = 0; r < ROWS; r++) {
+        __m512 y[4];
+        for (int j = 0; j < 4; j++)
+            y[j] = probability(t, w, r, j);
+        keep_row(t, w, r, y);
+    }
+}
+
+/* Keys that come next, into the L1 cache: a tile's part of a group of panels. */
+INLINE void fetch_keys(const char *const k[FILK_GROUP], const int D, int row)
+{
+    const int lines = D / 2 / (FILK_BLOCK / ROWS); /* of the D / 2 in a panel */
+    for (int j = 0; j < FILK_GROUP; j++)
+        for (int i = 0; i < lines; i++)
+            _mm_prefetch(k[j] + (row / ROWS * lines + i) * (int)FILK_LINE, _MM_HINT_T0);
+}
+
+/* A tile's rows of `out`, which are written at the end of the block. */
+INLINE void fetch_out(const filk_attn_block *b, const int D, int row)
+{
+    const filk_attn_args *a = b->args;
+    for (int r = row; r < row + ROWS && r < b->rows; r++) {
+        const uint16_t *out =
+            (uint16_t *)a->out + (b->first + r) * a->out_stride_n + b->head * a->out_stride_h;
+        for (int d = 0; d < D; d += 32)
+            __builtin_prefetch(out + d, 1, 2);
+    }
+}
+
+INLINE void panels_at(const filk_attn_block *b, const int D, int32_t group,
+                      const char *k[FILK_GROUP])
+{
+    for (int j = 0; j < FILK_GROUP; j++)
+        k[j] = b->k_panels + (size_t)b->list[group * FILK_GROUP + j] * panel_bytes(D);
+}
+
+/* All rows against a group, which is `at` keys into its trip. *before is the tile whose
+ * probabilities are still to come. */
+INLINE void score_group(const filk_attn_block *b, scratch *t, const int D, int32_t group, int at,
+                        tile *before)
+{
+    const char   *k[FILK_GROUP], *next[FILK_GROUP];
+    const int32_t first = group * FILK_GROUP;
+    const int     last  = first + FILK_GROUP >= b->n_list;
+    tile          w     = {.at = at};
+    if (first >= b->n_plain) w.bias = b->bias + (size_t)(first - b->n_plain) * FILK_PANEL;
+    panels_at(b, D, group, k);
+    panels_at(b, D, last ? group : group + 1, next);
+    for (w.row = 0; w.row < b->rows; w.row += ROWS) {
+        __m512          s[ROWS][4];
+        const uint16_t *q = t->q + w.row * D;
+        fetch_keys(next, D, w.row);
+        if (group == 0) fetch_out(b, D, w.row);
+        if (before->row < 0)
+            score_tile(t, q, k, D, (tile){.row = -1}, s);
+        else if (before->bias == NULL)
+            score_tile(t, q, k, D, (tile){.row = before->row, .at = before->at}, s);
+        else
+            score_tile(t, q, k, D, *before, s);
+        if (w.bias == NULL)
+            keep_scores(t, D, s, (tile){.row = w.row, .at = at});
+        else
+            keep_scores(t, D, s, w);
+        *before = w;
     }
 }
 
@@ -171,55 +292,89 @@ INLINE void value_tile(const filk_attn_block *b, scratch *t, const int D, int ro
 
 /* ---- a query block -------------------------------------------------------------------------- */
 
+/* ln x, error below 1e-7 beside |ln x|, for x that is normal; NaN where x is. x = 2^e m with
+ * 3/4 <= m < 3/2, and ln m = 2 artanh((m - 1) / (m + 1)), whose series ends at the ninth power. */
+INLINE __m512 ln_512(__m512 x)
+{
+    const __m512  one  = _mm512_set1_ps(1.0f);
+    const __m512i bits = _mm512_castps_si512(x);
+    const __m512i e  = _mm512_srai_epi32(_mm512_sub_epi32(bits, _mm512_set1_epi32(0x3f400000)), 23);
+    const __m512  m  = _mm512_castsi512_ps(_mm512_sub_epi32(bits, _mm512_slli_epi32(e, 23)));
+    const __m512  z  = _mm512_div_ps(_mm512_sub_ps(m, one), _mm512_add_ps(m, one));
+    const __m512  zz = _mm512_mul_ps(z, z);
+    __m512        y  = _mm512_add_ps(_mm512_sub_ps(x, x), _mm512_set1_ps(1.0f / 9.0f));
+    y                = _mm512_fmadd_ps(y, zz, _mm512_set1_ps(1.0f / 7.0f));
+    y                = _mm512_fmadd_ps(y, zz, _mm512_set1_ps(1.0f / 5.0f));
+    y                = _mm512_fmadd_ps(y, zz, _mm512_set1_ps(1.0f / 3.0f));
+    y                = _mm512_mul_ps(_mm512_add_ps(z, z), _mm512_fmadd_ps(y, zz, one));
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(e), _mm512_set1_ps(0.69314718f), y);
+}
+
+INLINE void write_lse(const filk_attn_block *b, const scratch *t, const float *sums)
+{
+    const filk_attn_args *a     = b->args;
+    const __m512          scale = _mm512_set1_ps(a->scale);
+    for (int r = 0; r < b->rows; r += 16) {
+        const int       left = b->rows - r;
+        const __mmask16 rows = (__mmask16)(left < 16 ? (1u << left) - 1u : 0xffffu);
+        const __m512    sum  = _mm512_load_ps(sums + r);
+        const __mmask16 none = _mm512_cmp_ps_mask(sum, _mm512_setzero_ps(), _CMP_EQ_OQ);
+        const __m512    lse  = _mm512_fmadd_ps(_mm512_load_ps(t->max + r), scale, ln_512(sum));
+        _mm512_mask_storeu_ps(a->lse + b->head * b->problem->nq + b->first + r, rows,
+                              _mm512_mask_mov_ps(lse, none, _mm512_set1_ps(-INFINITY)));
+    }
+}
+
 INLINE void write_rows(const filk_attn_block *b, const scratch *t, const int D)
 {
     const filk_attn_args *a = b->args;
+    _Alignas(64) float    sums[FILK_BLOCK];
+    memset(sums, 0, sizeof sums);
     for (int r = 0; r < b->rows; r++) {
         const int64_t token = b->first + r;
         const float   sum   = _mm512_reduce_add_ps(_mm512_load_ps(t->sum[r]));
         const __m512  norm  = _mm512_set1_ps(sum == 0.0f ? 0.0f : 1.0f / sum);
         uint16_t *out = (uint16_t *)a->out + token * a->out_stride_n + b->head * a->out_stride_h;
+        sums[r]       = sum;
         for (int d = 0; d < D; d += 32) {
             const __m512 lo = _mm512_mul_ps(_mm512_load_ps(&t->o[r][d]), norm);
             const __m512 hi = _mm512_mul_ps(_mm512_load_ps(&t->o[r][d + 16]), norm);
             _mm512_storeu_si512(out + d, (__m512i)_mm512_cvtne2ps_pbh(hi, lo));
         }
-        if (a->lse != NULL)
-            a->lse[b->head * b->problem->nq + token] =
-                sum == 0.0f ? -INFINITY : (t->max[r] + log2f(sum)) * 0.6931471805599453f;
     }
+    if (a->lse != NULL) write_lse(b, t, sums);
 }
 
-/* Rows beyond the block repeat its last; they are not written. */
-INLINE void take_query(const filk_attn_block *b, scratch *t, const int D, int r)
+INLINE void start(const filk_attn_block *b, scratch *t, const int D)
 {
-    const filk_attn_view *q     = &b->args->q;
-    const int64_t         token = b->first + (r < b->rows ? r : b->rows - 1);
-    const uint16_t *from = (const uint16_t *)q->data + token * q->stride_n + b->head * q->stride_h;
-    pack_query(from, t->q, r, D);
+    const int rows = (b->rows + ROWS - 1) / ROWS * ROWS;
+    t->scale       = b->args->scale * 1.4426950408889634f;
+    t->inverse     = fminf(1.0f / t->scale, FLT_MAX); /* 0 times it is 0 */
+    memset(t->o, 0, sizeof t->o[0] * (size_t)rows);
+    memset(t->sum, 0, sizeof t->sum[0] * (size_t)rows);
+    for (int r = 0; r < rows; r += ROWS)
+        pack_queries(&b->args->q, b->first, b->head, r, b->rows, D, t->q + r * D);
+    for (int r = 0; r < FILK_BLOCK; r++) {
+        t->max[r]   = -INFINITY;
+        t->sub[r]   = 0.0f;
+        t->bound[r] = -INFINITY;
+    }
 }
 
 INLINE void block_d(const filk_attn_block *b, const int D)
 {
-    scratch              *t     = b->scratch;
-    const filk_attn_args *a     = b->args;
-    const int             tiles = (b->rows + ROWS - 1) / ROWS;
-    const __m512          scale = _mm512_set1_ps(a->scale * 1.4426950408889634f);
-    for (int r = 0; r < tiles * ROWS; r++) {
-        take_query(b, t, D, r);
-        t->max[r] = -INFINITY;
-    }
-    memset(t->o, 0, sizeof t->o[0] * (size_t)(tiles * ROWS));
-    memset(t->sum, 0, sizeof t->sum[0] * (size_t)(tiles * ROWS));
-
+    scratch      *t      = b->scratch;
     const int32_t groups = b->n_list / FILK_GROUP;
+    start(b, t, D);
     for (int32_t g = 0; g < groups; g += TRIP) {
-        const int32_t n = groups - g < TRIP ? groups - g : TRIP;
+        const int32_t n      = groups - g < TRIP ? groups - g : TRIP;
+        tile          before = {.row = -1};
         for (int32_t i = 0; i < n; i++)
-            score_group(b, t, tiles, scale, D, g + i, (int)i * KEYS);
-        for (int tile = 0; tile < tiles; tile++)
-            for (int d = 0; d < D; d += 64)
-                value_tile(b, t, D, tile * ROWS, d, g * FILK_GROUP, n * FILK_GROUP);
+            score_group(b, t, D, g + i, (int)i * KEYS, &before);
+        finish_tile(t, before);
+        for (int d = 0; d < D; d += 64)
+            for (int row = 0; row < b->rows; row += ROWS)
+                value_tile(b, t, D, row, d, g * FILK_GROUP, n * FILK_GROUP);
     }
     write_rows(b, t, D);
 }

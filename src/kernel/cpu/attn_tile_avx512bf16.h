@@ -44,12 +44,39 @@ INLINE void pack_keys(const void *const k[FILK_PANEL], int32_t head_dim, char *p
     }
 }
 
-/* Row r of a query block into its tile. */
-INLINE void pack_query(const uint16_t *from, uint16_t *q, int r, const int D)
+/* Four rows of a query block into their tile, from `d` to `d` + 31: pairs of elements change places
+ * with rows. */
+INLINE void pack_pairs(const uint16_t *const row[ROWS], int d, uint16_t *tile)
 {
-    uint16_t *to = q + r / ROWS * ROWS * D + r % ROWS * 2;
-    for (int d = 0; d < D; d += 2)
-        memcpy(to + d * ROWS, from + d, 4);
+    const __m512i first  = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+    const __m512i second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+    __m512i       r[ROWS];
+    for (int i = 0; i < ROWS; i++)
+        r[i] = _mm512_loadu_si512(row[i] + d);
+    const __m512i a = _mm512_unpacklo_epi32(r[0], r[1]), b = _mm512_unpackhi_epi32(r[0], r[1]);
+    const __m512i c = _mm512_unpacklo_epi32(r[2], r[3]), e = _mm512_unpackhi_epi32(r[2], r[3]);
+    /* In 128 bits l of pair[i]: pair 4 l + i of the four rows. */
+    const __m512i pair[4] = {_mm512_unpacklo_epi64(a, c), _mm512_unpackhi_epi64(a, c),
+                             _mm512_unpacklo_epi64(b, e), _mm512_unpackhi_epi64(b, e)};
+    for (int i = 0; i < 2; i++) {
+        const __m512i to = i == 0 ? first : second;
+        const __m512i x  = _mm512_permutex2var_epi64(pair[0], to, pair[1]);
+        const __m512i y  = _mm512_permutex2var_epi64(pair[2], to, pair[3]);
+        _mm512_store_si512(tile + (d + 16 * i) * ROWS, _mm512_shuffle_i32x4(x, y, 0x44));
+        _mm512_store_si512(tile + (d + 16 * i + 8) * ROWS, _mm512_shuffle_i32x4(x, y, 0xee));
+    }
+}
+
+/* Rows first to first + 3 of a query block of `rows` rows, whose row 0 is `token`; rows beyond it
+ * repeat its last. */
+INLINE void pack_queries(const filk_attn_view *q, int64_t token, int32_t head, int first, int rows,
+                         const int D, uint16_t *tile)
+{
+    const uint16_t *row[ROWS];
+    for (int i = 0; i < ROWS; i++)
+        row[i] = filk_row_at(q, 2, token + (first + i < rows ? first + i : rows - 1), head);
+    for (int d = 0; d < D; d += 32)
+        pack_pairs(row, d, tile);
 }
 
 /* ---- scores --------------------------------------------------------------------------------- */
@@ -61,39 +88,48 @@ INLINE __m512bh pair(const uint16_t *p)
     return (__m512bh)_mm512_set1_epi32(bits);
 }
 
-INLINE void score_tile(const uint16_t *q, const char *const k[FILK_GROUP], const int D,
-                       __m512 s[ROWS][4])
+INLINE void clear_tile(__m512 s[ROWS][4])
 {
     for (int r = 0; r < ROWS; r++)
         for (int j = 0; j < 4; j++)
             s[r][j] = _mm512_setzero_ps();
-    for (int d = 0; d < D; d += 2) {
-        __m512bh kj[4];
+}
+
+/* The products of elements d and d + 1. */
+INLINE void score_pair(const uint16_t *q, const char *const k[FILK_GROUP], int d, __m512 s[ROWS][4])
+{
+    __m512bh kj[4];
+    for (int j = 0; j < 4; j++)
+        kj[j] = (__m512bh)_mm512_load_si512(k[j] + d * 32);
+    for (int r = 0; r < ROWS; r++) {
+        const __m512bh qr = pair(q + d * ROWS + 2 * r);
         for (int j = 0; j < 4; j++)
-            kj[j] = (__m512bh)_mm512_load_si512(k[j] + d * 32);
-        for (int r = 0; r < ROWS; r++) {
-            const __m512bh qr = pair(q + d * ROWS + 2 * r);
-            for (int j = 0; j < 4; j++)
-                s[r][j] = _mm512_dpbf16_ps(s[r][j], qr, kj[j]);
-        }
+            s[r][j] = _mm512_dpbf16_ps(s[r][j], qr, kj[j]);
     }
 }
 
-/* 2^x for x <= GROWTH, relative error 2e-7: n = round(x), and on [-1/2, 1/2] the polynomial of
- * degree 5 with 2^0 = 1 and the least relative error, 1.1e-7 with these coefficients in f32.
- * NaN stays NaN (max returns its second operand then). */
+/* 2^(j/16), less j at bit 19. */
+static const _Alignas(64) uint32_t exp2_sixteenths[16] = {
+    0x3f800000u, 0x3f7daac3u, 0x3f7b95c2u, 0x3f79c3d3u, 0x3f7837f0u, 0x3f76f532u,
+    0x3f75fed7u, 0x3f75583fu, 0x3f7504f3u, 0x3f7508a4u, 0x3f75672au, 0x3f76248cu,
+    0x3f7744fdu, 0x3f78ccdfu, 0x3f7ac0c7u, 0x3f7d257du};
+
+/* 2^x for x <= 8, relative error 5.4e-7 from -126 on; 2^0 is 1, and 2^x of -127 and below 0. With
+ * k = round(16 x) and r = x - k/16 it is 2^(k/16) (1 + r (c1 + r c2)): the power is an entry of a
+ * table, picked by the last 4 bits of k, to whose exponent the others are added; c1 and c2 leave
+ * the least relative error, 4.3e-7. Only its three products need a port of vdpbf16ps (Zen 5). NaN
+ * stays NaN (max returns its second operand then). */
 INLINE __m512 exp2_512(__m512 x)
 {
-    x              = _mm512_max_ps(_mm512_set1_ps(-160.0f), x);
-    const __m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    const __m512 f = _mm512_sub_ps(x, n);
-    __m512       y = _mm512_set1_ps(1.3264735e-3f);
-    y              = _mm512_fmadd_ps(y, f, _mm512_set1_ps(9.6715153e-3f));
-    y              = _mm512_fmadd_ps(y, f, _mm512_set1_ps(5.5507338e-2f));
-    y              = _mm512_fmadd_ps(y, f, _mm512_set1_ps(2.4022242e-1f));
-    y              = _mm512_fmadd_ps(y, f, _mm512_set1_ps(6.9314698e-1f));
-    y              = _mm512_fmadd_ps(y, f, _mm512_set1_ps(1.0f));
-    return _mm512_scalef_ps(y, n);
+    const __m512  shift = _mm512_set1_ps(0x1.8p19f); /* its last bit is a sixteenth */
+    const __m512  low   = _mm512_max_ps(_mm512_set1_ps(-127.0f), x);
+    const __m512  moved = _mm512_add_ps(low, shift);
+    const __m512  r     = _mm512_sub_ps(low, _mm512_sub_ps(moved, shift));
+    const __m512i k     = _mm512_castps_si512(moved);
+    const __m512i entry = _mm512_permutexvar_epi32(k, _mm512_load_si512(exp2_sixteenths));
+    const __m512  power = _mm512_castsi512_ps(_mm512_add_epi32(entry, _mm512_slli_epi32(k, 19)));
+    const __m512  c = _mm512_fmadd_ps(r, _mm512_set1_ps(0.24022643f), _mm512_set1_ps(0.6931877f));
+    return _mm512_fmadd_ps(power, _mm512_mul_ps(r, c), power);
 }
 
 #endif

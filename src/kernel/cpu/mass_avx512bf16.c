@@ -112,7 +112,9 @@ INLINE void group_block(const filk_mass_block *b, scratch *t, int tiles, __m512 
     }
     for (int tile = 0; tile < tiles; tile++) {
         __m512 s[ROWS][4];
-        score_tile(t->q + tile * ROWS * D, k, D, s);
+        clear_tile(s);
+        for (int d = 0; d < D; d += 2)
+            score_pair(t->q + tile * ROWS * D, k, d, s);
         if (!whole)
             for (int r = 0; r < ROWS; r++)
                 for (int j = 0; j < 4; j++)
@@ -196,12 +198,12 @@ INLINE void block_d(const filk_mass_block *b, const int D)
     const int32_t groups = b->n_panels / FILK_GROUP;
     const __m512  scale  = _mm512_set1_ps(b->args->scale * 1.4426950408889634f);
     for (int r = 0; r < tiles * ROWS; r++) {
-        /* Rows beyond the block repeat its last; their norm is 0. */
-        const int64_t token = b->first + (r < b->rows ? r : b->rows - 1);
-        pack_query(filk_row_at(&b->args->q, 2, token, b->head), t->q, r, D);
         t->max[r]  = -INFINITY;
         t->norm[r] = 0.0f;
     }
+    /* Rows beyond the block repeat its last; their norm is 0. */
+    for (int r = 0; r < tiles * ROWS; r += ROWS)
+        pack_queries(&b->args->q, b->first, b->head, r, b->rows, D, t->q + r * D);
     for (int32_t g = 0; g < groups; g++)
         group_block(b, t, tiles, scale, D, g);
     sum_rows(t, tiles, groups);

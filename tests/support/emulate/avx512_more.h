@@ -112,6 +112,25 @@ EMULATE __m256i emulate_cvtepi32_epi16(__m512i x)
 #undef _mm512_cvtepi32_epi16
 #define _mm512_cvtepi32_epi16(x) emulate_cvtepi32_epi16(x)
 
+EMULATE __m512 emulate_cvtepi32_ps(__m512i x)
+{
+    const emulate_512 v = {.i = x};
+    return (emulate_512){.half = {_mm256_cvtepi32_ps(v.ihalf[0]), _mm256_cvtepi32_ps(v.ihalf[1])}}
+        .f;
+}
+#undef _mm512_cvtepi32_ps
+#define _mm512_cvtepi32_ps(x) emulate_cvtepi32_ps(x)
+
+EMULATE __m512i emulate_srai_epi32(__m512i x, int bits)
+{
+    const emulate_512 v = {.i = x};
+    return (emulate_512){
+        .ihalf = {_mm256_srai_epi32(v.ihalf[0], bits), _mm256_srai_epi32(v.ihalf[1], bits)}}
+        .i;
+}
+#undef _mm512_srai_epi32
+#define _mm512_srai_epi32(x, bits) emulate_srai_epi32(x, bits)
+
 EMULATE __m512 emulate_cvtph_ps(__m256i x)
 {
     emulate_512 v;
