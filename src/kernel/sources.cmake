@@ -22,6 +22,7 @@ list(APPEND FIL_SOURCES
     kernel/selftest_mass.c
     kernel/selftest_sampled.c
     kernel/selftest_select.c
+    kernel/softmax.c
     kernel/cpu/peak.c
     kernel/cpu/peak_base.c
     kernel/ref/attn_fwd_ref.c
@@ -86,6 +87,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         kernel/cpu/sampled_avx512.c
         kernel/cpu/select_avx2.c
         kernel/cpu/select_avx512.c
+        kernel/cpu/softmax_avx2.c
+        kernel/cpu/softmax_avx512.c
         kernel/cpu/tile_avx2.c
         kernel/cpu/tile_avx512.c)
     set_source_files_properties(
@@ -93,13 +96,14 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         kernel/cpu/conv3d_wino_bf16_avx2.c kernel/cpu/linear_avx2.c
         kernel/cpu/mass_avx2.c kernel/cpu/norm_avx2.c kernel/cpu/peak_avx2.c
         kernel/cpu/pooling_avx2.c kernel/cpu/sampled_avx2.c kernel/cpu/select_avx2.c
-        kernel/cpu/tile_avx2.c
+        kernel/cpu/softmax_avx2.c kernel/cpu/tile_avx2.c
         PROPERTIES COMPILE_OPTIONS "${FIL_AVX2};${FIL_KERNEL_DEBUG};$<$<CONFIG:Debug>:${FIL_KERNEL_LEVEL}>")
     set_source_files_properties(
         kernel/cpu/attn_fwd_avx512.c kernel/cpu/conv3d_wino_avx512.c kernel/cpu/linear_amx.c
         kernel/cpu/linear_avx512.c kernel/cpu/mass_avx512.c kernel/cpu/norm_avx512.c
         kernel/cpu/peak_avx512.c
-        kernel/cpu/sampled_avx512.c kernel/cpu/select_avx512.c kernel/cpu/tile_avx512.c
+        kernel/cpu/sampled_avx512.c kernel/cpu/select_avx512.c
+        kernel/cpu/softmax_avx512.c kernel/cpu/tile_avx512.c
         PROPERTIES COMPILE_OPTIONS "${FIL_AVX512};${FIL_KERNEL_DEBUG};$<$<CONFIG:Debug>:${FIL_KERNEL_LEVEL}>")
     set_source_files_properties(
         kernel/cpu/attn_fwd_amx.c kernel/cpu/attn_fwd_avx512bf16.c

@@ -1,18 +1,18 @@
 /* nn/biased.c: attention with a bias for each distance (biased.h).
  *
  * Both products of a head run in the family `linear`, whose rows are the fastest that the build
- * has: q k^T with k as the weight, p v with v transposed. The softmax between them is ours: its
- * loops are written so that compilers turn them into vector code for any instruction set.
+ * has: q k^T with k as the weight, p v with v transposed.
  */
 #include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/pool.h"
+#include "kernel/softmax.h"
 #include "nn/biased.h"
 #include "tensor/convert.h"
 
-enum { MAX_DISTANCE = 128, LINE = 64, MAX_N = 1 << 14 };
+enum { MAX_DISTANCE = 128, LINE = 64, LINE_FLOATS = 16, MAX_N = 1 << 14 };
 
 /* ---- buckets -------------------------------------------------------------------------------- */
 
@@ -132,82 +132,13 @@ void fili_biased_close(fili_biased *b)
     *b = (fili_biased){.ctx = b->ctx};
 }
 
-/* ---- softmax -------------------------------------------------------------------------------- */
-
-/* exp of x <= 0 or NaN, below -87 as there: 2^k times a polynomial on [-ln2/2, ln2/2] (Cody and
- * Waite's reduction; Cephes' coefficients). k comes out of the bits of a sum, so nothing is
- * converted and the loop is plain vector code. */
-static inline float exp_small(float x)
-{
-    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to whole numbers */
-    const float low   = x < -87.0f ? -87.0f : x;
-    const float sum   = low * 1.44269504f + magic;
-    const float k     = sum - magic;
-    const float r     = (low - k * 0.693359375f) - k * -2.12194440e-4f;
-    uint32_t    bits;
-    float       scale;
-    float       y = 1.9875691500e-4f;
-    y             = y * r + 1.3981999507e-3f;
-    y             = y * r + 8.3334519073e-3f;
-    y             = y * r + 4.1665795894e-2f;
-    y             = y * r + 1.6666665459e-1f;
-    y             = y * r + 5.0000001201e-1f;
-    y             = y * r * r + r + 1.0f;
-    memcpy(&bits, &sum, sizeof bits);
-    bits = (bits << 23) + 0x3f800000u;
-    memcpy(&scale, &bits, sizeof scale);
-    return y * scale;
-}
-
-enum { LANES = 16 };
-
-/* Lanes of their own, so that the compiler need not change the order of a sum. A NaN may be passed
- * over here: it makes its row NaN in the sum. */
-static float largest(const float *x, int32_t n)
-{
-    float top[LANES];
-    float all = -INFINITY;
-    for (int i = 0; i < LANES; i++)
-        top[i] = -INFINITY;
-    int32_t j = 0;
-    for (; j + LANES <= n; j += LANES)
-        for (int i = 0; i < LANES; i++)
-            top[i] = top[i] > x[j + i] ? top[i] : x[j + i];
-    for (; j < n; j++)
-        all = all > x[j] ? all : x[j];
-    for (int i = 0; i < LANES; i++)
-        all = all > top[i] ? all : top[i];
-    return all;
-}
-
-static void soften(float *p, const float *bias, int32_t n)
-{
-    float part[LANES] = {0};
-    float sum         = 0.0f;
-    for (int32_t j = 0; j < n; j++)
-        p[j] += bias[j];
-    const float top = largest(p, n);
-    for (int32_t j = 0; j < n; j++)
-        p[j] = exp_small(p[j] - top);
-    int32_t j = 0;
-    for (; j + LANES <= n; j += LANES)
-        for (int i = 0; i < LANES; i++)
-            part[i] += p[j + i];
-    for (; j < n; j++)
-        sum += p[j];
-    for (int i = 0; i < LANES; i++)
-        sum += part[i];
-    const float over = 1.0f / sum;
-    for (j = 0; j < n; j++)
-        p[j] *= over;
-}
-
 /* ---- forward -------------------------------------------------------------------------------- */
 
 typedef struct forward_state {
     const fili_biased      *b;
     const fili_biased_io   *io;
     const fili_convert_set *convert;
+    filk_softmax_fn         softmax;
     char                   *workspace;
 } forward_state;
 
@@ -220,8 +151,12 @@ static void gather(const forward_state *s, int64_t head, const worker_space *w)
         const int64_t from = i * stride + head * d;
         memcpy(w->q + i * d, s->io->q + from, (size_t)d * sizeof(float));
         memcpy(w->k + i * d, s->io->k + from, (size_t)d * sizeof(float));
+    }
+    for (int64_t i = 0; i < b->n; i += LINE_FLOATS) {
+        const int64_t end = i + LINE_FLOATS < b->n ? i + LINE_FLOATS : b->n;
         for (int64_t j = 0; j < d; j++)
-            w->vt[j * b->n + i] = s->io->v[from + j];
+            for (int64_t r = i; r < end; r++) /* a cache line of vt */
+                w->vt[j * b->n + r] = s->io->v[r * stride + head * d + j];
     }
     for (int64_t i = 0; i < 2 * b->n - 1; i++)
         w->bias[i] = s->io->bias[(int64_t)b->bucket_of[i] * b->heads + head];
@@ -248,7 +183,10 @@ static fil_status head_task(void *arg, int64_t head, int32_t worker)
     fil_status status = fili_matmul_run(&b->logits[worker], w.q, w.k, NULL, w.p, w.matmul);
     if (status != FIL_OK) return status;
     for (int32_t i = 0; i < b->n; i++)
-        soften(w.p + (int64_t)i * b->n, w.bias + (b->n - 1 - i), b->n);
+        s->softmax(&(filk_softmax_row){.x     = w.p + (int64_t)i * b->n,
+                                       .n     = b->n,
+                                       .scale = 1.0f,
+                                       .bias  = w.bias + (b->n - 1 - i)});
     status = fili_matmul_run(&b->values[worker], w.p, w.vt, NULL, w.o, w.matmul);
     if (status == FIL_OK) scatter(s, head, &w);
     return status;
@@ -256,7 +194,10 @@ static fil_status head_task(void *arg, int64_t head, int32_t worker)
 
 fil_status fili_biased_forward(const fili_biased *b, const fili_biased_io *io, void *workspace)
 {
-    forward_state s = {
-        .b = b, .io = io, .convert = fili_convert_select(b->ctx->isa), .workspace = workspace};
+    forward_state s = {.b         = b,
+                       .io        = io,
+                       .convert   = fili_convert_select(b->ctx->isa),
+                       .softmax   = filk_softmax_select(b->ctx->isa),
+                       .workspace = workspace};
     return fili_pool_run(b->ctx, "encoder attention", b->heads, head_task, &s);
 }

@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "base/pool.h"
+#include "kernel/softmax.h"
 #include "wan/vae_rows.h"
 
 typedef struct product {
@@ -59,27 +60,17 @@ static fil_status multiply(fili_vae_stream *s, const vae_plan *p, const filk_lin
 /* ---- softmax -------------------------------------------------------------------------------- */
 
 typedef struct softmax_state {
-    float  *rows;
-    int64_t n;
-    float   scale;
+    filk_softmax_fn run;
+    float          *rows;
+    int64_t         n;
+    float           scale;
 } softmax_state;
 
 static fil_status softmax_row(void *arg, int64_t row, int32_t worker)
 {
-    const softmax_state *s   = arg;
-    float               *x   = s->rows + row * s->n;
-    float                max = x[0];
-    double               sum = 0.0;
+    const softmax_state *s = arg;
     (void)worker;
-    for (int64_t i = 1; i < s->n; i++)
-        if (x[i] > max) max = x[i];
-    for (int64_t i = 0; i < s->n; i++) {
-        x[i] = expf((x[i] - max) * s->scale);
-        sum += (double)x[i];
-    }
-    const float inverse = (float)(1.0 / sum);
-    for (int64_t i = 0; i < s->n; i++)
-        x[i] *= inverse;
+    s->run(&(filk_softmax_row){.x = s->rows + row * s->n, .n = s->n, .scale = s->scale});
     return FIL_OK;
 }
 
@@ -118,7 +109,10 @@ static fil_status attend_band(fili_vae_stream *s, int64_t first, int32_t last)
     const vae_attention *a       = &s->attention;
     const int64_t        rows    = last ? a->n % a->rows : a->rows;
     float               *q       = a->q + first * a->c;
-    softmax_state        softmax = {.rows = a->band, .n = a->n, .scale = 1.0f / sqrtf((float)a->c)};
+    softmax_state        softmax = {.run   = filk_softmax_select(s->ctx->isa),
+                                    .rows  = a->band,
+                                    .n     = a->n,
+                                    .scale = 1.0f / sqrtf((float)a->c)};
     FIL_TRY(
         multiply(s, a->scores[last],
                  &(filk_linear_args){.x = q, .weight = a->k, .out = a->band, .out_stride = a->n}));

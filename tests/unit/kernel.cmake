@@ -1,5 +1,6 @@
 fil_add_test(test_registry)
 fil_add_test(test_select_top)
+fil_add_test(test_softmax)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     fil_add_test(test_amx)
     fil_add_test(test_tile)
