@@ -1,5 +1,6 @@
 /* tests/kernel/test_onednn.c: what the rows on oneDNN do to the process while they run: memory that
- * the library takes by itself, threads, and the caller's OpenMP setting.
+ * the library takes by itself, threads, and the caller's OpenMP setting; and that none of the
+ * autoencoder's convolutions falls to oneDNN's reference.
  *
  * This program replaces malloc and posix_memalign (glibc), so it is not built with a sanitizer.
  */
@@ -11,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernel/conv3d.h"
+#include "kernel/cpu/onednn.h"
 #include "kernel/linear.h"
 #include "support/cmocka_all.h"
 
@@ -156,11 +159,74 @@ static void three_threads_are_three_threads(void **state)
     fil_ctx_close(&ctx);
 }
 
+/* ---- convolutions --------------------------------------------------------------------------- */
+
+typedef struct conv_layer {
+    int32_t level, c_in, c_out, kernel; /* kernel 2: a quarter of a step up; 3 otherwise */
+} conv_layer;
+
+static const conv_layer decoder[] = {{0, 16, 384, 3},  {0, 384, 384, 3}, {1, 192, 384, 3},
+                                     {1, 384, 384, 3}, {1, 384, 192, 2}, {2, 192, 192, 3},
+                                     {2, 192, 96, 2},  {3, 96, 96, 3},   {3, 96, 3, 3}};
+
+static filk_conv3d_axis side(int32_t size, int32_t kernel, int32_t before)
+{
+    return (filk_conv3d_axis){.size   = size,
+                              .kernel = kernel,
+                              .stride = 1,
+                              .before = before,
+                              .after  = kernel - 1 - before};
+}
+
+static void no_reference(fil_ctx *ctx, const char *name, fil_dtype dtype, const int32_t latent[2],
+                         const conv_layer *l)
+{
+    for (int32_t before = l->kernel == 3 ? 1 : 0; before <= 1; before++) {
+        const filk_conv3d_problem p = {.t         = {.size = 3, .kernel = 3, .stride = 1},
+                                       .h         = side(latent[0] << l->level, l->kernel, before),
+                                       .w         = side(latent[1] << l->level, l->kernel, before),
+                                       .c_in      = l->c_in,
+                                       .c_out     = l->c_out,
+                                       .dtype     = dtype,
+                                       .out_dtype = FIL_F32};
+        const filk_row           *row;
+        void                     *plan = NULL;
+        if (filk_select(ctx, &filk_conv3d, &p, name, &row) != FIL_OK) skip();
+        assert_int_equal(row->plan->create(ctx, &p, &plan), FIL_OK);
+        if (filk_conv3d_onednn_references(plan) != 0)
+            fail_msg("%s: latent %d x %d, level %d, %d -> %d, kernel %d", name, (int)latent[0],
+                     (int)latent[1], (int)l->level, (int)l->c_in, (int)l->c_out, (int)l->kernel);
+        row->plan->destroy(ctx, &plan);
+    }
+}
+
+/* Heights at which oneDNN chose different layouts for a frame's first, middle and last rows, and
+ * usual ones. */
+static void no_convolution_falls_to_the_reference(void **state)
+{
+    static const int32_t latents[][2] = {{16, 16}, {31, 31}, {32, 32},  {12, 20},
+                                         {30, 52}, {16, 26}, {90, 160}, {160, 90}};
+    const fil_dtype      dtype        = *state != NULL ? FIL_BF16 : FIL_F32;
+    const char          *name =
+        *state != NULL ? "filk_conv3d_bf16_rows__onednn" : "filk_conv3d_f32_rows__onednn";
+    fil_ctx *ctx = open_with(1);
+    for (size_t i = 0; i < sizeof latents / sizeof latents[0]; i++)
+        for (size_t k = 0; k < sizeof decoder / sizeof decoder[0]; k++)
+            no_reference(ctx, name, dtype, latents[i], &decoder[k]);
+    fil_ctx_close(&ctx);
+}
+
+static char bf16_too[] = "bf16";
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(running_starts_no_threads_of_its_own),
         cmocka_unit_test(executing_takes_only_small_pieces_from_the_heap),
-        cmocka_unit_test(three_threads_are_three_threads)};
+        cmocka_unit_test(three_threads_are_three_threads),
+        {"no_convolution_falls_to_the_reference, f32", no_convolution_falls_to_the_reference, NULL,
+         NULL, NULL},
+        {"no_convolution_falls_to_the_reference, bf16", no_convolution_falls_to_the_reference, NULL,
+         NULL, bf16_too}};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,8 @@
  * clip (docs/design/conv3d.md). The tile is about 256 KiB and stays in the L2 cache.
  * Blocks of rows differ in the zeros above and below; each distinct shape has two primitives, one
  * that writes and one that adds. Packed weights: a piece for each time tap, same layout for all.
+ * oneDNN chooses that layout by the shape, and meets another than its choice with its reference, a
+ * hundred times slower: so blocks get a height at which all shapes of a plan agree.
  * Where the library has no bf16 products (before AVX-512), the last row widens the rows that a task
  * reads and computes in f32: half of the memory for frames, not more speed.
  */
@@ -20,7 +22,7 @@
 #include "kernel/cpu/tile.h"
 #include "tensor/convert.h"
 
-enum { TILE_BYTES = 256 << 10, MAX_SHAPES = 24, LINE = 64 };
+enum { TILE_BYTES = 256 << 10, MAX_SHAPES = 24, LINE = 64, MOST_STEPS = 8 };
 
 /* Output rows [first, first + rows) and what they read. */
 typedef struct row_block {
@@ -172,6 +174,48 @@ static size_t wide_bytes(const conv_plan *plan)
     return padded(most * sizeof(float));
 }
 
+static void drop_shapes(fil_ctx *ctx, conv_plan *plan)
+{
+    for (int32_t i = 0; i < MAX_SHAPES; i++) {
+        filk_dnn_drop(ctx, &plan->dnn, &plan->shape[i].write);
+        filk_dnn_drop(ctx, &plan->dnn, &plan->shape[i].add);
+    }
+    plan->n_shapes = 0;
+}
+
+static fil_status build_shapes(fil_ctx *ctx, conv_plan *plan, int32_t grain)
+{
+    drop_shapes(ctx, plan);
+    plan->grain = grain;
+    for (int32_t y = 0; y < plan->out_h; y += grain) {
+        const row_block b = block_of(plan, y);
+        if (shape_of(plan, &b) == NULL) FIL_TRY(add_shape(ctx, plan, &b));
+    }
+    return FIL_OK;
+}
+
+int32_t filk_conv3d_onednn_references(const void *plan)
+{
+    const conv_plan *c = plan;
+    int32_t          n = 0;
+    for (int32_t i = 0; i < c->n_shapes; i++)
+        n += c->shape[i].write.is_reference | c->shape[i].add.is_reference;
+    return n;
+}
+
+/* Rows of a task: `usual`, or the height next to it at which no shape falls to the reference. */
+static fil_status choose_rows(fil_ctx *ctx, conv_plan *plan, int32_t usual)
+{
+    for (int32_t step = 0; step <= MOST_STEPS; step++)
+        for (int32_t sign = -1; sign <= (step > 0); sign += 2) {
+            const int32_t grain = usual + sign * step;
+            if (grain < 1 || grain > plan->out_h) continue;
+            FIL_TRY(build_shapes(ctx, plan, grain));
+            if (filk_conv3d_onednn_references(plan) == 0) return FIL_OK;
+        }
+    return build_shapes(ctx, plan, usual);
+}
+
 static fil_status build(fil_ctx *ctx, conv_plan *plan)
 {
     const filk_conv3d_problem *p         = &plan->p;
@@ -179,11 +223,7 @@ static fil_status build(fil_ctx *ctx, conv_plan *plan)
     size_t                     scratch   = 0;
     int64_t                    grain     = TILE_BYTES / row_bytes;
     if (grain < 1) grain = 1;
-    plan->grain = (int32_t)(grain < plan->out_h ? grain : plan->out_h);
-    for (int32_t y = 0; y < plan->out_h; y += plan->grain) {
-        const row_block b = block_of(plan, y);
-        if (shape_of(plan, &b) == NULL) FIL_TRY(add_shape(ctx, plan, &b));
-    }
+    FIL_TRY(choose_rows(ctx, plan, (int32_t)(grain < plan->out_h ? grain : plan->out_h)));
     FIL_TRY(build_packing(ctx, plan));
     larger(&scratch, plan->packing.scratch);
     for (int32_t i = 0; i < plan->n_shapes; i++) {
@@ -201,10 +241,7 @@ static void destroy(fil_ctx *ctx, void **plan)
 {
     conv_plan *c = *plan;
     if (c == NULL) return;
-    for (int32_t i = 0; i < MAX_SHAPES; i++) {
-        filk_dnn_drop(ctx, &c->dnn, &c->shape[i].write);
-        filk_dnn_drop(ctx, &c->dnn, &c->shape[i].add);
-    }
+    drop_shapes(ctx, c);
     filk_dnn_drop(ctx, &c->dnn, &c->packing);
     filk_dnn_close(ctx, &c->dnn);
     fili_free(ctx, c, sizeof *c);

@@ -87,6 +87,15 @@ static fil_status make_memory(fil_ctx *ctx, const filk_dnn *dnn,
     return FIL_OK;
 }
 
+/* Implementations of the reference are "ref:any" and the like; others name an instruction set. */
+static int is_reference(const_dnnl_primitive_desc_t pd)
+{
+    const char *name = NULL;
+    if (dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&name) != dnnl_success)
+        return 0;
+    return name != NULL && strncmp(name, "ref", 3) == 0;
+}
+
 static fil_status finish(fil_ctx *ctx, const filk_dnn *dnn, const_dnnl_primitive_desc_t pd,
                          filk_dnn_primitive *out)
 {
@@ -103,6 +112,7 @@ static fil_status finish(fil_ctx *ctx, const filk_dnn *dnn, const_dnnl_primitive
         out->arg[out->n_args] = args[q];
         descs[out->n_args++]  = desc;
     }
+    out->is_reference = is_reference(pd);
     FIL_TRY(filk_dnn_check(ctx, dnnl_primitive_create(&out->primitive, pd), "a primitive"));
     return make_memory(ctx, dnn, descs, out);
 }

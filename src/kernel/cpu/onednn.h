@@ -26,11 +26,13 @@ typedef struct filk_dnn {
 
 typedef struct filk_dnn_primitive {
     dnnl_primitive_t   primitive;
-    dnnl_memory_desc_t weights; /* the layout that oneDNN chose */
-    size_t             scratch; /* bytes, aligned to 64 */
-    int32_t            n_args;
-    int                arg[FILK_DNN_ARGS];
-    dnnl_memory_t     *memory; /* [n_threads][FILK_DNN_ARGS] */
+    dnnl_memory_desc_t weights;      /* the layout that oneDNN chose */
+    size_t             scratch;      /* bytes, aligned to 64 */
+    int32_t            is_reference; /* oneDNN has no other code for this shape and layout: plain
+                                        loops, a hundred times slower */
+    int32_t        n_args;
+    int            arg[FILK_DNN_ARGS];
+    dnnl_memory_t *memory; /* [n_threads][FILK_DNN_ARGS] */
 } filk_dnn_primitive;
 
 /* What to build: an operation of oneDNN (a *_desc_t) with its data, weights and result. */
@@ -60,5 +62,8 @@ FIL_MUSTCHECK fil_status filk_dnn_execute(const filk_dnn *dnn, const filk_dnn_pr
 
 /* The status for a failed dnnl_ call that describes something. */
 FIL_MUSTCHECK fil_status filk_dnn_check(fil_ctx *ctx, dnnl_status_t status, const char *what);
+
+/* Shapes of a plan of conv3d_onednn.c that are computed by oneDNN's reference: for tests. */
+int32_t filk_conv3d_onednn_references(const void *plan);
 
 #endif
