@@ -25,6 +25,20 @@ bool fili_vae_tiling_cuts(const fili_vae_tiling *tiling, int32_t h, int32_t w)
     return h > tiling->tile || w > tiling->tile;
 }
 
+/* ---- threads -------------------------------------------------------------------------------- */
+
+/* A thread's workspace is 8.4 MiB, and a convolution of a tile of 256 pixels has 3 to 171 tasks
+ * (AVX2): more threads than this would take more memory for little. */
+enum { MOST_THREADS = 48 };
+
+/* The threads that the context had, for the caller to give back. */
+static int32_t take_fewer(fil_ctx *ctx)
+{
+    const int32_t had = ctx->n_threads;
+    if (had > MOST_THREADS) ctx->n_threads = MOST_THREADS;
+    return had;
+}
+
 /* ---- places --------------------------------------------------------------------------------- */
 
 typedef struct layout {
@@ -141,11 +155,10 @@ static size_t latent_bytes(const fili_vae_config *config, area a)
     return sizeof(float) * (size_t)config->z_dim * (size_t)a.h * (size_t)a.w;
 }
 
-fil_status fili_vae_tiled_cost_of(fil_ctx *ctx, const fili_vae_config *config, fil_dtype precision,
-                                  const fili_vae_tiling *tiling, const int32_t size[3],
-                                  fili_vae_tiled_cost *out)
+static fil_status cost_of(fil_ctx *ctx, const fili_vae_config *config, fil_dtype precision,
+                          const fili_vae_tiling *tiling, const int32_t size[3],
+                          fili_vae_tiled_cost *out)
 {
-    FIL_TRY(check(ctx, tiling, size));
     const layout   l    = layout_of(config, tiling, size[0], size[1], size[2]);
     const uint64_t disk = fili_piece_log_bytes(0, pieces_at(&l, tiles_of(&l)));
     *out                = (fili_vae_tiled_cost){.bytes = blend_bytes(&l), .disk = disk};
@@ -161,6 +174,17 @@ fil_status fili_vae_tiled_cost_of(fil_ctx *ctx, const fili_vae_config *config, f
         if (bytes > out->bytes) out->bytes = bytes;
     }
     return FIL_OK;
+}
+
+fil_status fili_vae_tiled_cost_of(fil_ctx *ctx, const fili_vae_config *config, fil_dtype precision,
+                                  const fili_vae_tiling *tiling, const int32_t size[3],
+                                  fili_vae_tiled_cost *out)
+{
+    FIL_TRY(check(ctx, tiling, size));
+    const int32_t    had    = take_fewer(ctx);
+    const fil_status status = cost_of(ctx, config, precision, tiling, size, out);
+    ctx->n_threads          = had;
+    return status;
 }
 
 /* ---- tiles to the file ---------------------------------------------------------------------- */
@@ -436,7 +460,9 @@ fil_status fili_vae_decode_tiled(fili_vae *vae, const fili_vae_tiling *tiling,
     FIL_TRY(check(ctx, tiling, (const int32_t[]){clip->t, clip->h, clip->w}));
     j.l = layout_of(fili_vae_config_of(vae), tiling, clip->t, clip->h, clip->w);
     FIL_TRY(fili_piece_log_open(&j.log, ctx, &clip->wait));
-    fil_status status = decode_tiles(&j);
+    const int32_t had    = take_fewer(ctx);
+    fil_status    status = decode_tiles(&j);
+    ctx->n_threads       = had;
     if (status == FIL_OK) status = blend(&j);
     if (clip->tiles != NULL) *clip->tiles = clip->wait.path != NULL ? j.kept : 0;
     fili_piece_log_close(&j.log);

@@ -321,6 +321,33 @@ static void decoding_stays_within_what_is_promised(void **state)
     fil_ctx_close(&ctx);
 }
 
+/* However many threads there are. What else a run holds while it decodes is below 64 MiB. */
+static void threads_do_not_lift_the_bound(void **state)
+{
+    const int32_t size[3] = {21, 60, 104};
+    uint64_t      before  = 0;
+    (void)state;
+    for (int32_t n_threads = 32; n_threads <= 256; n_threads *= 2) {
+        fil_options         opt;
+        fil_ctx            *ctx;
+        fili_vae_config     config;
+        fili_vae_tiled_cost cost;
+        fil_options_init(&opt);
+        opt.n_threads = n_threads;
+        assert_int_equal(fil_ctx_open(&ctx, &opt), FIL_OK);
+        fili_vae_config_init(&config);
+        const fili_vae_tiling how = fili_vae_tiling_usual(&config);
+        must(ctx, fili_vae_tiled_cost_of(ctx, &config, FIL_BF16, &how, size, &cost));
+        printf("  %d threads: in tiles %.2f GiB\n", (int)n_threads,
+               (double)cost.bytes / (1024.0 * 1024.0 * 1024.0));
+        assert_true(cost.bytes <= (uint64_t)1472 << 20);
+        if (n_threads > 64) assert_int_equal(cost.bytes, before);
+        before = cost.bytes;
+        assert_int_equal(ctx->n_threads, n_threads);
+        fil_ctx_close(&ctx);
+    }
+}
+
 static void tiles_that_do_not_overlap_are_refused(void **state)
 {
     static const fili_vae_tiling bad[] = {{4, 4}, {4, 0}, {0, 0}, {3, 5}};
@@ -747,6 +774,7 @@ int main(void)
         cmocka_unit_test(any_number_of_threads_gives_the_same_bits),
         cmocka_unit_test(memory_is_what_the_plan_says_for_any_number_of_frames),
         cmocka_unit_test(decoding_stays_within_what_is_promised),
+        cmocka_unit_test(threads_do_not_lift_the_bound),
         cmocka_unit_test(tiles_that_do_not_overlap_are_refused),
         cmocka_unit_test(every_failed_call_is_reported_and_leaves_nothing),
         cmocka_unit_test(short_counts_are_continued),
