@@ -116,7 +116,7 @@ static fil_status take_paths(fili_calibration *c)
     static const char ending[] = ".state";
     const size_t      bytes    = strlen(c->o.output) + sizeof ending;
     void             *text;
-    FIL_CHECK(c->ctx, !fili_same_path(c->o.output, c->o.prompt_file),
+    FIL_CHECK(c->ctx, !fili_same_path(c->ctx, c->o.output, c->o.prompt_file),
               "'%.160s' is to be read and written; expected another output", c->o.output);
     FIL_TRY(fili_output_check(c->ctx, "output", c->o.output, c->o.replace));
     FIL_TRY(fili_arena_alloc(&c->arena, bytes, &text));

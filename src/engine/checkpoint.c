@@ -387,6 +387,6 @@ fil_status fili_checkpoint_begin(fili_job *job, fili_solver *solver)
     if (k->resume == NULL) return FIL_OK;
     FIL_TRY(take_rows(job));
     FIL_TRY(load(job, solver));
-    if (k->path != NULL && fili_same_path(k->path, k->resume)) k->saved_step = k->first;
+    if (k->path != NULL && fili_same_path(job->ctx, k->path, k->resume)) k->saved_step = k->first;
     return FIL_OK;
 }

@@ -37,7 +37,7 @@ static fil_status check_inputs(const fili_convert_job *job)
     FIL_CHECK(job->ctx, o->output != NULL, "expected an output");
     for (int32_t i = 0; i < o->n_inputs; i++) {
         FIL_CHECK(job->ctx, o->inputs[i] != NULL, "input %d is NULL", (int)i);
-        FIL_CHECK(job->ctx, !fili_same_path(o->inputs[i], o->output),
+        FIL_CHECK(job->ctx, !fili_same_path(job->ctx, o->inputs[i], o->output),
                   "'%.160s' is read and was to be written; expected another file", o->output);
     }
     return FIL_OK;

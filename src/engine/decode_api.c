@@ -138,11 +138,12 @@ static fil_status check_options(decoding *d, const fil_decode_options *options)
     FIL_CHECK(ctx, o->video != NULL || o->save_frames != NULL || o->frame != NULL,
               "nothing would come of it: expected a video or frames to write");
     FIL_TRY(fili_output_holds_tensors(ctx, "frames", o->save_frames));
-    FIL_CHECK(ctx, !fili_same_path(o->video, o->save_frames),
+    FIL_CHECK(ctx, !fili_same_path(ctx, o->video, o->save_frames),
               "video and frames are to go to one file, '%.160s'", o->video);
     FIL_CHECK(ctx,
-              !fili_same_path(o->kept, o->video) && !fili_same_path(o->kept, o->save_frames) &&
-                  !fili_same_path(o->kept, o->latents),
+              !fili_same_path(ctx, o->kept, o->video) &&
+                  !fili_same_path(ctx, o->kept, o->save_frames) &&
+                  !fili_same_path(ctx, o->kept, o->latents),
               "frames are to be kept in '%.160s', which is another file of this run", o->kept);
     FIL_CHECK(ctx, o->resume == 0 || o->kept != NULL,
               "expected the file of the frames that were kept, to go on from there");

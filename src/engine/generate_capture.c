@@ -71,7 +71,7 @@ static fil_status check_path(const fili_job *job, const char *path)
     const fil_generate_options *o = &job->o;
     const char *const other[]     = {o->video, job->latents_path, o->save_frames, o->save_noise};
     for (int i = 0; i < 4; i++)
-        FIL_CHECK(job->ctx, !fili_same_path(path, other[i]),
+        FIL_CHECK(job->ctx, !fili_same_path(job->ctx, path, other[i]),
                   "a capture and an output are to go to one file, '%.160s'", path);
     return fili_outputs_look(job->ctx, &job->outputs, "a capture", path, job->replace);
 }

@@ -42,7 +42,7 @@ static void add_checkpoint(const fili_job *job, fili_disk_list *list)
                                        .bytes  = k->bytes,
                                        .manner = once ? FILI_DISK_WHOLE : FILI_DISK_AGAIN,
                                        .passes = true};
-    if (left > 0 || !fili_same_path(k->path, k->resume)) fili_disk_add(list, &checkpoint);
+    if (left > 0 || !fili_same_path(job->ctx, k->path, k->resume)) fili_disk_add(list, &checkpoint);
 }
 
 static void add_latents(const fili_job *job, fili_disk_list *list)

@@ -81,7 +81,7 @@ static fil_status check_paths(const many *m, int32_t i)
         list_paths(&m->item[k].o, theirs);
         for (int a = 0; a < PATHS; a++)
             for (int b = 0; b < PATHS; b++)
-                FIL_CHECK(m->ctx, !fili_same_path(mine[a], theirs[b]),
+                FIL_CHECK(m->ctx, !fili_same_path(m->ctx, mine[a], theirs[b]),
                           "two videos are to go to one file, '%.160s'", mine[a]);
     }
     return FIL_OK;

@@ -237,7 +237,7 @@ static fil_status keep_inputs(const fili_job *job, const char *const *out, int n
                               full ? p->topology : NULL, job->o.resume};
     for (int i = 0; i < 5; i++)
         for (int k = 0; k < n; k++)
-            FIL_CHECK(job->ctx, !fili_same_path(in[i], out[k]),
+            FIL_CHECK(job->ctx, !fili_same_path(job->ctx, in[i], out[k]),
                       "'%.160s' is read and was to be written; expected another file", out[k]);
     return FIL_OK;
 }
@@ -293,7 +293,7 @@ static fil_status check_outputs(fili_job *job)
     job->replace              = o->replace != 0 || goes_on;
     for (int i = 0; i < OUTPUTS; i++)
         for (int k = 0; k < i; k++)
-            FIL_CHECK(ctx, !fili_same_path(path[i], path[k]),
+            FIL_CHECK(ctx, !fili_same_path(ctx, path[i], path[k]),
                       "%s and %s are to go to one file, '%.160s'", what[k], what[i], path[i]);
     FIL_TRY(keep_inputs(job, path, CHECKPOINT));
     FIL_TRY(fili_output_holds_tensors(ctx, "noise values", o->save_noise));

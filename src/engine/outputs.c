@@ -19,11 +19,11 @@ static const char *next_name(const char *path, size_t *bytes)
     } while (true);
 }
 
-bool fili_same_path(const char *a, const char *b)
+static bool same_text(const char *a, const char *b)
 {
     size_t n;
     size_t m;
-    if (a == NULL || b == NULL || (a[0] == '/') != (b[0] == '/')) return false;
+    if ((a[0] == '/') != (b[0] == '/')) return false;
     do {
         a = next_name(a, &n);
         b = next_name(b, &m);
@@ -32,6 +32,41 @@ bool fili_same_path(const char *a, const char *b)
         b += m;
     } while (n > 0);
     return true;
+}
+
+/* Where the last part of a path begins. */
+static size_t last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? (size_t)(slash + 1 - path) : 0;
+}
+
+/* Which folder the first `bytes` of a path lead to. */
+static bool stat_folder(const fil_ctx *ctx, const char *path, size_t bytes, fili_stat *out)
+{
+    const fili_os *os = ctx->os;
+    char           folder[FILI_NUMBERED_BYTES];
+    if (bytes >= sizeof folder) return false;
+    memcpy(folder, path, bytes);
+    folder[bytes] = '\0';
+    const int fd  = fili_open_retrying(os, FILI_CWD, bytes > 0 ? folder : ".",
+                                       FILI_OPEN_READ | FILI_OPEN_DIRECTORY);
+    if (fd < 0) return false;
+    const bool done = os->fstat(os->self, fd, out) >= 0;
+    (void)os->close(os->self, fd);
+    return done;
+}
+
+bool fili_same_path(const fil_ctx *ctx, const char *a, const char *b)
+{
+    fili_stat of_a;
+    fili_stat of_b;
+    if (a == NULL || b == NULL) return false;
+    if (same_text(a, b)) return true;
+    const size_t n = last_part(a);
+    const size_t m = last_part(b);
+    return strcmp(a + n, b + m) == 0 && stat_folder(ctx, a, n, &of_a) &&
+           stat_folder(ctx, b, m, &of_b) && of_a.dev == of_b.dev && of_a.inode == of_b.inode;
 }
 
 fil_status fili_output_check(fil_ctx *ctx, const char *what, const char *path, int replace)

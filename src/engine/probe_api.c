@@ -29,7 +29,7 @@ static fil_status keep_inputs(fil_ctx *ctx, const fil_probe_options *o)
     const char *const         out[] = {o->mask_out, o->out};
     for (int i = 0; i < 3; i++)
         for (int k = 0; k < 2; k++)
-            FIL_CHECK(ctx, !fili_same_path(in[i], out[k]),
+            FIL_CHECK(ctx, !fili_same_path(ctx, in[i], out[k]),
                       "'%.160s' is read and was to be written; expected another file", out[k]);
     return FIL_OK;
 }
@@ -44,7 +44,7 @@ static fil_status check_options(fili_probe *p)
     FIL_CHECK(p->ctx, o->repetitions >= 0 && o->repetitions <= MOST_REPETITIONS,
               "repetitions: expected 0 to %d, found %d", MOST_REPETITIONS, o->repetitions);
     FIL_TRY(keep_inputs(p->ctx, o));
-    FIL_CHECK(p->ctx, !fili_same_path(o->mask_out, o->out),
+    FIL_CHECK(p->ctx, !fili_same_path(p->ctx, o->mask_out, o->out),
               "mask and output go to one file, '%.160s'", o->out != NULL ? o->out : "");
     FIL_TRY(fili_output_check(p->ctx, "mask", o->mask_out, o->replace));
     FIL_TRY(fili_output_check(p->ctx, "output", o->out, o->replace));

@@ -98,9 +98,10 @@ FIL_MUSTCHECK fil_status fili_outputs_begin(fil_ctx *ctx, fili_outputs *o);
 /* Nothing came of it: removes the folder, if this run has made it and it is empty. */
 void fili_outputs_failed(const fil_ctx *ctx, const fili_outputs *o);
 
-/* True if both paths lead to one name: "x", "./x" and ".//x" do. Looks at the text alone, follows
- * no link. A NULL path equals nothing. */
-bool fili_same_path(const char *a, const char *b);
+/* True if both paths lead to one name in one folder: "x", "./x", "there/../x", and x through a link
+ * to the folder do. A link that is x itself is not followed; of a folder that is not there the
+ * text alone decides. A NULL path equals nothing. */
+bool fili_same_path(const fil_ctx *ctx, const char *a, const char *b);
 
 /* E_IO: `path` exists and is not to be replaced, or its folder is not there or cannot be written.
  * Leaves nothing behind. NULL is accepted. `what` names the option in messages. */

@@ -18,6 +18,12 @@ refused -o a.mp4 --sigmas 0.9 --grid wan-dpm
 refused -o a.mp4 --sigmas 0.9 --timesteps 900
 refused -o a.mp4 --save-latents a.mp4
 refused --save-frames f --save-latents .//f
+mkdir out
+ln -s out link
+refused --save-frames out/f --save-latents link/f
+refused --save-frames out/../f --save-latents f
+rm link
+rmdir out
 refused -o a.mp4 --save-latents l.mp4
 refused --save-noise n.webm -o a.mp4
 refused --save-frames f.png
