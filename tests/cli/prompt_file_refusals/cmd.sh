@@ -21,5 +21,5 @@ refused $run -p x --continue -o a.png
 refused $run --prompt-file p.txt -o a.png
 refused $run --prompt-file p.txt -o a.png --continue
 refused $run --prompt-file p.txt -o no/a.png
-refused $run --prompt-file p.txt -o b.png --max-memory 1M
+refused $run --prompt-file p.txt -o b.png --max-memory 3M
 ls
