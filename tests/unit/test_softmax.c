@@ -60,7 +60,7 @@ static double y_of(const row_case *c, int64_t j)
 
 static void compare(filk_softmax_fn fn, row_case *c, int64_t n)
 {
-    double top = -INFINITY;
+    double top = (double)-INFINITY;
     double sum = 0.0;
     double y   = 0.0;
     run(fn, c, n);
