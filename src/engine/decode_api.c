@@ -47,9 +47,8 @@ fil_status fili_decode_cost_of(fil_ctx *ctx, const fili_decode *d, fili_decode_c
     const int32_t         h      = (int32_t)d->shape[2];
     const int32_t         w      = (int32_t)d->shape[3];
     const int32_t         scale  = fili_vae_scale(d->config);
-    const int32_t         n      = fili_vae_time_scale(d->config) * ((int32_t)d->shape[1] - 1) + 1;
     const fili_vae_tiling how    = fili_vae_tiling_usual(d->config);
-    const uint64_t        beside = fili_frames_out_bytes(d->outputs, n, scale * w, scale * h);
+    const uint64_t        beside = fili_frames_out_bytes(d->outputs, scale * w, scale * h);
     const bool            can    = fili_vae_tiling_cuts(&how, h, w);
     if (d->tiles == 1 && can) return tiled_cost(ctx, d, beside, out);
     FIL_TRY(whole_cost(ctx, d, beside, out));

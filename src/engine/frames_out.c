@@ -14,13 +14,13 @@ static size_t frame_bytes(int32_t width, int32_t height)
 }
 
 /* A PNG is compressed in memory: no larger than 1.1 times the picture. */
-uint64_t fili_frames_out_bytes(const fili_outputs *o, int32_t n, int32_t width, int32_t height)
+uint64_t fili_frames_out_bytes(const fili_outputs *o, int32_t width, int32_t height)
 {
     uint64_t          bytes = frame_bytes(width, height) + ((uint64_t)1 << 20);
     fili_video_format format;
     if (o->video == NULL) return bytes;
     if (!fili_video_format_of(o->video, &format)) return bytes + 2 * frame_bytes(width, height);
-    return bytes + fili_video_writer_bytes(format, width, height, n);
+    return bytes + fili_video_writer_bytes(format, width, height);
 }
 
 static fil_status open_tensor(fili_frames_out *f)

@@ -134,8 +134,8 @@ typedef struct fili_frames_size {
     int32_t n, width, height;
 } fili_frames_size;
 
-/* Bytes that it takes for n frames, the video encoder included. */
-uint64_t fili_frames_out_bytes(const fili_outputs *o, int32_t n, int32_t width, int32_t height);
+/* Bytes that it takes, the video encoder included, for any number of frames. */
+uint64_t fili_frames_out_bytes(const fili_outputs *o, int32_t width, int32_t height);
 
 /* f lies still until closed. On failure *f is closed. */
 FIL_MUSTCHECK fil_status fili_frames_out_open(fili_frames_out *f, fil_ctx *ctx,

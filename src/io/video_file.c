@@ -52,15 +52,13 @@ fil_status fili_video_writer_check(fil_ctx *ctx, const fili_video_shape *shape)
 }
 
 /* Measured at 832 x 480, rounded up. x264 keeps some 50 frames to look ahead and to refer to, with
- * borders and halves of them; libvpx 25, and statistics. libwebp keeps the whole animation, which
- * at its best quality takes 3 bytes a pixel, and some pictures. */
-uint64_t fili_video_writer_bytes(fili_video_format format, int32_t width, int32_t height,
-                                 int32_t frames)
+ * borders and halves of them; libvpx 25, and statistics; libwebp a picture in some forms. */
+uint64_t fili_video_writer_bytes(fili_video_format format, int32_t width, int32_t height)
 {
     const uint64_t base   = (uint64_t)16 << 20;
     const uint64_t pixels = (uint64_t)width * (uint64_t)height;
     switch (format) {
-    case FILI_VIDEO_WEBP: return base + pixels * (64 + 3 * (uint64_t)frames);
+    case FILI_VIDEO_WEBP: return base + pixels * 64;
     case FILI_VIDEO_Y4M: return fili_y4m_frame_bytes(width, height);
     default: return base + pixels * 200;
     }
@@ -90,8 +88,7 @@ fil_status fili_video_writer_open(fili_video_writer *w, fil_ctx *ctx, const char
     FIL_TRY(fili_video_writer_check(ctx, shape));
     if (w->is_y4m) return fili_y4m_open(&w->y4m, ctx, path, replace, shape);
     FIL_TRY(fili_video_load(ctx, &w->plugin));
-    const uint64_t bytes =
-        fili_video_writer_bytes(shape->format, shape->width, shape->height, clip->frames);
+    const uint64_t bytes = fili_video_writer_bytes(shape->format, shape->width, shape->height);
     FIL_TRY(fili_mem_reserve(ctx, bytes, "the video encoder"));
     w->reserved = bytes;
     FIL_TRY_OR(fail, fili_atomic_open(ctx, path, replace, &w->file));

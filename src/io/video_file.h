@@ -31,9 +31,10 @@ typedef struct fili_video_writer {
     fili_y4m                 y4m;
 } fili_video_writer;
 
-/* Bytes that an encoder takes for so many frames, about: counted against the context's limit. */
-uint64_t fili_video_writer_bytes(fili_video_format format, int32_t width, int32_t height,
-                                 int32_t frames);
+/* Bytes that an encoder takes, about, for any number of frames: counted against the context's
+ * limit.
+ */
+uint64_t fili_video_writer_bytes(fili_video_format format, int32_t width, int32_t height);
 
 /* E_ARG: a size, rate or crf that the format does not take; E_UNSUP: no plug-in, or its libav lacks
  * the encoder. */

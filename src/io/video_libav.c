@@ -160,7 +160,8 @@ static int tune_webp(AVCodecContext *c, int crf)
            av_opt_set_double(c->priv_data, "quality", crf == 0 ? 75.0 : 100.0 - (double)crf, 0);
 }
 
-/* webp: libwebp converts colours itself. */
+/* webp: libwebp converts colours itself. Its other encoder, libwebp_anim, would leave out what does
+ * not change from frame to frame, and hold the whole animation in memory until the end. */
 typedef struct container {
     const char        *muxer, *encoder;
     enum AVPixelFormat pixels;
@@ -171,7 +172,7 @@ typedef struct container {
 static const container containers[FILI_VIDEO_FORMATS] = {
     [FILI_VIDEO_MP4]  = {"mp4", "libx264", AV_PIX_FMT_YUV420P, 16384, tune_x264},
     [FILI_VIDEO_WEBM] = {"webm", "libvpx-vp9", AV_PIX_FMT_YUV420P, 16384, tune_vp9},
-    [FILI_VIDEO_WEBP] = {"webp", "libwebp_anim", AV_PIX_FMT_BGRA, 16383, tune_webp}};
+    [FILI_VIDEO_WEBP] = {"webp", "libwebp", AV_PIX_FMT_BGRA, 16383, tune_webp}};
 
 static int write_check(const fili_video_shape *shape, char *why)
 {
