@@ -423,6 +423,27 @@ static void tail_alone_with_the_least_factor(const filk_row *row)
     }
 }
 
+/* Logits are nothing then, and the tail's counts and factors are all that tells keys apart. */
+static void tail_with_a_scale_near_nothing(const filk_row *row)
+{
+    static const float scales[] = {1e-39f, 2e-38f, 1e-30f};
+    for (int i = 0; i < 6; i++) {
+        attn_case  c;
+        attn_shape s  = small;
+        s.dtype       = dtype_of(row, i % 2);
+        s.scale       = scales[i / 2];
+        s.tail        = 1;
+        s.tail_factor = 1;
+        if (s.dtype == FIL_DTYPE_NONE) continue;
+        attn_make(&c, &s);
+        float *factor = (float *)(void *)c.tail_factor.data;
+        factor[0]     = 16.0f;
+        factor[1]     = 1e-30f;
+        attn_check(row, &c, 0, attn_cosine(s.dtype), NULL);
+        attn_free(&c);
+    }
+}
+
 /* The pooled key of a huge key, among keys that are small. */
 static void one_huge_pooled_key(const filk_row *row)
 {
@@ -457,5 +478,6 @@ const check_test attn_adversarial_tests[] = {
     ATTN_TEST(rows_that_move_at_different_keys),
     ATTN_TEST(tail_that_outweighs_all_keys),
     ATTN_TEST(tail_alone_with_the_least_factor),
+    ATTN_TEST(tail_with_a_scale_near_nothing),
     ATTN_TEST(one_huge_pooled_key),
     {NULL, NULL}};

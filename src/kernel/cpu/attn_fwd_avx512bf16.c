@@ -9,9 +9,9 @@
  *               stay in the L1 cache for all tiles of rows.
  * The row maximum m is lazy: it moves only when a score exceeds it by 2^8, so the usual path has no
  * horizontal work (Milakov and Gimelshein 2018 for the running form; the threshold as in
- * FlashAttention-4). Sums and lse stay exact: p is at most 2^8 and everything is f32. m is kept
- * before scaling: the difference to it is exact where it counts, whatever the size of scores.
- * vdpbf16ps reads denormals as zero.
+ * FlashAttention-4). Sums and lse stay exact: p is about 2^8 at most and everything is f32. m is
+ * kept before scaling: the difference to it is exact where it counts. vdpbf16ps reads denormals as
+ * zero.
  */
 #include <float.h>
 #include <math.h>
@@ -134,7 +134,8 @@ INLINE void drop_lanes(__m512 s[4], const float *bias)
     }
 }
 
-/* Keeps the scores of a tile, and sees to it that none exceeds its row's maximum by much. */
+/* Keeps the scores of a tile, and sees to it that none exceeds its row's maximum by much. One that
+ * a NaN of its row hides may: that row is NaN by its sum. */
 INLINE void keep_scores(scratch *t, const int D, __m512 s[ROWS][4], const tile w)
 {
     __mmask16 above = 0;
@@ -292,7 +293,7 @@ INLINE void value_tile(const filk_attn_block *b, scratch *t, const int D, int ro
 
 /* ---- a query block -------------------------------------------------------------------------- */
 
-/* ln x, error below 1e-7 beside |ln x|, for x that is normal; NaN where x is. x = 2^e m with
+/* ln x for x that is normal, error below 5e-8 and one rounding; NaN for NaN and inf. x = 2^e m with
  * 3/4 <= m < 3/2, and ln m = 2 artanh((m - 1) / (m + 1)), whose series ends at the ninth power. */
 INLINE __m512 ln_512(__m512 x)
 {
@@ -349,7 +350,7 @@ INLINE void start(const filk_attn_block *b, scratch *t, const int D)
 {
     const int rows = (b->rows + ROWS - 1) / ROWS * ROWS;
     t->scale       = b->args->scale * 1.4426950408889634f;
-    t->inverse     = fminf(1.0f / t->scale, FLT_MAX); /* 0 times it is 0 */
+    t->inverse     = fminf(1.0f / t->scale, 0x1p100f); /* a bias times it is finite */
     memset(t->o, 0, sizeof t->o[0] * (size_t)rows);
     memset(t->sum, 0, sizeof t->sum[0] * (size_t)rows);
     for (int r = 0; r < rows; r += ROWS)

@@ -247,7 +247,7 @@ INLINE void take_query(const filk_attn_block *b, scratch *t, const form f, int r
 INLINE void start(const filk_attn_block *b, scratch *t, const form f)
 {
     t->scale   = b->args->scale * 1.4426950408889634f;
-    t->inverse = fminf(1.0f / t->scale, FLT_MAX); /* 0 times it is 0 */
+    t->inverse = fminf(1.0f / t->scale, 0x1p100f); /* a bias times it is finite */
     for (int row = 0; row < b->rows; row += MM_ROWS)
         take_query(b, t, f, row);
     const int rows = (b->rows + MM_ROWS - 1) / MM_ROWS * MM_ROWS;

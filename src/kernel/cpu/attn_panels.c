@@ -182,7 +182,7 @@ static void pack_run(const run_state *s, const packed_head *slot, int32_t b)
                 continue;
             }
             add_row(s, slot, &s->a->k, &s->a->v, token, &rows);
-            fetch_row(s, slot, token + FILK_PANEL);
+            fetch_row(s, slot, (int64_t)token + FILK_PANEL);
         }
         pack_rows(s, slot, panel, &rows);
     }

@@ -114,11 +114,11 @@ static const _Alignas(64) uint32_t exp2_sixteenths[16] = {
     0x3f75fed7u, 0x3f75583fu, 0x3f7504f3u, 0x3f7508a4u, 0x3f75672au, 0x3f76248cu,
     0x3f7744fdu, 0x3f78ccdfu, 0x3f7ac0c7u, 0x3f7d257du};
 
-/* 2^x for x <= 8, relative error 5.4e-7 from -126 on; 2^0 is 1, and 2^x of -127 and below 0. With
- * k = round(16 x) and r = x - k/16 it is 2^(k/16) (1 + r (c1 + r c2)): the power is an entry of a
- * table, picked by the last 4 bits of k, to whose exponent the others are added; c1 and c2 leave
- * the least relative error, 4.3e-7. Only its three products need a port of vdpbf16ps (Zen 5). NaN
- * stays NaN (max returns its second operand then). */
+/* 2^x for x < 127, relative error 5.4e-7 from -126 on, absolute 1e-38 below; 2^0 is 1, and 2^x of
+ * -127 and below 0. With k = round(16 x) and r = x - k/16 it is 2^(k/16) (1 + r (c1 + r c2)): the
+ * power is an entry of a table, picked by the last 4 bits of k, to whose exponent the others are
+ * added; c1 and c2 leave the least relative error, 4.3e-7. Only its three products need a port of
+ * vdpbf16ps (Zen 5). NaN stays NaN (max returns its second operand then). */
 INLINE __m512 exp2_512(__m512 x)
 {
     const __m512  shift = _mm512_set1_ps(0x1.8p19f); /* its last bit is a sixteenth */

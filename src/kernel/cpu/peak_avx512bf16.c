@@ -18,7 +18,7 @@
 #define CLEAR(sum) "vpxord %%zmm" sum ", %%zmm" sum ", %%zmm" sum "\n\t"
 #define STEP(sum)  "vdpbf16ps %%zmm24, %%zmm24, %%zmm" sum "\n\t"
 
-/* The target names registers from 16 on to builds that emulate the rest of this instruction set. */
+/* With the attribute, builds that emulate this instruction set may name registers from 16 on. */
 __attribute__((target("avx512f"))) void filk_peak_bf16_avx512bf16(int64_t turns)
 {
     if (turns < 1) return;
