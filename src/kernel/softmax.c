@@ -6,7 +6,7 @@
 
 #include "kernel/softmax.h"
 
-enum { LANES = 16 };
+enum { LANES = 16, CHUNK = 64 * LANES }; /* elements that are summed before their sum is added */
 
 /* exp of x <= 0 or NaN, below -87 as there: 2^k times a polynomial on [-ln2/2, ln2/2] (Cody and
  * Waite's reduction; Cephes' coefficients). k comes out of the bits of a sum, so nothing is
@@ -54,16 +54,22 @@ static float largest(const float *x, int64_t n)
 
 static float sum_of(const float *x, int64_t n)
 {
-    float   part[LANES] = {0};
-    float   sum         = 0.0f;
-    int64_t j           = 0;
-    for (; j + LANES <= n; j += LANES)
+    float   total[LANES] = {0};
+    float   sum          = 0.0f;
+    int64_t j            = 0;
+    while (j + LANES <= n) {
+        float         part[LANES] = {0};
+        const int64_t end         = j + CHUNK < n ? j + CHUNK : n;
+        for (; j + LANES <= end; j += LANES)
+            for (int i = 0; i < LANES; i++)
+                part[i] += x[j + i];
         for (int i = 0; i < LANES; i++)
-            part[i] += x[j + i];
+            total[i] += part[i];
+    }
     for (; j < n; j++)
         sum += x[j];
     for (int i = 0; i < LANES; i++)
-        sum += part[i];
+        sum += total[i];
     return sum;
 }
 

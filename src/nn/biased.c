@@ -12,7 +12,7 @@
 #include "nn/biased.h"
 #include "tensor/convert.h"
 
-enum { MAX_DISTANCE = 128, LINE = 64, LINE_FLOATS = 16, MAX_N = 1 << 14 };
+enum { MAX_DISTANCE = 128, LINE = 64, LINE_FLOATS = LINE / 4, MAX_N = 1 << 14 };
 
 /* ---- buckets -------------------------------------------------------------------------------- */
 
@@ -155,7 +155,7 @@ static void gather(const forward_state *s, int64_t head, const worker_space *w)
     for (int64_t i = 0; i < b->n; i += LINE_FLOATS) {
         const int64_t end = i + LINE_FLOATS < b->n ? i + LINE_FLOATS : b->n;
         for (int64_t j = 0; j < d; j++)
-            for (int64_t r = i; r < end; r++) /* a cache line of vt */
+            for (int64_t r = i; r < end; r++) /* about a cache line of vt */
                 w->vt[j * b->n + r] = s->io->v[r * stride + head * d + j];
     }
     for (int64_t i = 0; i < 2 * b->n - 1; i++)

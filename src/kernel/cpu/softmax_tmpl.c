@@ -10,6 +10,7 @@
 
 #define LOG2E_REST 1.92596e-8f /* log2(e) - LOG2E */
 #define LOWEST     (-170.0f)   /* exp of it is 0 */
+#define CHUNK      64          /* vectors that are summed before their sum is added */
 
 /* exp of t <= 0, NaN where t is: t log2(e) = n + f, the product kept to more than f32. */
 INLINE vf exp_of(vf t)
@@ -61,10 +62,14 @@ void SOFTMAX_FN(const filk_softmax_row *row)
         keep(row, j, y);
     }
     const vf most = vf_set1(largest_lane(top));
-    for (int64_t j = 0; j < row->n; j += VF_LANES) {
-        const vf e = exp_of(scaled(&one, j, row->n - j) - most);
-        sum        = sum + e;
-        keep(row, j, e);
+    for (int64_t j = 0; j < row->n;) {
+        vf part = vf_set1(0.0f);
+        for (int i = 0; i < CHUNK && j < row->n; i++, j += VF_LANES) {
+            const vf e = exp_of(scaled(&one, j, row->n - j) - most);
+            part       = part + e;
+            keep(row, j, e);
+        }
+        sum = sum + part;
     }
     const vf over = vf_set1(1.0f / vf_sum(sum));
     for (int64_t j = 0; j < row->n; j += VF_LANES)
