@@ -7,10 +7,11 @@
  * clip (docs/design/conv3d.md). The tile is about 256 KiB and stays in the L2 cache.
  * Blocks of rows differ in the zeros above and below; each distinct shape has two primitives, one
  * that writes and one that adds. Packed weights: a piece for each time tap, same layout for all.
- * oneDNN chooses that layout by the shape, and meets another than its choice with its reference, a
- * hundred times slower: so blocks get a height at which all shapes of a plan agree.
- * Where the library has no bf16 products (before AVX-512), the last row widens the rows that a task
- * reads and computes in f32: half of the memory for frames, not more speed.
+ * oneDNN chooses that layout by the shape, and meets another than its choice with its reference,
+ * a hundred times slower: so blocks get a height, if need be some rows more, at which no shape of a
+ * plan falls to it, if one is near.
+ * Where the library has no bf16 products (before AVX-512), the last row widens the rows that a
+ * task reads and computes in f32: half of the memory for frames, not more speed.
  */
 #include <string.h>
 
@@ -213,7 +214,7 @@ static fil_status choose_rows(fil_ctx *ctx, conv_plan *plan, int32_t usual)
             FIL_TRY(build_shapes(ctx, plan, grain));
             if (filk_conv3d_onednn_references(plan) == 0) return FIL_OK;
         }
-    return build_shapes(ctx, plan, usual);
+    return plan->grain == usual ? FIL_OK : build_shapes(ctx, plan, usual);
 }
 
 static fil_status build(fil_ctx *ctx, conv_plan *plan)

@@ -63,7 +63,7 @@ FIL_MUSTCHECK fil_status filk_dnn_execute(const filk_dnn *dnn, const filk_dnn_pr
 /* The status for a failed dnnl_ call that describes something. */
 FIL_MUSTCHECK fil_status filk_dnn_check(fil_ctx *ctx, dnnl_status_t status, const char *what);
 
-/* Shapes of a plan of conv3d_onednn.c that are computed by oneDNN's reference: for tests. */
+/* Shapes of a plan of conv3d_onednn.c that oneDNN's reference computes. Here for its test. */
 int32_t filk_conv3d_onednn_references(const void *plan);
 
 #endif
