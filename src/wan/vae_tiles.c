@@ -25,20 +25,6 @@ bool fili_vae_tiling_cuts(const fili_vae_tiling *tiling, int32_t h, int32_t w)
     return h > tiling->tile || w > tiling->tile;
 }
 
-/* ---- threads -------------------------------------------------------------------------------- */
-
-/* A thread's workspace is 8.4 MiB, and a convolution of a tile of 256 pixels has 3 to 171 tasks
- * (AVX2): more threads than this would take more memory for little. */
-enum { MOST_THREADS = 48 };
-
-/* The threads that the context had, for the caller to give back. */
-static int32_t take_fewer(fil_ctx *ctx)
-{
-    const int32_t had = ctx->n_threads;
-    if (had > MOST_THREADS) ctx->n_threads = MOST_THREADS;
-    return had;
-}
-
 /* ---- places --------------------------------------------------------------------------------- */
 
 typedef struct layout {
@@ -155,6 +141,28 @@ static size_t latent_bytes(const fili_vae_config *config, area a)
     return sizeof(float) * (size_t)config->z_dim * (size_t)a.h * (size_t)a.w;
 }
 
+/* ---- threads -------------------------------------------------------------------------------- */
+
+/* A thread's workspace is 8.4 MiB on AVX2, where a convolution of a tile of 256 pixels has 3 to 171
+ * tasks: with more threads than this a tile would take more than is promised, for little. */
+enum { MOST_THREADS = 48 };
+static const uint64_t most_bytes = (uint64_t)1400 << 20;
+
+/* Lowers the threads of the context where a tile would take more than most_bytes; *had is what the
+ * caller gives back. The bits do not depend on it. */
+static fil_status take_threads(fil_ctx *ctx, const fili_vae_config *config, fil_dtype precision,
+                               const fili_vae_tiling *how, int32_t *had)
+{
+    uint64_t bytes;
+    *had = ctx->n_threads;
+    if (ctx->n_threads <= MOST_THREADS) return FIL_OK;
+    FIL_TRY(fili_vae_decode_bytes(ctx, config, precision, how->tile, how->tile, &bytes));
+    if (bytes > most_bytes) ctx->n_threads = MOST_THREADS;
+    return FIL_OK;
+}
+
+/* ---- what it takes -------------------------------------------------------------------------- */
+
 static fil_status cost_of(fil_ctx *ctx, const fili_vae_config *config, fil_dtype precision,
                           const fili_vae_tiling *tiling, const int32_t size[3],
                           fili_vae_tiled_cost *out)
@@ -181,7 +189,8 @@ fil_status fili_vae_tiled_cost_of(fil_ctx *ctx, const fili_vae_config *config, f
                                   fili_vae_tiled_cost *out)
 {
     FIL_TRY(check(ctx, tiling, size));
-    const int32_t    had    = take_fewer(ctx);
+    int32_t had;
+    FIL_TRY(take_threads(ctx, config, precision, tiling, &had));
     const fil_status status = cost_of(ctx, config, precision, tiling, size, out);
     ctx->n_threads          = had;
     return status;
@@ -460,9 +469,11 @@ fil_status fili_vae_decode_tiled(fili_vae *vae, const fili_vae_tiling *tiling,
     FIL_TRY(check(ctx, tiling, (const int32_t[]){clip->t, clip->h, clip->w}));
     j.l = layout_of(fili_vae_config_of(vae), tiling, clip->t, clip->h, clip->w);
     FIL_TRY(fili_piece_log_open(&j.log, ctx, &clip->wait));
-    const int32_t had    = take_fewer(ctx);
-    fil_status    status = decode_tiles(&j);
-    ctx->n_threads       = had;
+    int32_t    had;
+    fil_status status =
+        take_threads(ctx, fili_vae_config_of(vae), fili_vae_precision(vae), tiling, &had);
+    if (status == FIL_OK) status = decode_tiles(&j);
+    ctx->n_threads = had;
     if (status == FIL_OK) status = blend(&j);
     if (clip->tiles != NULL) *clip->tiles = clip->wait.path != NULL ? j.kept : 0;
     fili_piece_log_close(&j.log);

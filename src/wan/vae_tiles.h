@@ -10,8 +10,9 @@
  * frame of a tile whose frames are there, whole, is not decoded again, and the result has the same
  * bits.
  *
- * At most 48 threads decode a tile, however many the context has: each takes memory of its own, and
- * decoding 480p in tiles is to stay within 1.5 GiB.
+ * At most 48 threads decode a tile where more would take over 1400 MiB, since each has memory of
+ * its own and decoding 480p in tiles is to stay within 1.5 GiB (AVX2; on AVX-512 it takes
+ * hundreds).
  *
  * A tile's attention sees the tile alone, so the result is another one than that of whole frames:
  * close to it, not equal. The work grows by what overlaps: 1.65 times at 832 x 480.
