@@ -12,12 +12,16 @@
 #include "base/mem.h"
 #include "engine/video_job.h"
 
-enum { MOST = 10000 }; /* videos of a call */
+enum {
+    MOST  = 10000, /* videos of a call */
+    PATHS = 7      /* that a run writes */
+};
 
 /* What is kept of a run between its checks and its work. */
 typedef struct item {
     fil_generate_options o; /* whole, as this version has them */
     fili_prompt          prompt[2];
+    fili_place           place[PATHS];
     bool                 failed;
 } item;
 
@@ -62,28 +66,20 @@ static fil_status in_video(const many *m, int32_t i, fil_status status)
     return status;
 }
 
-enum { PATHS = 7 };
-
-static void list_paths(const fil_generate_options *o, const char *path[PATHS])
-{
-    const char *const all[PATHS] = {o->video,       o->save_noise, o->save_latents, o->save_frames,
-                                    o->save_recipe, o->checkpoint, o->preview};
-    memcpy(path, all, sizeof all);
-}
-
 /* Each job looks at its own files; here those of different runs. */
 static fil_status check_paths(const many *m, int32_t i)
 {
-    const char *mine[PATHS];
-    const char *theirs[PATHS];
-    list_paths(&m->item[i].o, mine);
-    for (int32_t k = 0; k < i; k++) {
-        list_paths(&m->item[k].o, theirs);
+    const fil_generate_options *o = &m->item[i].o;
+    const char *const path[PATHS] = {o->video,       o->save_noise, o->save_latents, o->save_frames,
+                                     o->save_recipe, o->checkpoint, o->preview};
+    fili_place       *mine        = m->item[i].place;
+    for (int a = 0; a < PATHS; a++)
+        mine[a] = fili_place_of(m->ctx, path[a]);
+    for (int32_t k = 0; k < i; k++)
         for (int a = 0; a < PATHS; a++)
             for (int b = 0; b < PATHS; b++)
-                FIL_CHECK(m->ctx, !fili_same_path(m->ctx, mine[a], theirs[b]),
-                          "two videos are to go to one file, '%.160s'", mine[a]);
-    }
+                FIL_CHECK(m->ctx, !fili_same_place(&mine[a], &m->item[k].place[b]),
+                          "two videos are to go to one file, '%.160s'", path[a]);
     return FIL_OK;
 }
 

@@ -57,16 +57,37 @@ static bool stat_folder(const fil_ctx *ctx, const char *path, size_t bytes, fili
     return done;
 }
 
+fili_place fili_place_of(const fil_ctx *ctx, const char *path)
+{
+    fili_place p = {.path = path};
+    fili_stat  st;
+    if (path == NULL) return p;
+    const size_t folder = last_part(path);
+    p.name              = path + folder;
+    p.has_folder        = stat_folder(ctx, path, folder, &st);
+    if (p.has_folder) {
+        p.dev   = st.dev;
+        p.inode = st.inode;
+    }
+    return p;
+}
+
+bool fili_same_place(const fili_place *a, const fili_place *b)
+{
+    if (a->path == NULL || b->path == NULL) return false;
+    if (a->has_folder && b->has_folder)
+        return strcmp(a->name, b->name) == 0 && a->dev == b->dev && a->inode == b->inode;
+    return same_text(a->path, b->path);
+}
+
 bool fili_same_path(const fil_ctx *ctx, const char *a, const char *b)
 {
-    fili_stat of_a;
-    fili_stat of_b;
     if (a == NULL || b == NULL) return false;
     if (same_text(a, b)) return true;
-    const size_t n = last_part(a);
-    const size_t m = last_part(b);
-    return strcmp(a + n, b + m) == 0 && stat_folder(ctx, a, n, &of_a) &&
-           stat_folder(ctx, b, m, &of_b) && of_a.dev == of_b.dev && of_a.inode == of_b.inode;
+    if (strcmp(a + last_part(a), b + last_part(b)) != 0) return false;
+    const fili_place of_a = fili_place_of(ctx, a);
+    const fili_place of_b = fili_place_of(ctx, b);
+    return fili_same_place(&of_a, &of_b);
 }
 
 fil_status fili_output_check(fil_ctx *ctx, const char *what, const char *path, int replace)

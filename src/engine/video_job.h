@@ -99,9 +99,19 @@ FIL_MUSTCHECK fil_status fili_outputs_begin(fil_ctx *ctx, fili_outputs *o);
 void fili_outputs_failed(const fil_ctx *ctx, const fili_outputs *o);
 
 /* True if both paths lead to one name in one folder: "x", "./x", "there/../x", and x through a link
- * to the folder do. A link that is x itself is not followed; of a folder that is not there the
+ * to the folder do. A link that is x itself is not followed; of a folder that cannot be opened the
  * text alone decides. A NULL path equals nothing. */
 bool fili_same_path(const fil_ctx *ctx, const char *a, const char *b);
+
+/* The same for many paths, each looked at once. Borrows the path, which may be NULL. */
+typedef struct fili_place {
+    const char *path, *name; /* the whole, its last part */
+    uint64_t    dev, inode;  /* of the folder */
+    bool        has_folder;
+} fili_place;
+
+fili_place fili_place_of(const fil_ctx *ctx, const char *path);
+bool       fili_same_place(const fili_place *a, const fili_place *b);
 
 /* E_IO: `path` exists and is not to be replaced, or its folder is not there or cannot be written.
  * Leaves nothing behind. NULL is accepted. `what` names the option in messages. */
