@@ -3,7 +3,7 @@
  *
  *     x_j = exp(y_j - max y) / sum_k exp(y_k - max y),   y_j = scale x_j + bias_j
  *
- * In f32; relative error of an element 1e-6 beside what rounding y costs (|y| 2^-24); one below
+ * In f32; relative error of an element 4e-7 beside what rounding y costs (|y| 2^-24); one below
  * 2^-126 of the largest may be anything up to 2^-124 of it. NaN or +inf in a row, or nothing in it
  * but -inf, makes it NaN. The order of sums depends on n and the instruction set.
  */

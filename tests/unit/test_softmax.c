@@ -74,7 +74,7 @@ static void compare(filk_softmax_fn fn, row_case *c, int64_t n)
         const double want = exp(y_of(c, j) - top) / sum;
         const double off  = fabs((double)c->got[j] - want);
         /* Where exp ends: 2^-126 of the largest, or what is left of it. */
-        if (!(off <= want * (1e-6 + 8.0 * y * EPS) + 0x1p-124))
+        if (!(off <= want * (4e-7 + 8.0 * y * EPS) + 0x1p-124))
             fail_msg("%d of %d: %.9g, expected %.9g", (int)j, (int)n, (double)c->got[j], want);
     }
 }

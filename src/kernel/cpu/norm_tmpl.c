@@ -9,35 +9,12 @@
 
 #include "base/pool.h"
 #include "kernel/cpu/activation.h"
+#include "kernel/cpu/lanes.h"
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b)  JOIN_(a, b)
 
 enum { GRAIN = 16 }; /* rows of a task */
-
-INLINE vf get(const void *p, int bf16, int64_t i, int64_t n)
-{
-    if (bf16) {
-        const uint16_t *h = (const uint16_t *)p + i;
-        return n < VF_LANES ? vf_load_bf16_n(h, n) : vf_load_bf16(h);
-    }
-    const float *f = (const float *)p + i;
-    return n < VF_LANES ? vf_load_n(f, n) : vf_load(f);
-}
-
-INLINE void put(void *p, int bf16, int64_t i, int64_t n, vf v)
-{
-    uint16_t *h = (uint16_t *)p + i;
-    float    *f = (float *)p + i;
-    if (bf16 && n < VF_LANES)
-        vf_store_bf16_n(h, n, v);
-    else if (bf16)
-        vf_store_bf16(h, v);
-    else if (n < VF_LANES)
-        vf_store_n(f, n, v);
-    else
-        vf_store(f, v);
-}
 
 INLINE vf add_term(vf sum, vf v, int squares)
 {

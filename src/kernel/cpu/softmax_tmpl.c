@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "kernel/cpu/activation.h"
+#include "kernel/cpu/lanes.h"
 #include "kernel/softmax.h"
 
 #define LOG2E_REST 1.92596e-8f /* log2(e) - LOG2E */
@@ -21,25 +22,6 @@ INLINE vf exp_of(vf t)
     return exp2_parts(n, vf_fma(low, vf_set1(LOG2E_REST), f));
 }
 
-/* The vector at j, of which n lanes count. The others are -inf. */
-INLINE vf scaled(const filk_softmax_row *row, int64_t j, int64_t n)
-{
-    const vf scale = vf_set1(row->scale);
-    const vf x     = n < VF_LANES ? vf_load_n(row->x + j, n) : vf_load(row->x + j);
-    vf       bias  = vf_set1(0.0f);
-    if (row->bias != NULL)
-        bias = n < VF_LANES ? vf_load_n(row->bias + j, n) : vf_load(row->bias + j);
-    return vf_pick(vm_first(n), vf_fma(x, scale, bias), vf_set1(-INFINITY));
-}
-
-INLINE void keep(const filk_softmax_row *row, int64_t j, vf v)
-{
-    if (row->n - j >= VF_LANES)
-        vf_store(row->x + j, v);
-    else
-        vf_store_n(row->x + j, row->n - j, v);
-}
-
 /* The largest lane. Lanes are never NaN. */
 INLINE float largest_lane(vf v)
 {
@@ -51,27 +33,36 @@ INLINE float largest_lane(vf v)
     return top;
 }
 
+/* v, and `other` in lanes from n on. */
+INLINE vf first_lanes(vf v, int64_t n, float other)
+{
+    return vf_pick(vm_first(n), v, vf_set1(other));
+}
+
 void SOFTMAX_FN(const filk_softmax_row *row)
 {
-    const filk_softmax_row one = {.x = row->x, .n = row->n, .scale = 1.0f};
-    vf                     top = vf_set1(-INFINITY);
-    vf                     sum = vf_set1(0.0f);
-    for (int64_t j = 0; j < row->n; j += VF_LANES) {
-        const vf y = scaled(row, j, row->n - j);
-        top        = vf_max(y, top); /* passes NaN over: they come back in the sum */
-        keep(row, j, y);
+    float        *x     = row->x;
+    const int64_t n     = row->n;
+    const vf      scale = vf_set1(row->scale);
+    vf            top   = vf_set1(-INFINITY);
+    vf            sum   = vf_set1(0.0f);
+    for (int64_t j = 0; j < n; j += VF_LANES) {
+        const vf bias = row->bias != NULL ? get(row->bias, 0, j, n - j) : vf_set1(0.0f);
+        const vf y    = vf_fma(get(x, 0, j, n - j), scale, bias);
+        put(x, 0, j, n - j, y);
+        top = vf_max(first_lanes(y, n - j, -INFINITY), top); /* NaN come back in the sum */
     }
     const vf most = vf_set1(largest_lane(top));
-    for (int64_t j = 0; j < row->n;) {
+    for (int64_t j = 0; j < n;) {
         vf part = vf_set1(0.0f);
-        for (int i = 0; i < CHUNK && j < row->n; i++, j += VF_LANES) {
-            const vf e = exp_of(scaled(&one, j, row->n - j) - most);
-            part       = part + e;
-            keep(row, j, e);
+        for (int i = 0; i < CHUNK && j < n; i++, j += VF_LANES) {
+            const vf e = exp_of(get(x, 0, j, n - j) - most);
+            put(x, 0, j, n - j, e);
+            part = part + first_lanes(e, n - j, 0.0f);
         }
         sum = sum + part;
     }
     const vf over = vf_set1(1.0f / vf_sum(sum));
-    for (int64_t j = 0; j < row->n; j += VF_LANES)
-        keep(row, j, scaled(&one, j, row->n - j) * over);
+    for (int64_t j = 0; j < n; j += VF_LANES)
+        put(x, 0, j, n - j, get(x, 0, j, n - j) * over);
 }
