@@ -75,11 +75,12 @@ fili_place fili_place_of(const fil_ctx *ctx, const char *path)
 bool fili_same_place(const fili_place *a, const fili_place *b)
 {
     if (a->path == NULL || b->path == NULL) return false;
-    if (a->has_folder && b->has_folder)
-        return strcmp(a->name, b->name) == 0 && a->dev == b->dev && a->inode == b->inode;
-    return same_text(a->path, b->path);
+    if (same_text(a->path, b->path)) return true;
+    return a->has_folder && b->has_folder && a->dev == b->dev && a->inode == b->inode &&
+           strcmp(a->name, b->name) == 0;
 }
 
+/* Folders are looked at where the names alone do not decide. */
 bool fili_same_path(const fil_ctx *ctx, const char *a, const char *b)
 {
     if (a == NULL || b == NULL) return false;
