@@ -11,17 +11,16 @@
 #define MAX_THREADS 1024
 
 /* Weights, activations and workspaces are read from end to end again and again: with pages of 4 KiB
- * each row of a head costs a look-up of its page. From four large pages on. */
-#define LARGE_PAGE  ((size_t)2 << 20)
-#define LARGE_BLOCK (4 * LARGE_PAGE)
+ * each row of a head costs a look-up of its page. Blocks that hold a large page begin on one. */
+#define LARGE_PAGE ((size_t)2 << 20)
 
 static void *default_alloc(void *user, size_t bytes, size_t align)
 {
     const fili_os *os = user;
-    if (bytes >= LARGE_BLOCK) align = LARGE_PAGE;
+    if (bytes >= LARGE_PAGE) align = LARGE_PAGE;
     const size_t whole = (bytes + align - 1) & ~(align - 1); /* aligned_alloc wants a multiple */
     void        *p     = whole < bytes ? NULL : aligned_alloc(align, whole);
-    if (p != NULL && bytes >= LARGE_BLOCK) os->prefer_large_pages(os->self, p, bytes);
+    if (p != NULL && bytes >= LARGE_PAGE) os->prefer_large_pages(os->self, p, bytes);
     return p;
 }
 
