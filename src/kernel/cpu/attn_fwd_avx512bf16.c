@@ -75,14 +75,15 @@ static void pack(const void *const k[FILK_PANEL], const void *const v[FILK_PANEL
 /* ---- the lazy maximum ----------------------------------------------------------------------- */
 
 /* Moves the maximum of row r, and scales what the row has so far: O, its sum, and `done` keys of
- * P. */
+ * P. Before the first key that is all zeros, or NaN. */
 static void move_max(scratch *t, int r, int D, int done, float to)
 {
-    const float  from   = t->max[r];
+    const float from = t->max[r];
+    t->max[r]        = to;
+    t->sub[r]        = to;
+    t->bound[r]      = to + GROWTH * t->inverse;
+    if (from == -INFINITY) return;
     const __m512 factor = _mm512_set1_ps(exp2f((from - to) * t->scale));
-    t->max[r]           = to;
-    t->sub[r]           = to;
-    t->bound[r]         = to + GROWTH * t->inverse;
     for (int d = 0; d < D; d += 16)
         _mm512_store_ps(&t->o[r][d], _mm512_mul_ps(_mm512_load_ps(&t->o[r][d]), factor));
     _mm512_store_ps(t->sum[r], _mm512_mul_ps(_mm512_load_ps(t->sum[r]), factor));
