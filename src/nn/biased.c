@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/device.h"
 #include "base/mem.h"
 #include "base/pool.h"
 #include "kernel/softmax.h"
@@ -106,10 +107,14 @@ fil_status fili_biased_open(fili_biased *out, fil_ctx *ctx, const fili_biased_sh
     FIL_CHECK(ctx, shape->buckets >= 4 && shape->buckets % 4 == 0 && shape->buckets <= 256,
               "%d buckets of distances; expected a multiple of 4 up to 256", shape->buckets);
     fil_status status = take_tables(out);
-    /* Each plan runs inside a task, on that task's thread: it needs room for one. */
+    /* Each plan runs inside a task, on that task's thread: it needs room for one, and no device,
+     * which takes one thread at a time. */
+    fili_device  *device    = ctx->device;
     const int32_t n_threads = ctx->n_threads;
+    ctx->device             = NULL;
     ctx->n_threads          = 1;
     if (status == FIL_OK) status = open_products(out);
+    ctx->device    = device;
     ctx->n_threads = n_threads;
     if (status != FIL_OK) {
         fili_biased_close(out);
