@@ -82,25 +82,27 @@ static fil_status profile(void *user, fili_policy_call *call, fili_policy_choice
     const uint8_t            *map   = c->map + fili_map_at(c, call->layer, group, pass);
     const size_t              at    = profile_at(c, call->layer, call->step, pass);
     const double              share = (double)i->passes / (double)c->plan.passes;
-    const fili_row_args       args  = {.q        = call->q,
-                                       .k        = call->k,
-                                       .v        = call->v,
-                                       .dtype    = call->dtype,
-                                       .heads    = i->heads,
-                                       .head_dim = call->head_dim,
-                                       .scale    = call->scale,
-                                       .blocks   = &c->blocks,
-                                       .row      = c->sample,
-                                       .n_rows   = c->plan.rows,
-                                       .map      = map,
-                                       .m        = i->m,
-                                       .per      = i->block / 64,
-                                       .n_levels = i->n_levels,
-                                       .tail     = 1,
-                                       .scratch  = c->row_space,
-                                       .mass     = c->row_mass,
-                                       .error    = c->row_error,
-                                       .energy   = c->row_energy};
+    fili_policy_rows          rows;
+    FIL_TRY(fili_policy_bring(call, 0, call->order->n, &rows));
+    const fili_row_args args = {.q        = rows.q,
+                                .k        = rows.k,
+                                .v        = rows.v,
+                                .dtype    = call->dtype,
+                                .heads    = i->heads,
+                                .head_dim = call->head_dim,
+                                .scale    = call->scale,
+                                .blocks   = &c->blocks,
+                                .row      = c->sample,
+                                .n_rows   = c->plan.rows,
+                                .map      = map,
+                                .m        = i->m,
+                                .per      = i->block / 64,
+                                .n_levels = i->n_levels,
+                                .tail     = 1,
+                                .scratch  = c->row_space,
+                                .mass     = c->row_mass,
+                                .error    = c->row_error,
+                                .energy   = c->row_energy};
     (void)choice;
     FIL_TRY(fili_row_profile(c->ctx, &args));
     for (int32_t h = 0; h < i->heads; h++) {

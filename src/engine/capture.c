@@ -99,8 +99,10 @@ fil_status fili_capture_write(const fili_capture *capture, const char *path,
                               const fili_policy_call *call, const fil_pair *metadata,
                               size_t n_pairs, int replace)
 {
-    static const char *const    name[] = {"q", "k", "v"};
-    const filk_attn_view *const view[] = {&call->q, &call->k, &call->v};
+    static const char *const name[] = {"q", "k", "v"};
+    fili_policy_rows         rows;
+    FIL_TRY(fili_policy_bring(call, 0, call->order->n, &rows));
+    const filk_attn_view *const view[] = {&rows.q, &rows.k, &rows.v};
 
     fil_tensor_desc t[3];
     fili_writer     w;

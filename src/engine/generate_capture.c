@@ -144,8 +144,9 @@ fil_status fili_job_capture(fili_job *job)
     FIL_TRY(check_most(ctx, "passes", &c->passes, job->plan.passes));
     FIL_TRY(choose_prefix(job));
     FIL_TRY(check_paths(job));
-    job->dit_options.choose = fili_job_choose;
-    job->dit_options.user   = job;
+    job->dit_options.choose     = fili_job_choose;
+    job->dit_options.user       = job;
+    job->dit_options.reads_rows = 1;
     return take_memory(job);
 }
 

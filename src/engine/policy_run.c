@@ -53,6 +53,7 @@ void fili_policy_run_hang(fili_policy_run *run, fili_dit_options *options)
     options->max_sinks   = p->ops->max_sinks;
     options->has_tail    = p->tail != NULL;
     options->gate        = p->uses_gate;
+    options->reads_rows  = p->reads_rows;
 }
 
 /* ---- the clock ------------------------------------------------------------------------------ */

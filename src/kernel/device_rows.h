@@ -11,6 +11,7 @@
 #define FILK_DEVICE_ROWS_H
 
 #include "base/device.h"
+#include "filigree/file.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -31,14 +32,41 @@ typedef struct filk_device_plan {
     fil_status (*run)(void *device, const void *plan, const void *args, void *workspace);
 } filk_device_plan;
 
+/* Which of x[n] is the first NaN or infinity: *at, n if there is none. */
+typedef struct filk_find_problem {
+    int64_t n;
+} filk_find_problem;
+
+typedef struct filk_find_args {
+    const float *x;
+    int64_t     *at;
+} filk_find_args;
+
+/* out[i] += gate[i] * coarse[run of i], element by element: in f32, rounded once. Where the gate is
+ * 0, out stays as it is to the bit. `offset` is a table of the host. */
+typedef struct filk_gated_problem {
+    fil_dtype      dtype;  /* of gate and out: BF16 or F32 */
+    const int32_t *offset; /* [m + 1] where each run begins, rising from 0 */
+    int32_t        m;
+    int64_t        cols;
+} filk_gated_problem;
+
+typedef struct filk_gated_args {
+    const void  *gate;   /* [offset[m], cols] */
+    const float *coarse; /* [m, cols] */
+    void        *out;    /* [offset[m], cols] */
+} filk_gated_args;
+
 typedef struct filk_backend_kernels {
-    uint32_t                struct_size;
+    uint32_t                struct_size;        /* sizeof(filk_backend_kernels) */
     filk_device_row         attn_fwd_bf16_sm90; /* views on 16 bytes: base and strides */
     filk_device_row         attn_fwd_bf16_mma;  /* views of any alignment */
     filk_device_row         mass_bf16_mma;
     filk_device_row         pooling;
     filk_device_row         norm;
     filk_device_row         select;
+    filk_device_row         find_nonfinite;
+    filk_device_row         gated_add;
     const filk_device_plan *linear;
 } filk_backend_kernels;
 
@@ -48,6 +76,27 @@ static inline const filk_backend_kernels *filk_device_kernels(void)
     const fili_backend *b = fili_backend_loaded();
     return b != NULL ? (const filk_backend_kernels *)b->kernels : NULL;
 }
+
+/* ---- memory of a device, for who keeps data there ------------------------------------------- */
+
+/* 1: the context has a device, and p is its memory. */
+int filk_device_owns(const fil_ctx *ctx, const void *p);
+
+/* Between memory of the host and of the device, in the order of the device's work. What came to the
+ * host is there on return; what goes to the device may be written over on return. E_DEVICE. */
+FIL_MUSTCHECK fil_status filk_device_put(fil_ctx *ctx, void *device, const void *host,
+                                         size_t bytes);
+FIL_MUSTCHECK fil_status filk_device_get(fil_ctx *ctx, void *host, const void *device,
+                                         size_t bytes);
+/* Waits for all that is queued. */
+FIL_MUSTCHECK fil_status filk_device_wait(fil_ctx *ctx);
+
+/* x is memory of the device; *at comes to the host. */
+FIL_MUSTCHECK fil_status filk_device_find_nonfinite(fil_ctx *ctx, const float *x, int64_t n,
+                                                    int64_t *at);
+/* gate and out are memory of the device; coarse of either side. */
+FIL_MUSTCHECK fil_status filk_device_gated_add(fil_ctx *ctx, const filk_gated_problem *problem,
+                                               const filk_gated_args *args);
 
 #ifdef __cplusplus
 }

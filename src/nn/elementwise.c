@@ -1,9 +1,11 @@
-/* nn/elementwise.c: moving and adding numbers on the CPU (elementwise.h). */
+/* nn/elementwise.c: moving and adding numbers on the CPU, or handing them to the device that has
+ * them (elementwise.h). */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "base/pool.h"
+#include "kernel/device_rows.h"
 #include "nn/elementwise.h"
 #include "tensor/convert.h"
 
@@ -239,9 +241,18 @@ static fil_status gated_task(void *arg, int64_t run, int32_t worker)
     return FIL_OK;
 }
 
+static fil_status gated_add_there(fil_ctx *ctx, const fili_gated *g)
+{
+    const filk_gated_problem problem = {
+        .dtype = g->dtype, .offset = g->offset, .m = g->m, .cols = g->cols};
+    const filk_gated_args args = {.gate = g->gate, .coarse = g->coarse, .out = g->out};
+    return filk_device_gated_add(ctx, &problem, &args);
+}
+
 fil_status fili_gated_add(fil_ctx *ctx, const fili_gated *g)
 {
     gated_state s = {.g = g, .set = fili_convert_select(ctx->isa)};
+    if (filk_device_owns(ctx, g->out)) return gated_add_there(ctx, g);
     return fili_pool_run(ctx, "gate", g->m, gated_task, &s);
 }
 
@@ -268,6 +279,18 @@ int64_t fili_first_nonfinite(const float *x, int64_t n)
             if (is_nonfinite(x[i])) return i;
     }
     return n;
+}
+
+fil_status fili_find_nonfinite(fil_ctx *ctx, const float *x, int64_t n, int64_t *at, float *value)
+{
+    const int there = filk_device_owns(ctx, x);
+    *value          = 0.0f;
+    *at             = there ? n : fili_first_nonfinite(x, n);
+    if (there) FIL_TRY(filk_device_find_nonfinite(ctx, x, n, at));
+    if (*at == n) return FIL_OK;
+    if (there) return filk_device_get(ctx, value, x + *at, sizeof *value);
+    *value = x[*at];
+    return FIL_OK;
 }
 
 const char *fili_nonfinite_name(float x)

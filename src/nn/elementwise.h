@@ -1,7 +1,7 @@
 /* nn/elementwise.h: the small functions that touch activations outside of kernels: all of them.
  *
- * They move or add numbers and cost next to nothing; everything else runs in a kernel family. A
- * backend with memory of its own replaces this file and no other of nn/ and wan/.
+ * They move or add numbers and cost next to nothing; everything else runs in a kernel family. All
+ * work on memory of the host; what is said to take memory of the context's device does so too.
  */
 #ifndef FILI_NN_ELEMENTWISE_H
 #define FILI_NN_ELEMENTWISE_H
@@ -56,7 +56,8 @@ FIL_MUSTCHECK fil_status fili_rows_take(fil_ctx *ctx, const float *rows, int64_t
                                         int64_t cols, fil_dtype dtype, void *out);
 
 /* out[i] += gate[i] * coarse[run of i], element by element: in f32, rounded once. Where the gate is
- * 0, out stays as it is to the bit, whatever coarse holds. */
+ * 0, out stays as it is to the bit, whatever coarse holds. gate and out may lie on the device, both
+ * or none; coarse on either side. */
 typedef struct fili_gated {
     fil_dtype      dtype;  /* of gate and out: BF16 or F32 */
     const void    *gate;   /* [offset[m], cols] */
@@ -71,6 +72,10 @@ FIL_MUSTCHECK fil_status fili_gated_add(fil_ctx *ctx, const fili_gated *g);
 
 /* Index of the first NaN or infinity among x[n], n if there is none. */
 int64_t fili_first_nonfinite(const float *x, int64_t n);
+/* The same for x on the host or the device: its index, and what it is; *value 0 if there is none.
+ * E_DEVICE. */
+FIL_MUSTCHECK fil_status fili_find_nonfinite(fil_ctx *ctx, const float *x, int64_t n, int64_t *at,
+                                             float *value);
 /* Such a value in a sentence. */
 const char *fili_nonfinite_name(float x);
 

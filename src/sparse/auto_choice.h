@@ -16,7 +16,8 @@
 
 /* What a choice is made for. */
 typedef struct fili_auto_call {
-    filk_attn_view q, k, v;
+    filk_attn_view q, k, v;                /* for kernels */
+    filk_attn_view host_q, host_k, host_v; /* the same rows where the host can read them */
     float          scale;
     double         density; /* in (0, 1): of blocks and sinks, mean of the heads */
     int32_t        has_tail;

@@ -2,7 +2,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/pool.h"
 #include "sparse/drift.h"
 #include "tensor/convert.h"
 
@@ -22,6 +21,13 @@ void fili_drift_init(fili_drift *out, fil_ctx *ctx, int32_t n, int32_t heads, in
 static size_t floats_of_one(const fili_drift *d)
 {
     return (size_t)d->places * (size_t)d->heads * (size_t)d->head_dim;
+}
+
+fili_range fili_drift_place(const fili_drift *d, int64_t place)
+{
+    const int64_t begin = place * d->n / d->places;
+    const int64_t next  = (place + 1) * d->n / d->places;
+    return (fili_range){begin, next - begin < FILI_DRIFT_TOKENS ? next : begin + FILI_DRIFT_TOKENS};
 }
 
 size_t fili_drift_floats(const fili_drift *drift)
@@ -55,14 +61,12 @@ static fil_status sign_places(void *arg, int64_t task, int32_t worker)
     (void)worker;
     for (int which = 0; which < 2; which++)
         for (int64_t p = range.begin; p < range.end; p++) {
-            const int64_t begin = p * d->n / d->places;
-            const int64_t next  = (p + 1) * d->n / d->places;
-            const int64_t end = next - begin < FILI_DRIFT_TOKENS ? next : begin + FILI_DRIFT_TOKENS;
+            const fili_range tokens = fili_drift_place(d, p);
             for (int32_t h = 0; h < d->heads; h++) {
                 float *sum = s->to + (size_t)which * floats_of_one(d) +
                              ((size_t)p * (size_t)d->heads + (size_t)h) * (size_t)d->head_dim;
                 memset(sum, 0, sizeof(float) * (size_t)d->head_dim);
-                for (int64_t i = begin; i < end; i++)
+                for (int64_t i = tokens.begin; i < tokens.end; i++)
                     add_token(d, &s->x[which], i, h, sum);
             }
         }

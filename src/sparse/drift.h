@@ -7,6 +7,7 @@
 #define FILI_SPARSE_DRIFT_H
 
 #include "base/arena.h"
+#include "base/pool.h"
 #include "kernel/attention.h"
 
 enum { FILI_DRIFT_PLACES = 64, FILI_DRIFT_TOKENS = 8 };
@@ -20,6 +21,9 @@ typedef struct fili_drift {
 
 void fili_drift_init(fili_drift *out, fil_ctx *ctx, int32_t n, int32_t heads, int32_t head_dim,
                      fil_dtype dtype);
+
+/* The tokens that are read at a place, 0 <= place < drift->places. */
+fili_range fili_drift_place(const fili_drift *drift, int64_t place);
 
 /* Floats of a signature. */
 size_t fili_drift_floats(const fili_drift *drift);

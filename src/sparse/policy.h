@@ -40,6 +40,15 @@ typedef struct fili_policy_setup {
 
 /* ---- one call ------------------------------------------------------------------------------- */
 
+typedef struct fili_policy_rows {
+    filk_attn_view q, k, v; /* [N, H, D] */
+} fili_policy_rows;
+
+/* Brings the rows of n tokens from `first` on to the host: *rows are views of all tokens, of which
+ * those that have been brought in this call hold what they should. */
+typedef fil_status (*fili_policy_bring_fn)(void *user, int64_t first, int64_t n,
+                                           fili_policy_rows *rows);
+
 /* A self-attention before it is computed; q and k are normed and turned; all in the order. */
 typedef struct fili_policy_call {
     int32_t            layer, step, pass;
@@ -47,10 +56,22 @@ typedef struct fili_policy_call {
     const fili_blocks *blocks; /* of queries and keys */
     int32_t            heads, head_dim;
     fil_dtype          dtype;
-    filk_attn_view     q, k, v; /* [N, H, D] */
+    filk_attn_view     q, k, v; /* [N, H, D], perhaps of a device: for kernels */
     float              scale;
     double             density; /* of this call, in (0, 1]; set by fili_policy_select */
+    /* NULL: q, k and v are the host's memory. */
+    fili_policy_bring_fn bring;
+    void                *bring_user;
 } fili_policy_call;
+
+/* For who reads elements of q, k and v without a kernel, which a policy says by p->reads_rows.
+ * E_DEVICE. */
+FIL_MUSTCHECK static inline fil_status
+fili_policy_bring(const fili_policy_call *call, int64_t first, int64_t n, fili_policy_rows *rows)
+{
+    *rows = (fili_policy_rows){call->q, call->k, call->v};
+    return call->bring != NULL ? call->bring(call->bring_user, first, n, rows) : FIL_OK;
+}
 
 /* What is computed. Everything is the policy's and lives until its next call. Zeroed = dense. */
 typedef struct fili_policy_choice {
@@ -150,6 +171,7 @@ struct fili_policy {
     void                  *own;       /* the policy's own data */
     uint64_t               bytes;     /* of the context's memory, all in all */
     int32_t                uses_gate; /* prepare says so: choices may have a coarse branch */
+    int32_t reads_rows; /* prepare says so: select brings rows of q, k and v to the host */
 
     uint8_t *layer_is_dense; /* [layers] */
     double  *density;        /* [steps] of the sparse layers' calls; 1 = dense */

@@ -134,7 +134,8 @@ static fil_status prepare(fili_policy *p)
     FIL_TRY(fili_policy_own(p, sizeof(own)));
     own *o = p->own;
     if (p->o.topology != NULL) FIL_TRY(fili_policy_in_topology(p, open_prior(p)));
-    o->tau = p->o.tau == (double)FIL_AUTO ? TAU : p->o.tau;
+    o->tau        = p->o.tau == (double)FIL_AUTO ? TAU : p->o.tau;
+    p->reads_rows = 1;
     fili_drift_init(&o->drift, p->ctx, p->order.n, s->heads, s->head_dim, s->dtype);
     FIL_TRY(take_state(p, o));
     return fili_auto_choice_init(&o->choice, p->ctx, &p->arena, &p->blocks, s->heads, s->head_dim,
@@ -160,21 +161,26 @@ static bool is_fit(const fili_policy *p, const fili_policy_call *call, int32_t s
 
 static fil_status make(fili_policy *p, const fili_policy_call *call, int32_t slot)
 {
-    own                 *o    = p->own;
-    const size_t         at   = (size_t)slot;
-    const size_t         head = (size_t)p->setup.heads;
-    const fili_auto_call c    = {.q        = call->q,
-                                 .k        = call->k,
-                                 .v        = call->v,
-                                 .scale    = call->scale,
-                                 .density  = call->density,
-                                 .has_tail = p->o.tail,
-                                 .uniform  = is_text(p->o.budgets, "uniform"),
-                                 .prior    = o->prior.mass};
-    fili_auto_result     to   = {.bits   = o->bits + at * o->words,
-                                 .factor = o->factor + at * head,
-                                 .sinks  = o->sinks + at * head * FILK_MAX_SINKS};
-    o->made[slot]             = (made){.density = 0.0}; /* until it is whole */
+    own             *o    = p->own;
+    const size_t     at   = (size_t)slot;
+    const size_t     head = (size_t)p->setup.heads;
+    fili_policy_rows rows;
+    FIL_TRY(fili_policy_bring(call, 0, p->order.n, &rows));
+    const fili_auto_call c  = {.q        = call->q,
+                               .k        = call->k,
+                               .v        = call->v,
+                               .host_q   = rows.q,
+                               .host_k   = rows.k,
+                               .host_v   = rows.v,
+                               .scale    = call->scale,
+                               .density  = call->density,
+                               .has_tail = p->o.tail,
+                               .uniform  = is_text(p->o.budgets, "uniform"),
+                               .prior    = o->prior.mass};
+    fili_auto_result     to = {.bits   = o->bits + at * o->words,
+                               .factor = o->factor + at * head,
+                               .sinks  = o->sinks + at * head * FILK_MAX_SINKS};
+    o->made[slot]           = (made){.density = 0.0}; /* until it is whole */
     if (p->o.topology != NULL)
         FIL_TRY(fili_policy_in_topology(
             p, fili_prior_map_read(&o->prior, call->layer, call->step, call->pass)));
@@ -219,6 +225,18 @@ static fil_status use(fili_policy *p, int32_t slot, fili_policy_choice *choice)
     return FIL_OK;
 }
 
+/* What the rows at the places of the drift are now. */
+static fil_status sign(own *o, const fili_policy_call *call)
+{
+    fili_policy_rows rows;
+    FIL_TRY(fili_policy_bring(call, 0, 0, &rows));
+    for (int32_t i = 0; i < o->drift.places && call->bring != NULL; i++) {
+        const fili_range tokens = fili_drift_place(&o->drift, i);
+        FIL_TRY(fili_policy_bring(call, tokens.begin, tokens.end - tokens.begin, &rows));
+    }
+    return fili_drift_sign(&o->drift, rows.q, rows.k, o->now);
+}
+
 static fil_status select_blocks(fili_policy *p, const fili_policy_call *call,
                                 fili_policy_choice *choice)
 {
@@ -226,7 +244,7 @@ static fil_status select_blocks(fili_policy *p, const fili_policy_call *call,
     const int32_t first = o->slot[call->layer];
     const int32_t slot  = first + call->pass;
     if (p->blocks.m == 1) return FIL_OK;
-    FIL_TRY(fili_drift_sign(&o->drift, call->q, call->k, o->now));
+    FIL_TRY(sign(o, call));
     if (is_fit(p, call, slot)) return use(p, slot, choice);
     if (slot != first && is_fit(p, call, first)) return use(p, first, choice);
     if (slot != first && is_made(o, call, first) && o->made[first].step == call->step)

@@ -57,7 +57,9 @@ fil_status fili_policy_count_open(fili_policy *p)
     p->n_calls      = calls;
     fili_policy_count_reset(p);
     fili_policy_keep(p, "call density", p->call_density, (size_t)calls * sizeof(float));
-    return p->o.measure_recall != 0 ? open_exact(p) : FIL_OK;
+    if (p->o.measure_recall == 0) return FIL_OK;
+    p->reads_rows = 1;
+    return open_exact(p);
 }
 
 /* ---- pairs ---------------------------------------------------------------------------------- */
@@ -90,16 +92,23 @@ static fil_status count_density(fili_policy *p, fili_policy_choice *c)
 /* ---- recall --------------------------------------------------------------------------------- */
 
 /* What the sinks keep beside the blocks; a head's masses sum to its number of tokens. */
-static void add_sinks(const fili_policy *p, const fili_policy_call *call,
-                      const fili_policy_choice *c, double *mean)
+static fil_status add_sinks(const fili_policy *p, const fili_policy_call *call,
+                            const fili_policy_choice *c, double *mean)
 {
-    for (int32_t h = 0; h < p->setup.heads && c->n_sinks > 0; h++) {
+    fili_policy_call here = *call;
+    fili_policy_rows rows;
+    if (c->n_sinks == 0) return FIL_OK;
+    FIL_TRY(fili_policy_bring(call, 0, p->order.n, &rows));
+    here.q = rows.q;
+    here.k = rows.k;
+    for (int32_t h = 0; h < p->setup.heads; h++) {
         double sum = 0.0;
         for (int32_t q = 0; q < p->blocks.m; q++)
-            sum += fili_sink_mass(call, c, p->exact->block.lse, h, q);
+            sum += fili_sink_mass(&here, c, p->exact->block.lse, h, q);
         p->exact->recall[h] += sum / p->order.n;
         *mean += sum / p->order.n / p->setup.heads;
     }
+    return FIL_OK;
 }
 
 static fil_status measure(fili_policy *p, const fili_policy_call *call, fili_policy_choice *c)
@@ -109,7 +118,7 @@ static fil_status measure(fili_policy *p, const fili_policy_call *call, fili_pol
     if (c->mask != NULL) {
         FIL_TRY(fili_block_mass_run(&x->block, call->q, call->k, call->scale));
         FIL_TRY(fili_mask_recall(c->mask, x->block.mass, p->setup.heads, x->recall, &mean));
-        add_sinks(p, call, c, &mean);
+        FIL_TRY(add_sinks(p, call, c, &mean));
         c->recall = x->recall;
     }
     p->count->recall_sum += mean;

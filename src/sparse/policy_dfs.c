@@ -171,7 +171,10 @@ static fil_status bound_heads(fili_policy *p, const fili_policy_call *call)
     own          *o     = p->own;
     const int32_t m     = o->scores.m;
     const double  begun = filk_seconds(p->ctx);
-    FIL_TRY(fili_sampled_mass_run(&o->exact, call->q, call->k, call->scale));
+
+    fili_policy_rows rows;
+    FIL_TRY(fili_policy_bring(call, 0, p->order.n, &rows));
+    FIL_TRY(fili_sampled_mass_run(&o->exact, rows.q, call->k, call->scale));
     for (int32_t h = 0; h < call->heads; h++) {
         const fili_recall_head head = {.mq     = m,
                                        .mk     = m,

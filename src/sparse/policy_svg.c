@@ -91,7 +91,8 @@ static fil_status prepare(fili_policy *p)
         return FIL_FAIL(p->ctx, FIL_E_UNSUP, "svg: heads of %d channels; expected 64 or 128",
                         p->setup.head_dim);
     FIL_TRY(fili_policy_own(p, sizeof(svg)));
-    svg *own = p->own;
+    svg *own      = p->own;
+    p->reads_rows = 1;
     FIL_TRY(fili_fixed_masks_make(&own->spatial, p, make_spatial, NULL));
     FIL_TRY(fili_fixed_masks_make(&own->temporal, p, make_temporal, NULL));
     return take(p, own);
@@ -107,13 +108,15 @@ static fil_status decide(fili_policy *p, const fili_policy_call *call, const fil
         ((uint64_t)call->step * (uint64_t)p->setup.layers + (uint64_t)call->layer) *
             (uint64_t)p->setup.passes +
         (uint64_t)call->pass;
+    fili_policy_rows rows;
+    FIL_TRY(fili_policy_bring(call, 0, p->order.n, &rows));
     const fili_row_error_args args = {.blocks   = &p->blocks,
                                       .heads    = call->heads,
                                       .head_dim = call->head_dim,
                                       .dtype    = call->dtype,
-                                      .q        = call->q,
-                                      .k        = call->k,
-                                      .v        = call->v,
+                                      .q        = rows.q,
+                                      .k        = rows.k,
+                                      .v        = rows.v,
                                       .scale    = call->scale,
                                       .rows     = own->rows,
                                       .n_rows   = own->n_rows,

@@ -4,7 +4,9 @@
  * asked for, everything else (patch and time embedding, norms, modulation, head) in f32. Tokens are
  * put in order when the latent is cut into patches and put back when the velocity is put together;
  * in between everything lies in that order. Open plans all kernels, takes all memory and reads the
- * weights layer by layer; set_context and forward allocate nothing.
+ * weights layer by layer; set_context and forward allocate nothing. Where every kernel is one of
+ * the context's device, weights, keys of the prompts and activations stay there: only the latent,
+ * the rows of the prompt, the modulation and the velocity travel, and what `choose` asks for.
  *
  *     latent -> patches, ordered -> x [S, dim] f32
  *     per layer:  x += gate * o(attention(q, k, v of norm(x)))      modulated by t
@@ -105,6 +107,7 @@ typedef struct fili_dit_options {
     int32_t            has_tail;  /* a tail, */
     int32_t            gate;      /* a coarse branch: the model's gate is read; otherwise a model
                                      that has one runs as if it had none, without its memory */
+    int32_t           reads_rows; /* choose may ask for rows of q, k and v on the host */
     fili_dit_trace_fn trace;      /* NULL = none */
     void             *user;       /* of choose and trace */
 } fili_dit_options;
@@ -114,15 +117,17 @@ void fili_dit_options_init(fili_dit_options *options);
 
 /* What open will take, known without the weights. */
 typedef struct fili_dit_memory {
-    uint64_t  weights; /* packed weights, biases, norms; 0 of the linears if they stay in place */
-    uint64_t  context; /* keys and values of the prompts */
-    uint64_t  activations; /* residual stream, q, k, v, MLP, tables */
-    uint64_t  workspace;   /* of the kernels */
-    uint64_t  total;       /* all of it, as the arena takes it */
-    uint64_t  loading;     /* in addition while weights are read */
-    uint64_t  mapped;      /* linears used where they lie in the file: no memory of the process */
-    fil_dtype kept; /* linears are used as the file has them, and this is the type of one, a block
-                       type if there are any; NONE: they are packed */
+    uint64_t weights; /* packed weights, biases, norms; 0 of the linears if they stay in place */
+    uint64_t context; /* keys and values of the prompts */
+    uint64_t activations; /* residual stream, q, k, v, MLP, tables */
+    uint64_t workspace;   /* of the kernels */
+    uint64_t total;       /* all of it, as the arena takes it */
+    uint64_t loading;     /* in addition while weights are read */
+    uint64_t mapped;      /* linears used where they lie in the file: no memory of the process */
+    uint64_t device; /* of the context's device: weights, context, activations and workspace lie
+                        there and count here alone; 0: nothing does */
+    fil_dtype kept;  /* linears are used as the file has them, and this is the type of one, a block
+                        type if there are any; NONE: they are packed */
     /* Rows that will run: self-attention, linears. Static. */
     const char *attention_kernel, *linear_kernel;
 } fili_dit_memory;

@@ -1,8 +1,10 @@
 /* wan/dit_forward.c: contexts and the forward pass of the DiT (dit.h), wan.md section 2.
  *
- * Every line below is one kernel call or one of the small functions of nn/elementwise.h; memory is
- * touched nowhere else. x holds the residual stream; a holds what a linear reads, and what
- * attention writes. Cancelling is asked between the thirds of a layer and between bands of the MLP.
+ * Every line below is one kernel call, one of the small functions of nn/elementwise.h, or a copy
+ * between the host and the place where kernels work (near: dit_inside.h), which is nothing where
+ * that is the host; memory is touched nowhere else. x holds the residual stream; a holds what a
+ * linear reads, and what attention writes. Cancelling is asked between the thirds of a layer and
+ * between bands of the MLP.
  */
 #include <math.h>
 
@@ -71,6 +73,15 @@ static fil_status context_layer(fili_dit *d, fili_dit_context *c, int32_t l, int
     return run_norm(d, FILI_NORM_CTX, &norm);
 }
 
+/* n rows in the DiT's type, and zeros behind them. */
+static fil_status take_context(fili_dit *d, const float *rows, int64_t n, int64_t room)
+{
+    const int64_t cols = d->c.text_dim;
+    void         *here = d->on_device ? d->here : d->ctx_in;
+    FIL_TRY(fili_rows_take(d->ctx, rows, n, room - n, cols, d->o.precision, here));
+    return fili_dit_put(d, d->ctx_in, here, (size_t)(room * cols * fili_dit_size(d)));
+}
+
 fil_status fili_dit_set_context(fili_dit *d, int32_t pass, const float *rows, int32_t n)
 {
     FIL_CHECK(d->ctx, pass >= 0 && pass < d->o.passes, "pass %d of %d", pass, d->o.passes);
@@ -83,11 +94,10 @@ fil_status fili_dit_set_context(fili_dit *d, int32_t pass, const float *rows, in
     c->is_set               = 0;
     d->mark                 = filk_seconds(d->ctx);
     FIL_TRY(fili_attend_list_set(&c->list, n, more));
-    FIL_TRY(fili_rows_take(d->ctx, rows, n, bands * FILI_DIT_CTX - n, d->c.text_dim, d->o.precision,
-                           d->ctx_in));
+    FIL_TRY(take_context(d, rows, n, bands * FILI_DIT_CTX));
     fili_dit_spent(d, &d->times.rest);
     FIL_TRY(embed_text(d, bands));
-    fili_dit_trace(d, "text_embedding", -1, d->o.precision, d->ctx_rows, used, d->c.dim);
+    FIL_TRY(fili_dit_trace(d, "text_embedding", -1, d->o.precision, d->ctx_rows, used, d->c.dim));
     for (int32_t l = 0; l < d->c.layers; l++) {
         FIL_TRY(fili_check_cancel(d->ctx));
         FIL_TRY(fili_dit_bring(d, l));
@@ -114,8 +124,8 @@ static fil_status embed_time(fili_dit *d, double t)
     fili_silu(d->e, d->c.dim, d->e_silu);
     FIL_TRY(run_matrix(d, &d->time_projection, d->e_silu, d->e0));
     fili_dit_spent(d, &d->times.rest);
-    fili_dit_trace(d, "e", -1, FIL_F32, d->e, 1, d->c.dim);
-    fili_dit_trace(d, "e0", -1, FIL_F32, d->e0, 6, d->c.dim);
+    FIL_TRY(fili_dit_trace(d, "e", -1, FIL_F32, d->e, 1, d->c.dim));
+    FIL_TRY(fili_dit_trace(d, "e0", -1, FIL_F32, d->e0, 6, d->c.dim));
     return FIL_OK;
 }
 
@@ -134,14 +144,18 @@ static fili_patches patches_of(const fili_dit *d, int32_t channels)
 
 static fil_status embed_patches(fili_dit *d, const float *latent)
 {
-    const fili_patches p = patches_of(d, d->c.in_channels);
+    const fili_patches p     = patches_of(d, d->c.in_channels);
+    const int64_t      cols  = fili_dit_patch(&d->c) * d->c.in_channels;
+    const size_t       bytes = (size_t)(d->band * cols) * sizeof(float);
+    void              *here  = d->on_device ? d->here : d->inner;
     for (int64_t b = 0; b < d->n_bands; b++) {
         const fili_dense_io io = {.x = d->inner, .out = d->x + b * d->band * d->c.dim};
-        FIL_TRY(fili_patches_gather(d->ctx, &p, latent, b * d->band, d->band, d->inner));
+        FIL_TRY(fili_patches_gather(d->ctx, &p, latent, b * d->band, d->band, here));
+        FIL_TRY(fili_dit_put(d, d->inner, here, bytes));
         fili_dit_spent(d, &d->times.rest);
         FIL_TRY(run_dense(d, &d->patch, &io));
     }
-    fili_dit_trace(d, "patch_embedding", -1, FIL_F32, d->x, d->tokens, d->c.dim);
+    FIL_TRY(fili_dit_trace(d, "patch_embedding", -1, FIL_F32, d->x, d->tokens, d->c.dim));
     return FIL_OK;
 }
 
@@ -212,6 +226,22 @@ static fil_status make_all_heads(fili_dit *d, const fili_dit_layer *layer)
     return make_heads(d, layer, last);
 }
 
+/* A fili_policy_call's bring: the mirror has the layout of q, k and v. */
+static fil_status bring_rows(void *user, int64_t first, int64_t n, fili_policy_rows *rows)
+{
+    const fili_dit *d    = user;
+    const int64_t   dim  = d->c.dim;
+    const int64_t   head = dim / d->c.heads;
+    const int64_t   row  = heads_stride(d);
+    if (d->mirror == NULL)
+        return FIL_FAIL(d->ctx, FIL_E_INTERNAL, "rows are to be read, and no room is planned");
+    rows->q = (filk_attn_view){d->mirror, row, head};
+    rows->k = (filk_attn_view){fili_dit_at(d, d->mirror, dim), row, head};
+    rows->v = (filk_attn_view){fili_dit_at(d, d->mirror, 2 * dim), row, head};
+    return fili_dit_get(d, fili_dit_at(d, d->mirror, first * row),
+                        fili_dit_at(d, d->q, first * row), (size_t)(n * row * fili_dit_size(d)));
+}
+
 /* What is computed of a self-attention: the caller's choice, the one mask, or everything. */
 static fil_status choose(fili_dit *d, const int32_t key[3], fili_policy_choice *choice)
 {
@@ -229,7 +259,11 @@ static fil_status choose(fili_dit *d, const int32_t key[3], fili_policy_choice *
                              .v        = {d->v, heads_stride(d), head},
                              .scale    = 1.0f / sqrtf((float)head),
                              .density  = 1.0};
-    *choice               = (fili_policy_choice){.mask = d->o.choose != NULL ? NULL : d->o.mask};
+    if (d->on_device) {
+        call.bring      = bring_rows;
+        call.bring_user = d;
+    }
+    *choice = (fili_policy_choice){.mask = d->o.choose != NULL ? NULL : d->o.mask};
     if (d->o.choose == NULL) return FIL_OK;
     const fil_status status = d->o.choose(d->o.user, &call, choice);
     fili_dit_spent(d, &d->times.choose);
@@ -243,7 +277,7 @@ static fil_status back(fili_dit *d, const fili_dense *o, const float *gate)
     return run_dense(d, o, &io);
 }
 
-static void trace_heads(fili_dit *d, int32_t layer)
+static fil_status trace_heads(fili_dit *d, int32_t layer)
 {
     const char *const names[3] = {"q", "k", "v"};
     const void *const rows[3]  = {d->q, d->k, d->v};
@@ -253,8 +287,9 @@ static void trace_heads(fili_dit *d, int32_t layer)
                                       .rows   = d->tokens,
                                       .cols   = d->c.dim,
                                       .stride = heads_stride(d)};
-        fili_dit_trace_value(d, names[i], layer, &value);
+        FIL_TRY(fili_dit_trace_value(d, names[i], layer, &value));
     }
+    return FIL_OK;
 }
 
 /* The gate of the coarse branch, from the rows that q, k and v came from: before attention, which
@@ -264,7 +299,7 @@ static fil_status open_gate(fili_dit *d, const fili_dit_layer *layer, int32_t l)
     if (d->gate == NULL)
         return FIL_FAIL(d->ctx, FIL_E_INTERNAL, "a coarse branch was chosen and no gate planned");
     FIL_TRY(project(d, &layer->gate, d->gate));
-    fili_dit_trace(d, "gate", l, d->o.precision, d->gate, d->tokens, d->c.dim);
+    FIL_TRY(fili_dit_trace(d, "gate", l, d->o.precision, d->gate, d->tokens, d->c.dim));
     return FIL_OK;
 }
 
@@ -289,13 +324,16 @@ static fil_status self_attention(fili_dit *d, const fili_dit_layer *layer, const
     const fili_attend_io io = {
         .q = d->q, .k = d->k, .v = d->v, .stride = heads_stride(d), .out = d->a, .choice = &choice};
     FIL_TRY(make_all_heads(d, layer));
-    trace_heads(d, key[0]);
+    FIL_TRY(trace_heads(d, key[0]));
+    FIL_TRY(fili_dit_settle(d));
+    fili_dit_spent(d, &d->times.linear);
     FIL_TRY(choose(d, key, &choice));
     if (choice.coarse != NULL) FIL_TRY(open_gate(d, layer, key[0]));
     FIL_TRY(fili_attend_forward(&d->attend, &io, d->workspace));
+    FIL_TRY(fili_dit_settle(d));
     fili_dit_spent(d, &d->times.attention);
     if (choice.coarse != NULL) FIL_TRY(add_coarse(d, choice.coarse));
-    fili_dit_trace(d, "self_attn", key[0], d->o.precision, d->a, d->tokens, d->c.dim);
+    FIL_TRY(fili_dit_trace(d, "self_attn", key[0], d->o.precision, d->a, d->tokens, d->c.dim));
     return back(d, &layer->o, modulation(d, 2));
 }
 
@@ -347,13 +385,23 @@ static fil_status mlp(fili_dit *d, const fili_dit_layer *layer)
 /* A run that cannot come to anything ends here, and says where it went wrong. */
 static fil_status check_stream(fili_dit *d, int32_t layer)
 {
-    const int64_t n  = d->tokens * (int64_t)d->c.dim;
-    const int64_t at = fili_first_nonfinite(d->x, n);
+    const int64_t n = d->tokens * (int64_t)d->c.dim;
+    int64_t       at;
+    float         value;
+    FIL_TRY(fili_find_nonfinite(d->ctx, d->x, n, &at, &value));
     fili_dit_spent(d, &d->times.rest);
     if (at == n) return FIL_OK;
     return FIL_FAIL(d->ctx, FIL_E_NONFINITE, "layer %d of 0 to %d gives %s in token %lld of %lld",
-                    (int)layer, (int)d->c.layers - 1, fili_nonfinite_name(d->x[at]),
+                    (int)layer, (int)d->c.layers - 1, fili_nonfinite_name(value),
                     (long long)(at / d->c.dim), (long long)d->tokens);
+}
+
+/* m = the layer's table + e0. */
+static fil_status modulate(fili_dit *d, const fili_dit_layer *layer)
+{
+    const int64_t n = 6 * (int64_t)d->c.dim;
+    fili_add(layer->modulation, d->e0, n, d->m_here);
+    return fili_dit_put(d, d->m, d->m_here, (size_t)n * sizeof(float));
 }
 
 static fil_status run_layer(fili_dit *d, const int32_t key[3])
@@ -362,12 +410,12 @@ static fil_status run_layer(fili_dit *d, const int32_t key[3])
     FIL_TRY(fili_check_cancel(d->ctx));
     FIL_TRY(fili_dit_bring(d, key[0]));
     fili_dit_look_ahead(d, key[0]);
-    fili_add(layer->modulation, d->e0, 6 * (int64_t)d->c.dim, d->m);
+    FIL_TRY(modulate(d, layer));
     FIL_TRY(self_attention(d, layer, key));
     FIL_TRY(fili_check_cancel(d->ctx));
     FIL_TRY(cross_attention(d, layer, key));
     FIL_TRY(mlp(d, layer));
-    fili_dit_trace(d, "block", key[0], FIL_F32, d->x, d->tokens, d->c.dim);
+    FIL_TRY(fili_dit_trace(d, "block", key[0], FIL_F32, d->x, d->tokens, d->c.dim));
     return check_stream(d, key[0]);
 }
 
@@ -380,8 +428,10 @@ static fil_status run_head(fili_dit *d, float *velocity)
     const int64_t      cols  = fili_dit_patch(&d->c) * d->c.out_channels;
     const float       *shift = d->m;
     const float       *scale = d->m + dim;
-    fili_add(d->head_modulation, d->e, dim, d->m);
-    fili_add(d->head_modulation + dim, d->e, dim, d->m + dim);
+    float             *here  = d->on_device ? d->here : d->head_rows;
+    fili_add(d->head_modulation, d->e, dim, d->m_here);
+    fili_add(d->head_modulation + dim, d->e, dim, d->m_here + dim);
+    FIL_TRY(fili_dit_put(d, d->m, d->m_here, (size_t)(2 * dim) * sizeof(float)));
     for (int64_t b = 0; b < d->n_bands; b++) {
         const int64_t      first = b * d->band;
         const int64_t      left  = d->tokens - first < d->band ? d->tokens - first : d->band;
@@ -390,8 +440,9 @@ static fil_status run_head(fili_dit *d, float *velocity)
         const fili_dense_io io = {.x = d->inner, .out = d->head_rows};
         FIL_TRY(run_norm(d, FILI_NORM_HEAD, &in));
         FIL_TRY(run_dense(d, &d->head, &io));
-        fili_dit_trace(d, "head", (int32_t)b, FIL_F32, d->head_rows, left, cols);
-        FIL_TRY(fili_patches_scatter(d->ctx, &p, d->head_rows, first, left, velocity));
+        FIL_TRY(fili_dit_trace(d, "head", (int32_t)b, FIL_F32, d->head_rows, left, cols));
+        FIL_TRY(fili_dit_get(d, here, d->head_rows, (size_t)(left * cols) * sizeof(float)));
+        FIL_TRY(fili_patches_scatter(d->ctx, &p, here, first, left, velocity));
         fili_dit_spent(d, &d->times.rest);
     }
     return FIL_OK;

@@ -94,6 +94,8 @@ struct fili_dit {
     int64_t          context_room; /* rows of a context, whole bands of FILI_DIT_CTX */
     fil_dtype        kept;         /* linears use the weights as the file has them, in memory or in
                                       the file: a type of theirs; NONE: packed */
+    int32_t on_device;             /* what kernels work on stays on the context's device: all that
+                                      is marked "near" below, and weights */
     int32_t       streams;         /* layers share the place of one */
     int32_t       reads_ahead;     /* a pass takes weights from files, read or mapped */
     int32_t       at;              /* the layer whose weights lie there; -1: none */
@@ -106,17 +108,18 @@ struct fili_dit {
     fili_attend     attend;
 
     fili_arena arena;
-    /* weights */
+    void      *near_block; /* all that is near, in one block of the device; NULL: in the arena */
+    /* weights: near, but for the tables of the modulation and the time embedding */
     fili_dit_layer *layer; /* [layers] */
     fili_dense      patch, text_0, text_2, head;
     fili_dit_matrix time_0, time_2, time_projection;
     const float    *head_modulation; /* [2, dim] */
-    /* contexts */
+    /* contexts: near */
     fili_dit_context context[FILI_DIT_PASSES];
     void            *ctx_in;    /* [context_room, text_dim] */
     void            *ctx_inner; /* [context_room, dim] */
     void            *ctx_rows;  /* [context_room, dim] */
-    /* activations */
+    /* activations: near */
     float *x;         /* [n_bands * band, dim] */
     void  *a;         /* [n_bands * band, dim] input of linears; output of attention */
     void  *q, *k, *v; /* [S, dim]: parts of rows of 3 dim, q, k and v of a token beside each other;
@@ -125,14 +128,19 @@ struct fili_dit {
     void  *inner;     /* rows of a band: patches, the MLP's inner rows, the head's input */
     float *head_rows; /* [band, patch * out_channels] */
     float *cos, *sin; /* [S, head_dim / 2] */
-    float *time;      /* [freq_dim] sinusoid */
-    float *e;         /* [dim] */
-    float *e_silu;    /* [dim] */
-    float *e0;        /* [6, dim] */
-    float *m;         /* [6, dim] of the layer at hand */
+    float *m;         /* [6, dim] modulation of the layer at hand */
     void  *workspace;
     void  *workspace_down; /* of the MLP's second matrix: its own, where bands share what was made
                               of it */
+    /* the host's */
+    float *time;   /* [freq_dim] sinusoid */
+    float *e;      /* [dim] */
+    float *e_silu; /* [dim] */
+    float *e0;     /* [6, dim] */
+    float *m_here; /* [6, dim]; m itself where that is the host's */
+    void  *here;   /* what is made or read by the host: rows of a context, patches of a band, rows
+                      of the head; NULL where all is the host's */
+    void *mirror;  /* [S, 3 dim]: q, k and v for who reads them on the host; NULL: nobody */
 
     fili_dit_times times;
     double         mark; /* when the part at hand began */
@@ -146,6 +154,15 @@ static inline int64_t fili_dit_size(const fili_dit *d)
     return d->o.precision == FIL_BF16 ? 2 : 4;
 }
 
+/* `bytes` of the host at `here` to where kernels find them; nothing where that is one place. */
+FIL_MUSTCHECK fil_status fili_dit_put(const fili_dit *d, void *near, const void *here,
+                                      size_t bytes);
+/* And back. */
+FIL_MUSTCHECK fil_status fili_dit_get(const fili_dit *d, void *here, const void *near,
+                                      size_t bytes);
+/* Waits until what has been queued on a device is done, so that the clock tells its time. */
+FIL_MUSTCHECK fil_status fili_dit_settle(const fili_dit *d);
+
 /* Linears use the weights as the file has them. */
 static inline int fili_dit_keeps(const fili_dit *d)
 {
@@ -158,12 +175,13 @@ static inline void *fili_dit_at(const fili_dit *d, void *rows, int64_t elements)
     return (char *)rows + elements * fili_dit_size(d);
 }
 
-/* Hands a value to the trace, if there is one. */
-void fili_dit_trace_value(const fili_dit *d, const char *what, int32_t layer,
-                          const fili_dit_value *value);
+/* Hands a value to the trace, if there is one, and for the time of that a copy of what is near. */
+FIL_MUSTCHECK fil_status fili_dit_trace_value(const fili_dit *d, const char *what, int32_t layer,
+                                              const fili_dit_value *value);
 /* Rows that lie one after the other. */
-void fili_dit_trace(const fili_dit *d, const char *what, int32_t layer, fil_dtype dtype,
-                    const void *data, int64_t rows, int64_t cols);
+FIL_MUSTCHECK fil_status fili_dit_trace(const fili_dit *d, const char *what, int32_t layer,
+                                        fil_dtype dtype, const void *data, int64_t rows,
+                                        int64_t cols);
 
 /* One walk over all weights, made three times: to count their memory, to take it, to fill it. */
 typedef struct fili_dit_walk {

@@ -4,7 +4,8 @@
  * so that no second copy of the model exists; what lies in memory already is packed from where it
  * is, or used there. Small vectors become f32. The time embedding keeps bf16 where the file has it.
  * Blocks of a GGUF stay what they are, in the file or read from it.
- * A model that is streamed has the memory of one layer, filled when a layer's turn comes.
+ * A model that is streamed has the memory of one layer, filled when a layer's turn comes. On a
+ * device all goes through the staging buffer.
  */
 #include <stdio.h>
 
@@ -26,27 +27,56 @@ static full_name name_of(int32_t layer, const char *name, const char *end)
     return n;
 }
 
-/* A vector or small table in f32. */
-static fil_status small(fili_dit_walk *walk, const float **to, const char *name, uint32_t rank,
-                        const int64_t *shape)
+static uint64_t elements_of(uint32_t rank, const int64_t *shape)
 {
     uint64_t n = 1;
-    void    *block;
     for (uint32_t i = 0; i < rank; i++)
         n *= (uint64_t)shape[i];
-    if (walk->space == NULL) {
-        /* The walk that took the memory wrote the pointer; it is read-only afterwards. */
+    return n;
+}
+
+/* A vector or small table in f32, for the host. The walk that took the memory wrote the pointer; it
+ * is read-only afterwards. */
+static fil_status table(fili_dit_walk *walk, const float **to, const char *name, uint32_t rank,
+                        const int64_t *shape)
+{
+    void *block;
+    if (walk->space == NULL)
         return fili_weights_read(walk->w, name, FIL_F32, rank, shape, fili_writable(*to));
-    }
-    FIL_TRY(fili_space_take(walk->space, n, sizeof(float), &block));
+    FIL_TRY(fili_space_take(walk->space, elements_of(rank, shape), sizeof(float), &block));
     *to = block;
     return FIL_OK;
+}
+
+/* n numbers in f32 to where kernels find them. */
+static fil_status read_near(fili_dit_walk *walk, const char *name, int64_t n, float *to)
+{
+    if (!walk->d->on_device) return fili_weights_read(walk->w, name, FIL_F32, 1, &n, to);
+    FIL_TRY(fili_weights_read(walk->w, name, FIL_F32, 1, &n, walk->staging));
+    return fili_dit_put(walk->d, to, walk->staging, (size_t)n * sizeof(float));
+}
+
+static fil_status take_near(fili_dit_walk *walk, const float **to, int64_t n)
+{
+    const uint64_t bytes = (uint64_t)n * sizeof(float);
+    void          *block;
+    if (walk->d->on_device && bytes > walk->largest) walk->largest = bytes;
+    FIL_TRY(fili_space_take_near(walk->space, (uint64_t)n, sizeof(float), &block));
+    *to = block;
+    return FIL_OK;
+}
+
+/* A vector for kernels. */
+static fil_status named_vector(fili_dit_walk *walk, const float **to, const char *name, int64_t n)
+{
+    if (walk->space != NULL) return take_near(walk, to, n);
+    return read_near(walk, name, n, fili_writable(*to));
 }
 
 static fil_status vector(fili_dit_walk *walk, const float **to, int32_t layer, const char *name,
                          int64_t n)
 {
-    return small(walk, to, name_of(layer, name, "").text, 1, &n);
+    return named_vector(walk, to, name_of(layer, name, "").text, n);
 }
 
 /* ---- linears -------------------------------------------------------------------------------- */
@@ -79,7 +109,7 @@ static fil_status take_dense(fili_dit_walk *walk, fili_dense *dense, const fili_
         return FIL_OK;
     }
     if (bytes > walk->largest) walk->largest = bytes;
-    FIL_TRY(fili_space_take(walk->space, plan->packed, 1, &block));
+    FIL_TRY(fili_space_take_near(walk->space, plan->packed, 1, &block));
     dense->weight = block;
     return FIL_OK;
 }
@@ -123,7 +153,7 @@ static fil_status dense_shaped(fili_dit_walk *walk, fili_dense *dense, fili_dit_
         FIL_TRY(take_dense(walk, dense, &walk->d->plan[plan], weight.text));
     else
         FIL_TRY(fill_dense(walk, dense, weight.text, rank, shape));
-    return small(walk, &dense->bias, bias.text, 1, shape);
+    return named_vector(walk, &dense->bias, bias.text, shape[0]);
 }
 
 static fil_status dense(fili_dit_walk *walk, fili_dense *to, fili_dit_plan plan, int32_t layer,
@@ -147,20 +177,18 @@ static fil_status joined_heads(fili_dit_walk *walk, fili_dense *to, int32_t laye
     const int64_t          dim      = plan->problem.k;
     const int64_t          shape[2] = {dim, dim};
     const int64_t          bytes    = dim * dim * (int64_t)(fil_dtype_bits(dtype) / 8);
-    void                  *bias;
     if (walk->space != NULL) {
         FIL_TRY(take_dense(walk, to, plan, NULL)); /* packed, so that the name is not asked */
-        FIL_TRY(fili_space_take(walk->space, (uint64_t)(3 * dim), sizeof(float), &bias));
-        to->bias = bias;
-        return FIL_OK;
+        return take_near(walk, &to->bias, 3 * dim);
+    }
+    for (int i = 0; i < 3; i++) {
+        const full_name b = name_of(layer, head_names[i], ".bias");
+        FIL_TRY(read_near(walk, b.text, dim, (float *)fili_writable(to->bias) + i * dim));
     }
     for (int i = 0; i < 3; i++) {
         const full_name w = name_of(layer, head_names[i], ".weight");
-        const full_name b = name_of(layer, head_names[i], ".bias");
         FIL_TRY(
             fili_weights_read(walk->w, w.text, dtype, 2, shape, (char *)walk->staging + i * bytes));
-        FIL_TRY(fili_weights_read(walk->w, b.text, FIL_F32, 1, &dim,
-                                  (float *)fili_writable(to->bias) + i * dim));
     }
     return fili_dense_pack(plan, walk->staging, fili_writable(to->weight), walk->d->workspace);
 }
@@ -192,7 +220,7 @@ static fil_status matrix(fili_dit_walk *walk, fili_dit_matrix *to, const char *n
         FIL_TRY(fili_weights_read(walk->w, weight.text, d->time_dtype, 2, shape,
                                   fili_writable(to->weight)));
     }
-    return small(walk, &to->bias, bias.text, 1, &rows);
+    return table(walk, &to->bias, bias.text, 1, &rows);
 }
 
 /* ---- the walk ------------------------------------------------------------------------------- */
@@ -200,8 +228,8 @@ static fil_status matrix(fili_dit_walk *walk, fili_dit_matrix *to, const char *n
 static fil_status walk_layer(fili_dit_walk *walk, int32_t l, fili_dit_layer *to)
 {
     const int64_t dim      = walk->d->c.dim;
-    const int64_t table[3] = {1, 6, dim};
-    FIL_TRY(small(walk, &to->modulation, name_of(l, "modulation", "").text, 3, table));
+    const int64_t shape[3] = {1, 6, dim};
+    FIL_TRY(table(walk, &to->modulation, name_of(l, "modulation", "").text, 3, shape));
     FIL_TRY(heads(walk, to->heads, l));
     FIL_TRY(dense(walk, &to->o, FILI_PLAN_BACK, l, "self_attn.o"));
     FIL_TRY(vector(walk, &to->norm_q, l, "self_attn.norm_q.weight", dim));
@@ -225,7 +253,7 @@ static fil_status walk_outside(fili_dit_walk *walk)
     fili_dit              *d        = walk->d;
     const fili_dit_config *c        = &d->c;
     const int64_t          dim      = c->dim;
-    const int64_t          table[3] = {1, 2, dim};
+    const int64_t          shape[3] = {1, 2, dim};
     const int64_t          patch[5] = {dim, c->in_channels, c->patch_t, c->patch_h, c->patch_w};
     FIL_TRY(dense_shaped(walk, &d->patch, FILI_PLAN_PATCH, -1, "patch_embedding", 5, patch));
     FIL_TRY(dense(walk, &d->text_0, FILI_PLAN_TEXT, -1, "text_embedding.0"));
@@ -233,7 +261,7 @@ static fil_status walk_outside(fili_dit_walk *walk)
     FIL_TRY(matrix(walk, &d->time_0, "time_embedding.0", dim, c->freq_dim));
     FIL_TRY(matrix(walk, &d->time_2, "time_embedding.2", dim, dim));
     FIL_TRY(matrix(walk, &d->time_projection, "time_projection.1", 6 * dim, dim));
-    FIL_TRY(small(walk, &d->head_modulation, "head.modulation", 3, table));
+    FIL_TRY(table(walk, &d->head_modulation, "head.modulation", 3, shape));
     return dense(walk, &d->head, FILI_PLAN_HEAD, -1, "head.head");
 }
 

@@ -1,14 +1,16 @@
 /* wan/dit_open.c: planning, memory and life of a DiT (dit.h).
  *
  * Three steps: plan (order, blocks, kernels), lay out (every piece of memory, counted first, then
- * taken from one fixed arena), load. fili_dit_bytes does the first and the counting half of the
- * second, so what it says is what open takes.
+ * taken from one fixed arena and, where the kernels are a device's, one block of it), load.
+ * fili_dit_bytes does the first and the counting half of the second, so what it says is what open
+ * takes.
  */
 #include <string.h>
 
 #include "base/checked.h"
 #include "base/mem.h"
 #include "kernel/cpu/peak.h"
+#include "kernel/device_rows.h"
 #include "kernel/rope_table.h"
 #include "tensor/dequant.h"
 #include "wan/dit_inside.h"
@@ -58,7 +60,6 @@ static fil_status plan_sequence(fili_dit *d)
     d->tokens            = d->order.n;
     d->band              = even_part(d->tokens, FILI_DIT_BAND);
     d->n_bands           = (d->tokens + d->band - 1) / d->band;
-    d->heads_band        = fili_dit_keeps(d) ? d->tokens : even_part(d->tokens, FILI_DIT_HEADS);
     const int32_t rows   = d->o.context_rows > 0 ? d->o.context_rows : d->c.text_len;
     const int32_t padded = rows < d->c.text_len ? rows + 1 : rows; /* one stands for the padding */
     d->context_room      = ((int64_t)padded + FILI_DIT_CTX - 1) / FILI_DIT_CTX * FILI_DIT_CTX;
@@ -75,11 +76,11 @@ static int is_linear(const fili_dit_tensor *t)
 /* The type of a linear that is used as the file has it, a block type if there is one; NONE: they
  * are packed. All or none, as the plans are shared by all layers: where all of them have the
  * precision's type and lie in memory, or, read if need be, where there are blocks among them and
- * all are smaller so. */
+ * all are smaller so. Weights that lie on a device are packed. */
 static fil_dtype what_stays(const fili_dit *d, const fili_weights *w)
 {
     fil_dtype blocks   = FIL_DTYPE_NONE;
-    int32_t   in_place = w != NULL && !d->o.packed;
+    int32_t   in_place = w != NULL && !d->o.packed && !d->on_device;
     int32_t   kept     = in_place && !d->o.stream && d->ctx->device == NULL;
     uint64_t  bytes    = 0; /* of linears in the file, */
     uint64_t  packed   = 0; /* and in the precision */
@@ -159,18 +160,35 @@ static fil_status plan_norms(fili_dit *d)
     return FIL_OK;
 }
 
-static fil_status plan(fili_dit *d, const fili_weights *w)
+static void close_linears(fili_dit *d)
 {
-    FIL_TRY(fili_dit_config_check(d->ctx, "the DiT", &d->c));
-    FIL_TRY(check_options(d->ctx, &d->c, &d->o));
-    d->c.has_gate = d->o.gate;
-    d->kept       = what_stays(d, w);
-    FIL_TRY(plan_sequence(d));
-    d->streams    = d->o.stream && !fili_dit_keeps(d);
-    d->at         = -1;
-    d->time_dtype = time_type(w);
+    for (int i = 0; i < FILI_PLANS; i++)
+        fili_dense_close(&d->plan[i]);
+}
+
+/* What depends on where the weights lie. */
+static fil_status plan_rows(fili_dit *d, const fili_weights *w)
+{
+    const int64_t most = d->on_device ? FILI_DIT_BAND : FILI_DIT_HEADS;
+    d->kept            = what_stays(d, w);
+    d->heads_band      = fili_dit_keeps(d) ? d->tokens : even_part(d->tokens, most);
+    d->streams         = d->o.stream && !fili_dit_keeps(d);
     FIL_TRY(plan_linears(d));
-    FIL_TRY(plan_norms(d));
+    return plan_norms(d);
+}
+
+static bool all_on_device(const fili_dit *d)
+{
+    bool all = fili_isa_is_device(d->attend.row->isa);
+    for (int i = 0; i < FILI_PLANS; i++)
+        all = all && fili_isa_is_device(d->plan[i].row->isa);
+    for (int i = 0; i < FILI_NORMS; i++)
+        all = all && fili_isa_is_device(d->norm[i].row->isa);
+    return all;
+}
+
+static fil_status plan_attention(fili_dit *d)
+{
     const fili_attend_shape shape = {.heads     = d->c.heads,
                                      .head_dim  = d->c.dim / d->c.heads,
                                      .dtype     = d->o.precision,
@@ -178,6 +196,25 @@ static fil_status plan(fili_dit *d, const fili_weights *w)
                                      .max_sinks = d->o.max_sinks,
                                      .has_tail  = d->o.has_tail};
     return fili_attend_open(&d->attend, d->ctx, &shape);
+}
+
+/* One row that is not the device's, and everything lies on the host, as each run of a device's row
+ * may have it. */
+static fil_status plan(fili_dit *d, const fili_weights *w)
+{
+    FIL_TRY(fili_dit_config_check(d->ctx, "the DiT", &d->c));
+    FIL_TRY(check_options(d->ctx, &d->c, &d->o));
+    d->c.has_gate = d->o.gate;
+    d->at         = -1;
+    d->time_dtype = time_type(w);
+    FIL_TRY(plan_sequence(d));
+    FIL_TRY(plan_attention(d));
+    d->on_device = fili_isa_is_device(d->attend.row->isa);
+    FIL_TRY(plan_rows(d, w));
+    if (!d->on_device || all_on_device(d)) return FIL_OK;
+    d->on_device = 0;
+    close_linears(d);
+    return plan_rows(d, w);
 }
 
 /* ---- memory --------------------------------------------------------------------------------- */
@@ -188,15 +225,26 @@ typedef struct piece {
     int64_t count, size;
 } piece;
 
-static fil_status take(fili_space *space, const piece *pieces, size_t n)
+typedef fil_status (*take_fn)(fili_space *space, uint64_t count, uint64_t size, void **out);
+
+static fil_status take_by(take_fn from, fili_space *space, const piece *pieces, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         void *block;
-        FIL_TRY(
-            fili_space_take(space, (uint64_t)pieces[i].count, (uint64_t)pieces[i].size, &block));
+        FIL_TRY(from(space, (uint64_t)pieces[i].count, (uint64_t)pieces[i].size, &block));
         memcpy(pieces[i].to, &block, sizeof block);
     }
     return FIL_OK;
+}
+
+static fil_status take(fili_space *space, const piece *pieces, size_t n)
+{
+    return take_by(fili_space_take, space, pieces, n);
+}
+
+static fil_status take_near(fili_space *space, const piece *pieces, size_t n)
+{
+    return take_by(fili_space_take_near, space, pieces, n);
 }
 
 static fil_status lay_context(fili_dit *d, fili_space *space)
@@ -215,14 +263,37 @@ static fil_status lay_context(fili_dit *d, fili_space *space)
         const piece       kv   = {&to->kv, (int64_t)2 * d->c.layers * room, d->c.dim * el};
         const int32_t     keys = d->o.context_rows + (d->o.context_rows < d->c.text_len);
         FIL_TRY(fili_attend_list_open(&to->list, d->ctx, &shape, keys, space));
-        FIL_TRY(take(space, &kv, 1));
+        if (d->on_device && !fili_isa_is_device(to->list.attend.row->isa))
+            return FIL_FAIL(d->ctx, FIL_E_INTERNAL, "cross-attention left the device");
+        FIL_TRY(take_near(space, &kv, 1));
     }
-    return take(space, p, sizeof p / sizeof p[0]);
+    return take_near(space, p, sizeof p / sizeof p[0]);
 }
 
 static int64_t larger(int64_t a, int64_t b)
 {
     return a > b ? a : b;
+}
+
+/* What only the host sees. */
+static fil_status lay_host(fili_dit *d, fili_space *space)
+{
+    const int64_t el    = fili_dit_size(d);
+    const int64_t dim   = d->c.dim;
+    const int64_t f32   = sizeof(float);
+    const int64_t patch = fili_dit_patch(&d->c);
+    const int64_t text  = d->context_room * d->c.text_dim * el;
+    const int64_t cols  = larger(d->c.in_channels, d->c.out_channels);
+    const int64_t here  = larger(text, d->band * patch * cols * f32);
+    const int64_t three = d->o.reads_rows ? 3 * d->tokens * dim : 0;
+    const piece   p[]   = {{&d->time, d->c.freq_dim, f32},
+                           {&d->e, dim, f32},
+                           {&d->e_silu, dim, f32},
+                           {&d->e0, 6 * dim, f32},
+                           {&d->m_here, d->on_device ? 6 * dim : 0, f32},
+                           {&d->here, d->on_device ? here : 0, 1},
+                           {&d->mirror, d->on_device ? three : 0, el}};
+    return take(space, p, sizeof p / sizeof p[0]);
 }
 
 static fil_status lay_activations(fili_dit *d, fili_space *space)
@@ -244,15 +315,13 @@ static fil_status lay_activations(fili_dit *d, fili_space *space)
                        {&d->head_rows, d->band * patch * d->c.out_channels, f32},
                        {&d->cos, d->tokens * half, f32},
                        {&d->sin, d->tokens * half, f32},
-                       {&d->time, d->c.freq_dim, f32},
-                       {&d->e, dim, f32},
-                       {&d->e_silu, dim, f32},
-                       {&d->e0, 6 * dim, f32},
                        {&d->m, 6 * dim, f32}};
-    FIL_TRY(take(space, p, sizeof p / sizeof p[0]));
+    FIL_TRY(take_near(space, p, sizeof p / sizeof p[0]));
+    FIL_TRY(lay_host(d, space));
     if (space->arena == NULL) return FIL_OK;
     d->k = fili_dit_at(d, d->q, dim);
     d->v = fili_dit_at(d, d->q, 2 * dim);
+    if (!d->on_device) d->m_here = d->m;
     return FIL_OK;
 }
 
@@ -265,14 +334,14 @@ static fil_status lay_workspace(fili_dit *d, fili_space *space)
         if (d->norm[i].workspace > most) most = d->norm[i].workspace;
     for (int32_t i = 0; i < d->o.passes; i++)
         if (d->context[i].list.attend.workspace > most) most = d->context[i].list.attend.workspace;
-    FIL_TRY(fili_space_take(space, most, 1, &d->workspace));
+    FIL_TRY(fili_space_take_near(space, most, 1, &d->workspace));
     d->workspace_down          = d->workspace;
     const fili_dense_plan down = d->plan[FILI_PLAN_DOWN];
     if (!down.problem.any_weight || d->n_bands == 1) return FIL_OK;
     return fili_space_take(space, down.workspace, 1, &d->workspace_down);
 }
 
-/* memory: its parts, as far as they lie in the arena. */
+/* memory: its parts, as far as they lie in the arena, and what lies on the device. */
 static fil_status lay_out(fili_dit *d, const fili_weights *w, fili_space *space,
                           fili_dit_memory *memory)
 {
@@ -292,6 +361,7 @@ static fil_status lay_out(fili_dit *d, const fili_weights *w, fili_space *space,
     memory->activations = space->bytes - memory->weights - memory->context;
     FIL_TRY(lay_workspace(d, space));
     memory->workspace = space->bytes - memory->weights - memory->context - memory->activations;
+    memory->device    = space->device_bytes;
     return FIL_OK;
 }
 
@@ -300,9 +370,10 @@ static fil_status lay_out(fili_dit *d, const fili_weights *w, fili_space *space,
 void fili_dit_close(fili_dit **dit)
 {
     if (dit == NULL || *dit == NULL) return;
-    fili_dit *d = *dit;
-    for (int i = 0; i < FILI_PLANS; i++)
-        fili_dense_close(&d->plan[i]);
+    fili_dit          *d      = *dit;
+    const fili_device *device = d->ctx->device;
+    close_linears(d);
+    if (d->near_block != NULL) device->backend->free(device->handle, d->near_block);
     fili_arena_fini(&d->arena);
     fili_blocks_fini(&d->uniform);
     fili_blocks_fini(&d->blocks);
@@ -332,6 +403,7 @@ static fil_status open_planned(fil_ctx *ctx, const fili_weights *w, const fili_d
     d->blocks = d->uniform = (fili_blocks){.ctx = ctx};
     fili_arena_init(&d->arena, ctx, "DiT", 0);
     FIL_TRY_OR(fail, plan(d, w));
+    space.on_device = d->on_device;
     FIL_TRY_OR(fail, lay_out(d, w, &space, memory));
     *arena_bytes = space.bytes;
     memory->activations += ctx->memory.used - before;
@@ -366,14 +438,34 @@ static fil_status check_given_mask(const fili_dit *d)
                     m->heads, m->mq, m->mk, d->c.heads, d->blocks.m, d->blocks.m);
 }
 
-static fil_status fill(fili_dit *d, fili_weights *w, const fili_dit_memory *memory)
+static fil_status make_angles(fili_dit *d, float *cos, float *sin)
 {
-    fili_dit_walk        walk = {.d = d, .w = w};
     const filk_rope_grid grid = {.f        = d->order.grid.f,
                                  .h        = d->order.grid.h,
                                  .w        = d->order.grid.w,
                                  .head_dim = d->c.dim / d->c.heads};
-    FIL_TRY(fili_rope_table(d->ctx, &grid, d->order.order, d->tokens, d->cos, d->sin));
+    return fili_rope_table(d->ctx, &grid, d->order.order, d->tokens, cos, sin);
+}
+
+static fil_status fill_angles(fili_dit *d)
+{
+    const size_t n     = (size_t)d->tokens * (size_t)(d->c.dim / d->c.heads / 2);
+    const size_t bytes = n * sizeof(float);
+    void        *block;
+    if (!d->on_device) return make_angles(d, d->cos, d->sin);
+    FIL_TRY(fili_alloc(d->ctx, 2 * bytes, "angles of positions", &block));
+    float     *both   = block;
+    fil_status status = make_angles(d, both, both + n);
+    if (status == FIL_OK) status = fili_dit_put(d, d->cos, both, bytes);
+    if (status == FIL_OK) status = fili_dit_put(d, d->sin, both + n, bytes);
+    fili_free(d->ctx, block, 2 * bytes);
+    return status;
+}
+
+static fil_status fill(fili_dit *d, fili_weights *w, const fili_dit_memory *memory)
+{
+    fili_dit_walk walk = {.d = d, .w = w};
+    FIL_TRY(fill_angles(d));
     d->w = w;
     if (d->streams) {
         walk.staging = d->staging;
@@ -383,6 +475,18 @@ static fil_status fill(fili_dit *d, fili_weights *w, const fili_dit_memory *memo
     const fil_status status = fili_dit_walk_weights(&walk);
     fili_free(d->ctx, walk.staging, (size_t)memory->loading);
     return status;
+}
+
+static fil_status take_block(fili_dit *d, fili_space *space, uint64_t bytes)
+{
+    const fili_device *device = d->ctx->device;
+    if (!d->on_device) return FIL_OK;
+    FIL_TRY(fili_device_check(d->ctx,
+                              device->backend->alloc(device->handle, (size_t)bytes, &d->near_block),
+                              "the transformer"));
+    space->device       = d->near_block;
+    space->device_bytes = 0;
+    return FIL_OK;
 }
 
 fil_status fili_dit_open(fil_ctx *ctx, fili_weights *w, const fili_dit_config *config,
@@ -395,9 +499,10 @@ fil_status fili_dit_open(fil_ctx *ctx, fili_weights *w, const fili_dit_config *c
     FIL_TRY(fili_dit_check_weights(w, config));
     FIL_TRY(open_planned(ctx, w, config, options, &memory, &arena, out));
     fili_dit  *d     = *out;
-    fili_space space = {.ctx = ctx, .arena = &d->arena};
+    fili_space space = {.ctx = ctx, .arena = &d->arena, .on_device = d->on_device};
     FIL_TRY_OR(fail, check_given_mask(d));
     FIL_TRY_OR(fail, fili_arena_fix(&d->arena, (size_t)arena)); /* <= SIZE_MAX: space.c */
+    FIL_TRY_OR(fail, take_block(d, &space, memory.device));
     FIL_TRY_OR(fail, lay_out(d, w, &space, &memory));
     FIL_TRY_OR(fail, fill(d, w, &memory));
     fili_dit_times_reset(d);
@@ -421,7 +526,7 @@ static bool is_same_size(const fili_dit *d, const fili_dit_options *b)
     const int32_t           rows = b->context_rows > 0 ? b->context_rows : d->c.text_len;
     return a->t == b->t && a->h == b->h && a->w == b->w && a->passes == b->passes &&
            a->context_rows == rows && a->max_sinks == b->max_sinks && a->has_tail == b->has_tail &&
-           a->gate == b->gate;
+           a->gate == b->gate && a->reads_rows == b->reads_rows;
 }
 
 int fili_dit_reuse(fili_dit *d, const fili_dit_options *options)
@@ -478,16 +583,53 @@ void fili_dit_times_reset(fili_dit *d)
     d->times = (fili_dit_times){0};
 }
 
-void fili_dit_trace_value(const fili_dit *d, const char *what, int32_t layer,
-                          const fili_dit_value *value)
+/* ---- a device ------------------------------------------------------------------------------- */
+
+fil_status fili_dit_put(const fili_dit *d, void *near, const void *here, size_t bytes)
 {
-    if (d->o.trace != NULL) d->o.trace(d->o.user, what, layer, value);
+    return near != here ? filk_device_put(d->ctx, near, here, bytes) : FIL_OK;
 }
 
-void fili_dit_trace(const fili_dit *d, const char *what, int32_t layer, fil_dtype dtype,
-                    const void *data, int64_t rows, int64_t cols)
+fil_status fili_dit_get(const fili_dit *d, void *here, const void *near, size_t bytes)
+{
+    return near != here ? filk_device_get(d->ctx, here, near, bytes) : FIL_OK;
+}
+
+fil_status fili_dit_settle(const fili_dit *d)
+{
+    return d->on_device ? filk_device_wait(d->ctx) : FIL_OK;
+}
+
+/* ---- the trace ------------------------------------------------------------------------------ */
+
+static fil_status trace_copy(const fili_dit *d, const char *what, int32_t layer,
+                             const fili_dit_value *value)
+{
+    const size_t   size  = fil_dtype_bits(value->dtype) / 8;
+    const size_t   bytes = (size_t)((value->rows - 1) * value->stride + value->cols) * size;
+    fili_dit_value copy  = *value;
+    void          *block;
+    FIL_TRY(fili_alloc(d->ctx, bytes, "a value for the trace", &block));
+    copy.data               = block;
+    const fil_status status = filk_device_get(d->ctx, block, value->data, bytes);
+    if (status == FIL_OK) d->o.trace(d->o.user, what, layer, &copy);
+    fili_free(d->ctx, block, bytes);
+    return status;
+}
+
+fil_status fili_dit_trace_value(const fili_dit *d, const char *what, int32_t layer,
+                                const fili_dit_value *value)
+{
+    if (d->o.trace == NULL) return FIL_OK;
+    if (filk_device_owns(d->ctx, value->data)) return trace_copy(d, what, layer, value);
+    d->o.trace(d->o.user, what, layer, value);
+    return FIL_OK;
+}
+
+fil_status fili_dit_trace(const fili_dit *d, const char *what, int32_t layer, fil_dtype dtype,
+                          const void *data, int64_t rows, int64_t cols)
 {
     const fili_dit_value value = {
         .dtype = dtype, .data = data, .rows = rows, .cols = cols, .stride = cols};
-    fili_dit_trace_value(d, what, layer, &value);
+    return fili_dit_trace_value(d, what, layer, &value);
 }

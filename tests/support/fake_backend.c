@@ -2,9 +2,12 @@
  * object that a test loads in place of the real one (FIL_CUDA_BACKEND).
  *
  * Its memory is its own: each block ends at a page that faults, `owns` knows every block, and a row
- * that is handed a pointer to the host's memory fails. Rows compute with this machine's rows. So
- * all that lies between the registry and the kernels of a device runs, and is judged by the same
- * checkers, without a GPU. It says nothing about the kernels themselves.
+ * that is handed a pointer to the host's memory fails. Outside of the backend's functions all of it
+ * faults, so that nobody else reads or writes it; fresh memory is full of NaN. Rows compute with
+ * this machine's rows. So all that lies between the registry and the kernels of a device runs, and
+ * is judged by the same checkers, without a GPU. It says nothing about the kernels themselves.
+ *
+ *     FIL_FAKE_BYTES=N   what it has of memory, scratch aside (4 GiB otherwise)
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -18,10 +21,12 @@
 #include "kernel/norm.h"
 #include "kernel/pooling.h"
 #include "kernel/select.h"
+#include "nn/elementwise.h"
 
 #define PAGE       ((size_t)4096)
 #define LINE       ((size_t)256)
 #define MAX_BLOCKS 4096
+#define NAN_BYTE   0xff
 
 typedef struct block {
     char  *data, *map;
@@ -33,6 +38,8 @@ typedef struct fake {
     fil_ctx *ctx; /* of the rows that compute */
     block    block[MAX_BLOCKS];
     int      n_blocks;
+    int      inside;    /* functions of the backend that are at work */
+    uint64_t all, used; /* bytes that were there, and that alloc has given */
     double   mark[16];
     char     error[FILI_DEVICE_TEXT];
 } fake;
@@ -61,7 +68,14 @@ static fil_status open_device(int32_t index, void **device, fili_device_info *in
     opt.n_threads = 1;
     *device       = f;
     if (f == NULL) return FIL_E_NOMEM;
-    *info = (fili_device_info){.name = "a CPU in disguise", .index = index, .arch = 90, .sms = 1};
+    const char *text_bytes = getenv("FIL_FAKE_BYTES");
+    f->all = text_bytes != NULL ? strtoull(text_bytes, NULL, 10) : (uint64_t)4 << 30;
+    *info  = (fili_device_info){.name       = "a CPU in disguise",
+                                .index      = index,
+                                .arch       = 90,
+                                .sms        = 1,
+                                .bytes      = f->all,
+                                .free_bytes = f->all};
     if (fil_ctx_open(&f->ctx, &opt) == FIL_OK) {
         /* A device's products read denormals as they are: those of bf16 dot products do not. */
         if (fili_isa_has(f->ctx->isa, FILI_ISA_AVX512BF16)) f->ctx->isa = FILI_ISA_AVX512;
@@ -75,6 +89,7 @@ static fil_status open_device(int32_t index, void **device, fili_device_info *in
 
 static void drop(fake *f, int i)
 {
+    if (!f->block[i].scratch) f->used -= f->block[i].bytes;
     munmap(f->block[i].map, f->block[i].map_bytes);
     f->block[i] = f->block[--f->n_blocks];
 }
@@ -101,6 +116,26 @@ static void *stream_of(const void *device)
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
+static void protect(const block *b, int prot)
+{
+    mprotect(b->map, b->map_bytes - PAGE, prot);
+}
+
+/* Between the two the memory can be touched. */
+static void go_in(fake *f)
+{
+    if (f->inside++ > 0) return;
+    for (int i = 0; i < f->n_blocks; i++)
+        protect(&f->block[i], PROT_READ | PROT_WRITE);
+}
+
+static void go_out(fake *f)
+{
+    if (--f->inside > 0) return;
+    for (int i = 0; i < f->n_blocks; i++)
+        protect(&f->block[i], PROT_NONE);
+}
+
 static fil_status take(fake *f, size_t bytes, int scratch, void **out)
 {
     const size_t whole = (bytes + LINE - 1) / LINE * LINE;
@@ -111,19 +146,31 @@ static fil_status take(fake *f, size_t bytes, int scratch, void **out)
     char *map =
         mmap(NULL, pages + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED) return FIL_E_NOMEM_DEV;
+    memset(map, NAN_BYTE, pages);
     mprotect(map + pages, PAGE, PROT_NONE);
-    f->block[f->n_blocks++] = (block){.data      = map + pages - whole,
-                                      .map       = map,
-                                      .bytes     = whole,
-                                      .map_bytes = pages + PAGE,
-                                      .scratch   = scratch};
-    *out                    = map + pages - whole;
+    f->block[f->n_blocks] = (block){.data      = map + pages - whole,
+                                    .map       = map,
+                                    .bytes     = whole,
+                                    .map_bytes = pages + PAGE,
+                                    .scratch   = scratch};
+    if (f->inside == 0) protect(&f->block[f->n_blocks], PROT_NONE);
+    f->n_blocks++;
+    *out = map + pages - whole;
     return FIL_OK;
 }
 
 static fil_status alloc(void *device, size_t bytes, void **out)
 {
-    return take(device, bytes, 0, out);
+    fake *f = device;
+    *out    = NULL;
+    if (bytes > f->all - f->used) {
+        snprintf(f->error, sizeof f->error, "%zu bytes of the device: %llu of %llu are taken",
+                 bytes, (unsigned long long)f->used, (unsigned long long)f->all);
+        return FIL_E_NOMEM_DEV;
+    }
+    const fil_status status = take(f, bytes, 0, out);
+    if (status == FIL_OK && *out != NULL) f->used += f->block[f->n_blocks - 1].bytes;
+    return status;
 }
 
 static void free_block(void *device, void *p)
@@ -165,16 +212,20 @@ static fil_status copy(void *device, const fili_copy_rect *r)
         return complain(f, "a copy goes another way than it says");
     if (r->rows > 1 && (r->dst_pitch < r->row_bytes || r->src_pitch < r->row_bytes))
         return complain(f, "the rows of a copy overlap");
+    go_in(f);
     for (size_t i = 0; i < r->rows; i++)
         memcpy((char *)r->dst + i * r->dst_pitch, (const char *)r->src + i * r->src_pitch,
                r->row_bytes);
+    go_out(f);
     return FIL_OK;
 }
 
 static fil_status fill(void *device, void *dst, int byte, size_t bytes)
 {
     if (bytes > 0 && !owns(device, dst)) return complain(device, "fill of the host's memory");
+    go_in(device);
     if (bytes > 0) memset(dst, byte, bytes);
+    go_out(device);
     return FIL_OK;
 }
 
@@ -228,6 +279,7 @@ static fil_status run_row(fake *f, const filk_family *family, const void *proble
 {
     const filk_row *row;
     fili_ctx_enter(f->ctx);
+    go_in(f);
     fil_status status = filk_select(f->ctx, family, problem, NULL, &row);
     if (status == FIL_OK) {
         const size_t bytes = row->workspace(problem, 1);
@@ -235,6 +287,7 @@ static fil_status run_row(fake *f, const filk_family *family, const void *proble
         status             = row->run(f->ctx, problem, args, space);
         free(space);
     }
+    go_out(f);
     if (status != FIL_OK)
         snprintf(f->error, sizeof f->error, "%.200s", fil_ctx_error(f->ctx)->message);
     return status;
@@ -307,6 +360,41 @@ static fil_status selection(void *device, const void *problem, const void *args,
     return run_row(device, &filk_selection, problem, args);
 }
 
+static fil_status find_nonfinite(void *device, const void *problem, const void *args,
+                                 void *workspace)
+{
+    const filk_find_problem *p = problem;
+    const filk_find_args    *a = args;
+    (void)workspace;
+    if (!OWNED(device, a->x, a->at))
+        return complain(device, "the search was handed memory of the host");
+    go_in(device);
+    *a->at = fili_first_nonfinite(a->x, p->n);
+    go_out(device);
+    return FIL_OK;
+}
+
+static fil_status gated_add(void *device, const void *problem, const void *args, void *workspace)
+{
+    fake                     *f = device;
+    const filk_gated_problem *p = problem;
+    const filk_gated_args    *a = args;
+    const fili_gated          g = {.dtype  = p->dtype,
+                                   .gate   = a->gate,
+                                   .coarse = a->coarse,
+                                   .offset = p->offset,
+                                   .m      = p->m,
+                                   .cols   = p->cols,
+                                   .out    = a->out};
+    (void)workspace;
+    if (!OWNED(device, a->gate, a->coarse, a->out))
+        return complain(device, "the gate was handed memory of the host");
+    go_in(f);
+    const fil_status status = fili_gated_add(f->ctx, &g);
+    go_out(f);
+    return status;
+}
+
 /* ---- plans: those of this machine's row ----------------------------------------------------- */
 
 typedef struct fake_plan {
@@ -369,7 +457,11 @@ static fil_status plan_pack(void *device, const void *plan, const void *weight, 
     const fake_plan *p = plan;
     if (!OWNED(device, weight, packed, workspace))
         return complain(device, "pack was handed memory of the host");
-    return told(device, p->row->plan->pack(p->f->ctx, p->inner, weight, packed, workspace));
+    go_in(device);
+    const fil_status status =
+        told(device, p->row->plan->pack(p->f->ctx, p->inner, weight, packed, workspace));
+    go_out(device);
+    return status;
 }
 
 static fil_status linear_run(void *device, const void *plan, const void *args, void *workspace)
@@ -378,7 +470,10 @@ static fil_status linear_run(void *device, const void *plan, const void *args, v
     const filk_linear_args *a = args;
     if (!OWNED(device, a->x, a->weight, a->bias, a->gate, a->residual, a->out, workspace))
         return complain(device, "linear was handed memory of the host");
-    return told(device, p->row->plan->run(p->f->ctx, p->inner, args, workspace));
+    go_in(device);
+    const fil_status status = told(device, p->row->plan->run(p->f->ctx, p->inner, args, workspace));
+    go_out(device);
+    return status;
 }
 
 static const filk_device_plan linear = {.create       = linear_create,
@@ -396,6 +491,8 @@ static const filk_backend_kernels kernels = {
     .pooling            = {some_workspace, pooling},
     .norm               = {some_workspace, norm},
     .select             = {some_workspace, selection},
+    .find_nonfinite     = {some_workspace, find_nonfinite},
+    .gated_add          = {some_workspace, gated_add},
     .linear             = &linear,
 };
 

@@ -6,5 +6,10 @@ fil_add_test(test_weights_gguf support/dit_make.c)
 fil_add_test(test_dit_laws support/dit_make.c support/dit_reference.c)
 fil_add_test(test_dit_blocks support/dit_make.c support/dit_reference.c)
 fil_add_test(test_dit_gate support/dit_make.c support/dit_reference.c)
+# A model that lies on a device, without one: over a backend on this CPU.
+fil_add_test(test_dit_device support/dit_make.c support/dit_reference.c)
+target_compile_definitions(test_dit_device PRIVATE
+    FAKE_BACKEND="$<TARGET_FILE:fil_fake_backend>")
+add_dependencies(test_dit_device fil_fake_backend)
 fil_add_test(test_model_paths)
 fil_add_test(test_dit_hash support/dit_make.c)

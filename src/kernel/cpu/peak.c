@@ -31,8 +31,9 @@ const filk_peak_loop *filk_peak_find(fili_isa isa, fil_dtype dtype)
 
 double filk_seconds(const fil_ctx *ctx)
 {
-    const fili_os *os = ctx->os;
-    return 1e-9 * (double)(ctx->n_threads == 1 ? os->thread_ns(os->self) : os->clock_ns(os->self));
+    const fili_os *os    = ctx->os;
+    const bool     alone = ctx->n_threads == 1 && ctx->device == NULL;
+    return 1e-9 * (double)(alone ? os->thread_ns(os->self) : os->clock_ns(os->self));
 }
 
 typedef struct window {

@@ -391,6 +391,8 @@ static const filk_backend_kernels kernels = {
     {no_workspace, filk_cuda_pooling_run},
     {no_workspace, filk_cuda_norm_run},
     {filk_cuda_select_workspace, filk_cuda_select_run},
+    {no_workspace, filk_cuda_find_nonfinite_run},
+    {no_workspace, filk_cuda_gated_add_run},
     &filk_cuda_linear,
 };
 

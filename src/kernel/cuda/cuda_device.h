@@ -55,6 +55,11 @@ size_t     filk_cuda_select_workspace(const void *problem);
 fil_status filk_cuda_select_run(void *device, const void *problem, const void *args,
                                 void *workspace);
 
+fil_status filk_cuda_find_nonfinite_run(void *device, const void *problem, const void *args,
+                                        void *workspace);
+fil_status filk_cuda_gated_add_run(void *device, const void *problem, const void *args,
+                                   void *workspace);
+
 extern const filk_device_plan filk_cuda_linear;
 
 /* Gives back what the vendor's libraries hold for the device. */
