@@ -40,9 +40,11 @@ typedef struct cli_option_set {
 
 /* Values of the options that every verb takes. Zero = not given. */
 typedef struct cli_common {
-    int      help, version, verbose, quiet;
-    int64_t  threads;
-    uint64_t max_memory; /* bytes */
+    int         help, version, verbose, quiet;
+    int64_t     threads;
+    uint64_t    max_memory; /* bytes */
+    uint64_t    max_vram;   /* bytes */
+    const char *device;     /* NULL: not given */
 } cli_common;
 
 extern const cli_option cli_common_options[];

@@ -11,6 +11,7 @@ static void parts_json(cli_out *out, const fil_plan *p)
     cli_json_number(out, "weights_mapped_bytes", p->weights_mapped_bytes);
     cli_json_number(out, "activation_bytes", p->activation_bytes);
     cli_json_number(out, "attention_bytes", p->attention_bytes);
+    if (p->device_bytes > 0) cli_json_number(out, "device_bytes", p->device_bytes);
     cli_json_number(out, "spool_bytes", p->spool_bytes);
     cli_json_number(out, "vae_tiles", (uint64_t)p->vae_tiles);
     cli_json_number(out, "stream_weights", (uint64_t)p->streamed);
@@ -82,6 +83,8 @@ static void memory_text(cli_out *out, const fil_plan *p)
     if (p->decode_bytes > 0)
         bytes_line(out, "decoding", p->decode_bytes, p->vae_tiles ? ", in tiles" : "");
     bytes_line(out, "peak", p->peak_bytes, "");
+    if (p->device_bytes > 0)
+        bytes_line(out, "on the device", p->device_bytes, ", weights and activations");
     if (p->spool_bytes > 0) bytes_line(out, "on disk", p->spool_bytes, " while decoding");
 }
 

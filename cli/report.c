@@ -193,14 +193,18 @@ static int open_context(cli_common *common, fil_progress_fn progress, fil_cancel
 {
     fil_options opt;
     fil_options_init(&opt);
-    opt.n_threads      = (int32_t)common->threads;
-    opt.max_host_bytes = common->max_memory;
-    opt.log            = log_line;
-    opt.progress       = progress;
-    opt.cancel         = cancel;
-    opt.user           = common;
+    opt.n_threads        = (int32_t)common->threads;
+    opt.max_host_bytes   = common->max_memory;
+    opt.device           = common->device;
+    opt.max_device_bytes = common->max_vram;
+    opt.log              = log_line;
+    opt.progress         = progress;
+    opt.cancel           = cancel;
+    opt.user             = common;
     if (fil_ctx_open(out, &opt) != FIL_OK) return cli_failed(NULL, NULL);
-    return CLI_EXIT_DONE;
+    if (common->max_vram == 0 || strcmp(fil_ctx_device(*out), "cpu") != 0) return CLI_EXIT_DONE;
+    fil_ctx_close(out);
+    return cli_usage("option --max-vram: expected a device, as --device cuda opens it, found none");
 }
 
 int cli_open_context(cli_common *common, fil_ctx **out)

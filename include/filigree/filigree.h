@@ -220,6 +220,8 @@ typedef struct fil_options {
     /* Where kernels run: "cpu", "cuda" (the first GPU), "cuda:1", ... NULL = what the environment
      * variable FIL_DEVICE says, else the CPU. Read by fil_ctx_open alone. */
     const char *device;
+    uint64_t    max_device_bytes; /* of the device's memory; 0 = all that is free when the context
+                                     is opened; exceeding gives E_NOMEM_DEV */
 } fil_options;
 
 /* Fills *opt with the defaults named above. Cannot fail; opt is not NULL. */
@@ -250,15 +252,20 @@ FIL_API const char *fil_ctx_isa(const fil_ctx *ctx);
 /* "cpu", or the device and its name: "cuda:0 NVIDIA H100 80GB HBM3". Borrowed from the context. */
 FIL_API const char *fil_ctx_device(const fil_ctx *ctx);
 
-/* Host memory of a context, in bytes. */
+/* Memory of a context, in bytes. */
 typedef struct fil_memory {
     uint64_t used;  /* bytes allocated now through the context */
     uint64_t peak;  /* high-water mark */
     uint64_t limit; /* 0 = none */
 } fil_memory;
 
-/* A snapshot. The limit is that of fil_options.max_host_bytes. */
+/* Of the host: a snapshot. The limit is that of fil_options.max_host_bytes. */
 FIL_API fil_memory fil_ctx_memory(const fil_ctx *ctx);
+
+/* Of the device: what models keep there. A share of the limit, an eighth and at most 256 MiB, is
+ * left for copies that calls make and for the vendor's libraries, and is not in `used`. All 0
+ * without a device. */
+FIL_API fil_memory fil_ctx_device_memory(const fil_ctx *ctx);
 
 #ifdef __cplusplus
 }

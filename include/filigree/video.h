@@ -286,6 +286,9 @@ typedef struct fil_plan {
     uint64_t disk_bytes;  /* most at one time: outputs, captures, the checkpoint (beside its former
                              self while it is saved), latents, kept_bytes, spool_bytes */
     uint64_t stays_bytes; /* and what of them stays */
+
+    uint64_t device_bytes; /* of the context's device, where the transformer lies there: weights,
+                              activations and workspace, which are in no other figure; else 0 */
 } fil_plan;
 
 /* Checks everything that fil_generate checks and tells what it would do; reads headers, no weights.
@@ -293,8 +296,8 @@ typedef struct fil_plan {
  * that do not belong together, a part that is missing; E_SHAPE: a mask or noise of another size;
  * E_IO: an output that exists or cannot be written, or a disk with too little room, for sure, for
  * disk_bytes without kept_bytes (of file systems that compress or lie elsewhere nothing is asked);
- * E_NOMEM: more than the context's limit; E_UNSUP: no plug-in for video files; and what opening the
- * files may give. */
+ * E_NOMEM: more than the context's limit; E_NOMEM_DEV: more than the device has; E_UNSUP: no
+ * plug-in for video files; and what opening the files may give. */
 FIL_API FIL_MUSTCHECK fil_status fil_generate_check(fil_model                  *model,
                                                     const fil_generate_options *options,
                                                     fil_plan                   *plan);
@@ -314,7 +317,7 @@ typedef struct fil_video_result {
     double   load_seconds;          /* reading the transformer */
     double   sample_seconds;        /* steps */
     double   decode_seconds;        /* VAE and files; of fil_encode: all */
-    uint64_t peak_bytes;            /* of the context's memory */
+    uint64_t peak_bytes;            /* of the context's memory, on the host */
 
     /* Self-attention, of fil_generate. */
     double  attention_seconds; /* kernels */

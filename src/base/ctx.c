@@ -143,6 +143,11 @@ fil_status fili_ctx_open_on(const fili_os *os, fil_ctx **out, const fil_options 
         options.host.free(options.host.user, ctx, sizeof *ctx);
         return status;
     }
+    if (ctx->device != NULL) {
+        const uint64_t there     = ctx->device->info.free_bytes;
+        const uint64_t wanted    = options.max_device_bytes;
+        ctx->device_memory.limit = wanted > 0 && wanted < there ? wanted : there;
+    }
     fili_ctx_enter(ctx);
     *out = ctx;
     return FIL_OK;
@@ -191,6 +196,11 @@ const char *fil_ctx_device(const fil_ctx *ctx)
 {
     return ctx->device != NULL ? ctx->device->label : "cpu";
 }
+fil_memory fil_ctx_device_memory(const fil_ctx *ctx)
+{
+    return ctx != NULL ? ctx->device_memory : (fil_memory){.used = 0};
+}
+
 fil_memory fil_ctx_memory(const fil_ctx *ctx)
 {
     return ctx->memory;

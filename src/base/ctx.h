@@ -21,7 +21,7 @@ struct fili_device; /* base/device.h */
 struct fil_ctx {
     const fili_os      *os;
     fil_options         opt; /* as given, defaults filled in */
-    fil_memory          memory;
+    fil_memory          memory, device_memory;
     fil_error           error;
     int32_t             n_threads;
     fili_isa            isa;

@@ -113,6 +113,43 @@ void fili_device_close(const fil_allocator *host, fili_device **device)
     *device = NULL;
 }
 
+/* ---- memory --------------------------------------------------------------------------------- */
+
+/* For scratch memory and what the vendor's libraries take. */
+#define ASIDE ((uint64_t)256 << 20)
+
+uint64_t fili_device_room(const fil_ctx *ctx)
+{
+    const fil_memory *m     = &ctx->device_memory;
+    const uint64_t    aside = m->limit / 8 < ASIDE ? m->limit / 8 : ASIDE;
+    return m->limit - aside > m->used ? m->limit - aside - m->used : 0;
+}
+
+fil_status fili_device_alloc(fil_ctx *ctx, uint64_t bytes, const char *what, void **out)
+{
+    const fili_device *d    = ctx->device;
+    fil_memory        *m    = &ctx->device_memory;
+    const uint64_t     room = fili_device_room(ctx);
+    *out                    = NULL;
+    if (bytes > room || bytes > SIZE_MAX)
+        return FIL_FAIL(ctx, FIL_E_NOMEM_DEV,
+                        "%s needs %llu bytes of the device's memory; %llu of %llu are left for it",
+                        what, (unsigned long long)bytes, (unsigned long long)room,
+                        (unsigned long long)m->limit);
+    FIL_TRY(fili_device_check(ctx, d->backend->alloc(d->handle, (size_t)bytes, out), what));
+    m->used += bytes;
+    if (m->used > m->peak) m->peak = m->used;
+    return FIL_OK;
+}
+
+void fili_device_free(fil_ctx *ctx, void *block, uint64_t bytes)
+{
+    const fili_device *d = ctx->device;
+    if (block == NULL) return;
+    d->backend->free(d->handle, block);
+    ctx->device_memory.used -= bytes;
+}
+
 fil_status fili_device_check(fil_ctx *ctx, fil_status status, const char *what)
 {
     const fili_device *d = ctx->device;

@@ -99,6 +99,15 @@ void                     fili_device_close(const fil_allocator *host, fili_devic
 /* The backend of this process, NULL while none is loaded. */
 const fili_backend *fili_backend_loaded(void);
 
+/* Memory of the context's device for what stays there, aligned to 256; *out NULL for 0 bytes.
+ * E_NOMEM_DEV: more than fili_device_room, or than there is; `what` begins the message. */
+FIL_MUSTCHECK fil_status fili_device_alloc(fil_ctx *ctx, uint64_t bytes, const char *what,
+                                           void **out);
+/* `bytes` as it was asked for. NULL is accepted. */
+void fili_device_free(fil_ctx *ctx, void *block, uint64_t bytes);
+/* Bytes that fili_device_alloc has left. */
+uint64_t fili_device_room(const fil_ctx *ctx);
+
 /* FIL_FAIL with the device's own words behind `what`; FIL_OK passes through. */
 fil_status fili_device_check(fil_ctx *ctx, fil_status status, const char *what);
 

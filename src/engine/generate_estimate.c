@@ -8,20 +8,23 @@
  * make the seconds; a sparse run counts at the density that is asked for, a resumed one with the
  * steps that are left. Not in it: reading files, choosing masks, norms, video encoding; together
  * up to half of the time of a small model's run (docs/design/memory.md). The clock is that on the
- * wall, with all threads of the context, as in the run.
+ * wall, with all threads of the context, as in the run. Where the transformer lies on a device, so
+ * do the inputs of its kernels, with more rows, so that the device is full.
  */
 #include <math.h>
 #include <string.h>
 
+#include "base/device.h"
 #include "base/mem.h"
 #include "engine/measure_run.h"
 #include "engine/video_job.h"
 #include "kernel/attention.h"
 #include "kernel/conv3d.h"
+#include "kernel/device_rows.h"
 #include "nn/dense.h"
 #include "tensor/dequant.h"
 
-enum { ROWS = 512, MANY_ROWS = 4096, COLS = 2048, SIDE = 48, TAPS = 3, BLOCKS = ROWS / FILK_BLOCK };
+enum { ROWS = 512, MANY_ROWS = 4096, COLS = 2048, SIDE = 48, TAPS = 3, LINE = 256 };
 
 #define MOST_SECONDS 0.3  /* on one kernel */
 #define SHARE        0.01 /* of what the part will take: a short run is not held up */
@@ -43,10 +46,17 @@ typedef struct trial {
     double  flops;
 } trial;
 
+/* Until what a device has been told is done. */
+static fil_status call_whole(fil_ctx *ctx, const trial *t)
+{
+    FIL_TRY(t->call(t->user));
+    return ctx->device != NULL ? filk_device_wait(ctx) : FIL_OK;
+}
+
 static fil_status time_it(fil_ctx *ctx, const trial *t, part *what)
 {
     const double begun = fili_seconds(ctx);
-    FIL_TRY(t->call(t->user));
+    FIL_TRY(call_whole(ctx, t));
     double  spent = fili_seconds(ctx) - begun;
     int64_t calls = 1;
     double  most  = MOST_SECONDS;
@@ -54,7 +64,7 @@ static fil_status time_it(fil_ctx *ctx, const trial *t, part *what)
     while (calls == 0 || spent < most) {
         FIL_TRY(fili_check_cancel(ctx));
         const double start = fili_seconds(ctx);
-        FIL_TRY(t->call(t->user));
+        FIL_TRY(call_whole(ctx, t));
         if (calls == 0) spent = 0.0;
         spent += fili_seconds(ctx) - start;
         calls++;
@@ -65,16 +75,27 @@ static fil_status time_it(fil_ctx *ctx, const trial *t, part *what)
     return FIL_OK;
 }
 
-/* Some normal numbers, again and again. */
-static void fill(fil_dtype dtype, void *data, int64_t n)
+/* ---- inputs --------------------------------------------------------------------------------- */
+
+/* Where they lie: the device's block, if there is one. */
+typedef struct room {
+    fil_ctx   *ctx;
+    fili_arena arena;
+    int32_t    on_device;
+    void      *block;
+    uint64_t   bytes;
+} room;
+
+static void open_room(room *r, fil_ctx *ctx, int32_t on_device)
 {
-    enum { PATTERN = 1 << 14 };
-    const size_t  size = fil_dtype_bits(dtype) / 8;
-    const int64_t some = n < PATTERN ? n : PATTERN;
-    fili_bench_normal(1, 1, dtype, data, some, 0.1f);
-    for (int64_t at = some; at < n; at += some)
-        memcpy((char *)data + (size_t)at * size, data,
-               (size_t)(n - at < some ? n - at : some) * size);
+    *r = (room){.ctx = ctx, .on_device = on_device};
+    fili_arena_init(&r->arena, ctx, "a measurement", 0);
+}
+
+static void close_room(room *r)
+{
+    fili_device_free(r->ctx, r->block, r->bytes);
+    fili_arena_fini(&r->arena);
 }
 
 typedef struct piece {
@@ -82,16 +103,51 @@ typedef struct piece {
     size_t bytes;
 } piece;
 
-static fil_status take(fili_arena *arena, const piece *pieces, int n)
+static fil_status take_on_device(room *r, const piece *pieces, int n)
+{
+    char *at;
+    for (int i = 0; i < n; i++)
+        r->bytes += (pieces[i].bytes + LINE - 1) / LINE * LINE;
+    FIL_TRY(fili_device_alloc(r->ctx, r->bytes, "a measurement", &r->block));
+    at = r->block;
+    for (int i = 0; i < n; i++) {
+        void *block = pieces[i].bytes > 0 ? at : NULL;
+        memcpy(pieces[i].at, &block, sizeof block);
+        at += (pieces[i].bytes + LINE - 1) / LINE * LINE;
+    }
+    return FIL_OK;
+}
+
+static fil_status take(room *r, const piece *pieces, int n)
 {
     size_t sum = 0;
+    if (r->on_device) return take_on_device(r, pieces, n);
     for (int i = 0; i < n; i++)
         sum += fili_arena_piece(pieces[i].bytes);
-    FIL_TRY(fili_arena_fix(arena, sum));
+    FIL_TRY(fili_arena_fix(&r->arena, sum));
     for (int i = 0; i < n; i++) {
         void *block;
-        FIL_TRY(fili_arena_alloc(arena, pieces[i].bytes, &block));
+        FIL_TRY(fili_arena_alloc(&r->arena, pieces[i].bytes, &block));
         memcpy(pieces[i].at, &block, sizeof block);
+    }
+    return FIL_OK;
+}
+
+/* Some normal numbers, again and again. */
+static fil_status fill(const room *r, fil_dtype dtype, void *data, int64_t n)
+{
+    enum { PATTERN = 1 << 12 };
+    float         pattern[PATTERN];
+    const size_t  size = fil_dtype_bits(dtype) / 8;
+    const int64_t some = n < PATTERN ? n : PATTERN;
+    fili_bench_normal(1, 1, dtype, pattern, some, 0.1f);
+    for (int64_t at = 0; at < n; at += some) {
+        char        *to    = (char *)data + (size_t)at * size;
+        const size_t bytes = (size_t)(n - at < some ? n - at : some) * size;
+        if (r->on_device)
+            FIL_TRY(filk_device_put(r->ctx, to, pattern, bytes));
+        else
+            memcpy(to, pattern, bytes);
     }
     return FIL_OK;
 }
@@ -118,7 +174,7 @@ static fil_dtype weight_type(const fili_job *job)
     return block != 0 && job->dit.dim % (int64_t)block != 0 ? job->o.precision : job->kept;
 }
 
-static fil_status run_linear(const fili_job *job, fili_arena *arena, const fili_dense_plan *plan,
+static fil_status run_linear(const fili_job *job, room *r, const fili_dense_plan *plan,
                              const fili_dense_shape *s, part *what)
 {
     const size_t    el     = fil_dtype_bits(s->dtype) / 8;
@@ -135,13 +191,13 @@ static fil_status run_linear(const fili_job *job, fili_arena *arena, const fili_
                               {&bias, (size_t)s->out * sizeof(float)},
                               {&t.io.out, (size_t)(s->rows * s->out) * el},
                               {&t.workspace, plan->workspace}};
-    FIL_TRY(take(arena, p, 6));
-    fill(s->dtype, x, s->rows * s->in);
+    FIL_TRY(take(r, p, 6));
+    FIL_TRY(fill(r, s->dtype, x, s->rows * s->in));
     if (fili_dequant_has(kept))
         memset(weight, 0, (size_t)(s->in * s->out) * el); /* no block is larger than its numbers */
     else
-        fill(s->dtype, weight, s->in * s->out);
-    fill(FIL_F32, bias, s->out);
+        FIL_TRY(fill(r, s->dtype, weight, s->in * s->out));
+    FIL_TRY(fill(r, FIL_F32, bias, s->out));
     if (plan->packed != 0) FIL_TRY(fili_dense_pack(plan, weight, packed, t.workspace));
     t.io.x         = x;
     t.layer.weight = plan->packed != 0 ? packed : weight;
@@ -151,11 +207,11 @@ static fil_status run_linear(const fili_job *job, fili_arena *arena, const fili_
 
 /* Weights that stay as they are, packed in each call, have a share of the time that falls with the
  * rows: as many as the run has, and fewer columns. */
-static fil_status time_linears(const fili_job *job, fili_arena *arena, part *what)
+static fil_status time_linears(const fili_job *job, room *r, part *what)
 {
     const int32_t    stays  = job->kept != FIL_DTYPE_NONE && job->ctx->device == NULL;
     const int64_t    tokens = job->plan.tokens;
-    const int64_t    rows   = stays ? MANY_ROWS : ROWS;
+    const int64_t    rows   = stays || r->on_device ? MANY_ROWS : ROWS;
     const int64_t    cols   = stays ? COLS * ROWS / MANY_ROWS : COLS;
     fili_dense_shape s      = {.rows       = tokens < rows ? tokens : rows,
                                .in         = job->dit.dim,
@@ -166,7 +222,7 @@ static fil_status time_linears(const fili_job *job, fili_arena *arena, part *wha
                                .any_weight = stays};
     fili_dense_plan  plan   = {.ctx = NULL};
     FIL_TRY(fili_dense_open(&plan, job->ctx, &s));
-    const fil_status status = run_linear(job, arena, &plan, &s, what);
+    const fil_status status = run_linear(job, r, &plan, &s, what);
     fili_dense_close(&plan);
     return status;
 }
@@ -187,23 +243,24 @@ static fil_status call_attention(void *user)
     return t->row->run(t->ctx, &t->p, &t->args, t->workspace);
 }
 
-static fil_status run_attention(const fili_job *job, fili_arena *arena, const fili_blocks *keys,
-                                part *what)
+static fil_status run_attention(const fili_job *job, room *r, const fili_blocks *keys, part *what)
 {
-    const int32_t heads =
-        job->dit.heads < job->ctx->n_threads ? job->dit.heads : job->ctx->n_threads;
-    const int32_t   d = job->dit.dim / job->dit.heads;
-    attention_trial t = {.ctx = job->ctx,
-                         .p   = {.heads    = heads,
-                                 .kv_heads = heads,
-                                 .head_dim = d,
-                                 .dtype    = job->o.precision,
-                                 .nk       = job->plan.tokens,
-                                 .mk       = keys->m,
-                                 .k_offset = keys->offset,
-                                 .mq       = keys->m < BLOCKS ? keys->m : BLOCKS,
-                                 .q_offset = keys->offset}};
-    t.p.nq            = keys->offset[t.p.mq];
+    const int32_t   all    = job->dit.heads;
+    const int32_t   some   = all < job->ctx->n_threads ? all : job->ctx->n_threads;
+    const int32_t   heads  = r->on_device ? all : some;
+    const int32_t   blocks = (r->on_device ? MANY_ROWS : ROWS) / FILK_BLOCK;
+    const int32_t   d      = job->dit.dim / all;
+    attention_trial t      = {.ctx = job->ctx,
+                              .p   = {.heads    = heads,
+                                      .kv_heads = heads,
+                                      .head_dim = d,
+                                      .dtype    = job->o.precision,
+                                      .nk       = job->plan.tokens,
+                                      .mk       = keys->m,
+                                      .k_offset = keys->offset,
+                                      .mq       = keys->m < blocks ? keys->m : blocks,
+                                      .q_offset = keys->offset}};
+    t.p.nq                 = keys->offset[t.p.mq];
     FIL_TRY(filk_select(job->ctx, &filk_attention, &t.p, NULL, &t.row));
     const size_t row   = (size_t)heads * (size_t)d;
     const size_t el    = fil_dtype_bits(t.p.dtype) / 8;
@@ -212,8 +269,8 @@ static fil_status run_attention(const fili_job *job, fili_arena *arena, const fi
                           {&t.args.out, (size_t)t.p.nq * row * el},
                           {&t.workspace, t.row->workspace(&t.p, job->ctx->n_threads)}};
     const double flops = 4.0 * (double)t.p.nq * (double)t.p.nk * (double)row;
-    FIL_TRY(take(arena, p, 3));
-    fill(t.p.dtype, rows, t.p.nk * (int64_t)row);
+    FIL_TRY(take(r, p, 3));
+    FIL_TRY(fill(r, t.p.dtype, rows, t.p.nk * (int64_t)row));
     t.args.q            = (filk_attn_view){rows, (int64_t)row, d};
     t.args.k            = t.args.q;
     t.args.v            = t.args.q;
@@ -223,11 +280,11 @@ static fil_status run_attention(const fili_job *job, fili_arena *arena, const fi
     return time_it(job->ctx, &(trial){call_attention, &t, flops}, what);
 }
 
-static fil_status time_attention(const fili_job *job, fili_arena *arena, part *what)
+static fil_status time_attention(const fili_job *job, room *r, part *what)
 {
     fili_blocks keys = {.ctx = job->ctx};
     FIL_TRY(fili_blocks_uniform(&keys, job->ctx, (int32_t)job->plan.tokens));
-    const fil_status status = run_attention(job, arena, &keys, what);
+    const fil_status status = run_attention(job, r, &keys, what);
     fili_blocks_fini(&keys);
     return status;
 }
@@ -249,7 +306,7 @@ static fil_status call_conv(void *user)
     return t->row->plan->run(t->ctx, t->plan, &t->args, t->workspace);
 }
 
-static fil_status run_conv(const fili_job *job, fili_arena *arena, conv_trial *t,
+static fil_status run_conv(const fili_job *job, room *r, conv_trial *t,
                            const filk_conv3d_problem *p, part *what)
 {
     const int64_t pixels = (int64_t)SIDE * SIDE;
@@ -266,10 +323,10 @@ static fil_status run_conv(const fili_job *job, fili_arena *arena, conv_trial *t
                             {&bias, (size_t)p->c_out * sizeof(float)},
                             {&t->out[0], (size_t)(pixels * p->c_out) * sizeof(float)},
                             {&t->workspace, t->row->plan->workspace(t->plan)}};
-    FIL_TRY(take(arena, m, 6));
-    fill(p->dtype, frame, pixels * p->c_in);
-    fill(p->dtype, weight, taps * p->c_in * p->c_out);
-    fill(FIL_F32, bias, p->c_out);
+    FIL_TRY(take(r, m, 6));
+    FIL_TRY(fill(r, p->dtype, frame, pixels * p->c_in));
+    FIL_TRY(fill(r, p->dtype, weight, taps * p->c_in * p->c_out));
+    FIL_TRY(fill(r, FIL_F32, bias, p->c_out));
     FIL_TRY(t->row->plan->pack(job->ctx, t->plan, weight, packed, t->workspace));
     for (int i = 0; i < TAPS; i++)
         t->frames[i] = frame;
@@ -278,7 +335,7 @@ static fil_status run_conv(const fili_job *job, fili_arena *arena, conv_trial *t
     return time_it(job->ctx, &(trial){call_conv, t, flops}, what);
 }
 
-static fil_status time_convs(const fili_job *job, fili_arena *arena, part *what)
+static fil_status time_convs(const fili_job *job, room *r, part *what)
 {
     const filk_conv3d_axis side = {.size = SIDE, .kernel = 3, .stride = 1, .before = 1, .after = 1};
     const int32_t          c    = job->vae.base_dim * job->vae.multiplier[1];
@@ -293,7 +350,7 @@ static fil_status time_convs(const fili_job *job, fili_arena *arena, part *what)
     FIL_TRY(fili_vae_usable(job->ctx, job->o.precision, &p.dtype));
     FIL_TRY(filk_select(job->ctx, &filk_conv3d, &p, NULL, &t.row));
     FIL_TRY(t.row->plan->create(job->ctx, &p, &t.plan));
-    const fil_status status = run_conv(job, arena, &t, &p, what);
+    const fil_status status = run_conv(job, r, &t, &p, what);
     t.row->plan->destroy(job->ctx, &t.plan);
     return status;
 }
@@ -315,18 +372,18 @@ static void work_left(const fili_job *job, part parts[PARTS])
     parts[CONV].work      = p->vae_flops;
 }
 
-typedef fil_status (*time_fn)(const fili_job *job, fili_arena *arena, part *what);
+typedef fil_status (*time_fn)(const fili_job *job, room *r, part *what);
 
 /* Rates that are known already are taken as they are. */
 static fil_status measure(const fili_job *job, fili_rates *rates, part parts[PARTS])
 {
     static const time_fn timers[PARTS] = {time_linears, time_attention, time_convs};
     for (int i = 0; i < PARTS; i++) {
-        fili_arena arena;
+        room r;
         if (!(parts[i].work > 0.0) || rates->each[i] > 0.0) continue;
-        fili_arena_init(&arena, job->ctx, "a measurement", 0);
-        const fil_status status = timers[i](job, &arena, &parts[i]);
-        fili_arena_fini(&arena);
+        open_room(&r, job->ctx, job->plan.device_bytes > 0 && i != CONV);
+        const fil_status status = timers[i](job, &r, &parts[i]);
+        close_room(&r);
         FIL_TRY(status);
         rates->each[i] = parts[i].each;
     }
@@ -340,7 +397,7 @@ fil_status fili_job_estimate(fili_job *job, fili_rates *rates)
     double sum          = 0.0;
     work_left(job, parts);
     const fil_status status = measure(job, rates, parts);
-    if (status == FIL_E_NOMEM) {
+    if (status == FIL_E_NOMEM || status == FIL_E_NOMEM_DEV) {
         fili_ctx_enter(job->ctx);
         return FIL_OK;
     }

@@ -2,7 +2,9 @@
  * the context's limit is less (video_job.h): first the frames are decoded in tiles, then the
  * transformer's weights are read layer by layer. Precision is never lowered: bf16 is the default
  * and the least. Each choice is made only for the phase that does not fit. Runs of a batch give up
- * keeping the transformer before that, so that each has the bits of a run by itself.
+ * keeping the transformer before that, so that each has the bits of a run by itself. A transformer
+ * that lies on a device counts there, and its weights are read layer by layer where they do not fit
+ * there.
  *
  *     held      handles, directories of the files, the policy: there in every phase
  *     text      held + text encoder + rows
@@ -11,6 +13,7 @@
  */
 #include <math.h>
 
+#include "base/device.h"
 #include "engine/video_job.h"
 #include "tensor/dequant.h"
 
@@ -83,12 +86,38 @@ fil_status fili_job_choose_tiles(fili_job *job)
 
 /* ---- sampling ------------------------------------------------------------------------------- */
 
+/* Of the device; what a batch keeps there is given back before another is opened. */
+static uint64_t device_room(const fili_job *job)
+{
+    return fili_device_room(job->ctx) + job->ctx->device_memory.used;
+}
+
 static uint64_t sample_bytes(const fili_job *job, const fili_dit_memory *dit, uint64_t preview)
 {
     /* x, an answer per pass, the solver's arrays */
     return beside(job) + dit->total + dit->loading +
            latent_bytes(job) * (1 + (uint64_t)job->plan.passes) + fili_solver_bytes(job->n) +
            job->capture.bytes + preview;
+}
+
+static bool fits(const fili_job *job, const fili_dit_memory *dit, uint64_t preview)
+{
+    if (dit->device > 0) return dit->device <= device_room(job);
+    return sample_bytes(job, dit, preview) <= fili_memory_room(job->ctx, 0);
+}
+
+/* What streaming is to lessen. */
+static uint64_t cost_of(const fili_job *job, const fili_dit_memory *dit, uint64_t preview)
+{
+    return dit->device > 0 ? dit->device : sample_bytes(job, dit, preview);
+}
+
+static void tell_streaming(const fili_job *job, const fili_dit_memory *dit)
+{
+    fili_log(job->ctx, FIL_LOG_INFO,
+             "the transformer's weights are read layer by layer in each pass, as all of them do "
+             "not fit into %s",
+             dit->device > 0 ? "the device's memory" : "the limit of memory");
 }
 
 /* Weights of a layer at a time, where all of them do not fit. */
@@ -101,18 +130,15 @@ static fil_status choose_streaming(fili_job *job, uint64_t preview, fili_dit_mem
     FIL_CHECK(ctx, want == FIL_AUTO || want == 0 || want == 1,
               "stream_weights: expected FIL_AUTO, 0 or 1, found %d", (int)want);
     FIL_TRY(fili_dit_bytes(ctx, job->dit_weights, &job->dit, &job->dit_options, dit));
-    const bool fits = sample_bytes(job, dit, preview) <= fili_memory_room(ctx, 0);
-    if (want == 0 || (want == FIL_AUTO && (fits || keeps_transformer(job)))) return FIL_OK;
+    const bool enough = fits(job, dit, preview) || (dit->device == 0 && keeps_transformer(job));
+    if (want == 0 || (want == FIL_AUTO && enough)) return FIL_OK;
     o.stream = 1;
     FIL_TRY(fili_dit_bytes(ctx, job->dit_weights, &job->dit, &o, &less));
     /* Used in place, or so few that what one layer takes is more: nothing to be had. */
     if ((want == FIL_AUTO || dit->mapped > 0) &&
-        sample_bytes(job, &less, preview) >= sample_bytes(job, dit, preview))
+        cost_of(job, &less, preview) >= cost_of(job, dit, preview))
         return FIL_OK;
-    if (want == FIL_AUTO)
-        fili_log(ctx, FIL_LOG_INFO,
-                 "the transformer's weights are read layer by layer in each pass, as all of them "
-                 "do not fit into the limit of memory");
+    if (want == FIL_AUTO) tell_streaming(job, dit);
     job->dit_options.stream = 1;
     job->plan.streamed      = 1;
     *dit                    = less;
@@ -127,6 +153,7 @@ static fil_status count_sampling(fili_job *job, uint64_t *dit_bytes)
     FIL_TRY(fili_preview_bytes(job, &preview));
     FIL_TRY(choose_streaming(job, preview, &dit));
     p->sample_bytes         = sample_bytes(job, &dit, preview);
+    p->device_bytes         = dit.device;
     *dit_bytes              = dit.total;
     p->weight_bytes         = dit.weights + dit.loading;
     p->weights_mapped_bytes = dit.mapped;
@@ -147,9 +174,21 @@ static const char *largest_phase(const fil_plan *p)
     return p->peak_bytes == p->decode_bytes ? "decoding" : "reading the prompts";
 }
 
+static fil_status check_device(const fili_job *job)
+{
+    const uint64_t room = device_room(job);
+    if (job->plan.device_bytes <= room) return FIL_OK;
+    return FIL_FAIL(job->ctx, FIL_E_NOMEM_DEV,
+                    "the transformer needs at least %llu bytes of the device's memory; of %llu, "
+                    "%llu are left for it",
+                    (unsigned long long)job->plan.device_bytes,
+                    (unsigned long long)job->ctx->device_memory.limit, (unsigned long long)room);
+}
+
 static fil_status check_limit(const fili_job *job)
 {
     const fil_memory *m = &job->ctx->memory;
+    FIL_TRY(check_device(job));
     if (m->limit == 0 || job->plan.peak_bytes <= m->limit) return FIL_OK;
     return FIL_FAIL(job->ctx, FIL_E_NOMEM, "%s needs at least %llu bytes in all; the limit is %llu",
                     largest_phase(&job->plan), (unsigned long long)job->plan.peak_bytes,

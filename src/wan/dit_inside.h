@@ -109,6 +109,7 @@ struct fili_dit {
 
     fili_arena arena;
     void      *near_block; /* all that is near, in one block of the device; NULL: in the arena */
+    uint64_t   near_bytes;
     /* weights: near, but for the tables of the modulation and the time embedding */
     fili_dit_layer *layer; /* [layers] */
     fili_dense      patch, text_0, text_2, head;

@@ -370,10 +370,9 @@ static fil_status lay_out(fili_dit *d, const fili_weights *w, fili_space *space,
 void fili_dit_close(fili_dit **dit)
 {
     if (dit == NULL || *dit == NULL) return;
-    fili_dit          *d      = *dit;
-    const fili_device *device = d->ctx->device;
+    fili_dit *d = *dit;
     close_linears(d);
-    if (d->near_block != NULL) device->backend->free(device->handle, d->near_block);
+    fili_device_free(d->ctx, d->near_block, d->near_bytes);
     fili_arena_fini(&d->arena);
     fili_blocks_fini(&d->uniform);
     fili_blocks_fini(&d->blocks);
@@ -479,13 +478,10 @@ static fil_status fill(fili_dit *d, fili_weights *w, const fili_dit_memory *memo
 
 static fil_status take_block(fili_dit *d, fili_space *space, uint64_t bytes)
 {
-    const fili_device *device = d->ctx->device;
     if (!d->on_device) return FIL_OK;
-    FIL_TRY(fili_device_check(d->ctx,
-                              device->backend->alloc(device->handle, (size_t)bytes, &d->near_block),
-                              "the transformer"));
-    space->device       = d->near_block;
-    space->device_bytes = 0;
+    FIL_TRY(fili_device_alloc(d->ctx, bytes, "the transformer", &d->near_block));
+    d->near_bytes = bytes;
+    space->device = d->near_block;
     return FIL_OK;
 }
 

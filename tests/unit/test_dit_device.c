@@ -293,7 +293,7 @@ static void too_little_memory_of_the_device_is_said(void **state)
     set_up("cuda");
     assert_int_equal(run(), FIL_E_NOMEM_DEV);
     assert_null(b.d);
-    assert_non_null(strstr(fil_ctx_error(b.ctx)->message, "the transformer: "));
+    assert_non_null(strstr(fil_ctx_error(b.ctx)->message, "the transformer needs "));
     unsetenv("FIL_FAKE_BYTES");
     tear_down();
 }

@@ -56,6 +56,10 @@ python3 "$CLI_TESTS/refusals.py" <<'END'
 --threads 1025
 --max-memory 0
 --max-memory 9223372036854775808
+--device gpu
+--device cuda:
+--max-vram 0
+--max-vram 8G
 = filigree generate --model demo -W 32 -H 32 --frames 1 --steps 1 --threads 1 --save-latents l
 --prompt \xff
 --prompt x --negative \xff

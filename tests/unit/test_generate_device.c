@@ -1,0 +1,218 @@
+/* tests/unit/test_generate_device.c: fil_generate with a transformer that lies on a device, over a
+ * backend whose device is this CPU: what the plan tells of its memory, weights that are read layer
+ * by layer where it is short of that, a batch of two sizes, and a device that is too small.
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "filigree/video.h"
+#include "support/cmocka_all.h"
+#include "support/demo.h"
+#include "support/fault.h"
+#include "support/fixture.h"
+
+enum { W = 32, H = 48, LATENTS = 16 * 2 * 6 * 4 };
+
+static scratch dir;
+static char    file[2][320];
+
+typedef struct bench {
+    fil_ctx             *ctx;
+    fil_model           *model;
+    fil_generate_options o;
+} bench;
+
+static void settle(fil_generate_options *o, const char *name, char to[320])
+{
+    fil_generate_options_init(o);
+    snprintf(to, 320, "%s/%s", dir.path, name);
+    o->prompt       = "A red fox in the snow.";
+    o->negative     = "the black field";
+    o->width        = W;
+    o->height       = H;
+    o->frames       = 5;
+    o->steps        = 2;
+    o->save_latents = to;
+    o->replace      = 1;
+}
+
+static bench open_bench(uint64_t limit)
+{
+    bench       b = {.ctx = NULL};
+    fil_options opt;
+    fil_options_init(&opt);
+    opt.device           = "cuda";
+    opt.n_threads        = 2;
+    opt.max_device_bytes = limit;
+    setenv("FIL_CUDA_BACKEND", FAKE_BACKEND, 1);
+    assert_int_equal(fil_ctx_open(&b.ctx, &opt), FIL_OK);
+    b.model = demo_open(b.ctx, NULL);
+    settle(&b.o, "latents.safetensors", file[0]);
+    return b;
+}
+
+static void close_bench(bench *b)
+{
+    fil_model_close(&b->model);
+    assert_int_equal(fil_ctx_memory(b->ctx).used, 0);
+    assert_int_equal(fil_ctx_device_memory(b->ctx).used, 0);
+    fil_ctx_close(&b->ctx);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    scratch_make(&dir);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    scratch_remove(&dir);
+    return 0;
+}
+
+static fil_plan planned(bench *b)
+{
+    fil_plan plan;
+    if (fil_generate_check(b->model, &b->o, &plan) != FIL_OK)
+        fail_msg("%s", fil_ctx_error(b->ctx)->message);
+    return plan;
+}
+
+static float *run(bench *b)
+{
+    int64_t n;
+    if (fil_generate(b->model, &b->o, NULL) != FIL_OK)
+        fail_msg("%s", fil_ctx_error(b->ctx)->message);
+    float *latents = fixture_tensor(b->ctx, file[0], "latents", FIL_F32, &n);
+    assert_int_equal(n, LATENTS);
+    return latents;
+}
+
+static void the_plan_tells_what_the_device_will_hold(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    bench          b    = open_bench(0);
+    const fil_plan plan = planned(&b);
+    assert_int_equal(plan.streamed, 0);
+    assert_true(plan.device_bytes > plan.weight_bytes);
+    free(run(&b));
+    const fil_memory held = fil_ctx_device_memory(b.ctx);
+    assert_int_equal(held.peak, plan.device_bytes);
+    assert_int_equal(held.used, 0);
+    assert_int_equal(held.limit, (uint64_t)4 << 30);
+    close_bench(&b);
+}
+
+static void an_estimate_measures_there_and_gives_back_what_it_took(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    bench    b = open_bench(0);
+    fil_plan plan;
+    assert_int_equal(fil_generate_estimate(b.model, &b.o, &plan), FIL_OK);
+    assert_true(plan.estimate_seconds > 0.0);
+    assert_true(fil_ctx_device_memory(b.ctx).peak > 0);
+    assert_int_equal(fil_ctx_device_memory(b.ctx).used, 0);
+    close_bench(&b);
+}
+
+static void in_f32_nothing_lies_there(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    bench b       = open_bench(0);
+    b.o.precision = FIL_F32;
+    assert_int_equal(planned(&b).device_bytes, 0);
+    free(run(&b));
+    assert_int_equal(fil_ctx_device_memory(b.ctx).peak, 0);
+    close_bench(&b);
+}
+
+/* The limit is raised by what is left aside of it: an eighth. */
+static uint64_t limit_for(uint64_t bytes)
+{
+    return bytes + bytes / 7 + 8;
+}
+
+static void weights_are_streamed_where_the_device_is_short(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    bench          b       = open_bench(0);
+    const uint64_t whole   = planned(&b).device_bytes;
+    float         *latents = run(&b);
+    close_bench(&b);
+
+    b                   = open_bench(limit_for(whole) - 1024);
+    const fil_plan less = planned(&b);
+    assert_int_equal(less.streamed, 1);
+    assert_true(less.device_bytes < whole);
+    float *same = run(&b);
+    assert_memory_equal(same, latents, LATENTS * sizeof(float));
+    assert_int_equal(fil_ctx_device_memory(b.ctx).peak, less.device_bytes);
+    close_bench(&b);
+    free(same);
+    free(latents);
+}
+
+static void a_device_that_is_too_small_is_refused_before_any_work(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    bench    b = open_bench(100000);
+    fil_plan plan;
+    assert_int_equal(fil_generate_check(b.model, &b.o, &plan), FIL_E_NOMEM_DEV);
+    const char *said = fil_ctx_error(b.ctx)->message;
+    if (strstr(said, "the transformer needs at least ") == NULL ||
+        strstr(said, " bytes of the device's memory; of 100000, 87500 are left for it") == NULL)
+        fail_msg("%s", said);
+    assert_int_equal(fil_generate(b.model, &b.o, NULL), FIL_E_NOMEM_DEV);
+    assert_int_equal(scratch_count(&dir), 0);
+    close_bench(&b);
+}
+
+/* One transformer is held at a time: room for the larger is enough. */
+static void a_batch_of_two_sizes_holds_one_transformer_at_a_time(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    bench b                     = open_bench(0);
+    b.o.height                  = 2 * H;
+    const uint64_t       larger = planned(&b).device_bytes;
+    fil_generate_options other;
+    settle(&other, "other.safetensors", file[1]);
+    close_bench(&b);
+    b                                         = open_bench(limit_for(larger));
+    b.o.height                                = 2 * H;
+    const fil_generate_options *const list[2] = {&other, &b.o};
+    int32_t                           done;
+    if (fil_generate_many(b.model, list, 2, &done, NULL) != FIL_OK)
+        fail_msg("%s", fil_ctx_error(b.ctx)->message);
+    assert_int_equal(scratch_count(&dir), 2);
+    assert_int_equal(fil_ctx_device_memory(b.ctx).peak, larger);
+    close_bench(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_plan_tells_what_the_device_will_hold, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(an_estimate_measures_there_and_gives_back_what_it_took,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(in_f32_nothing_lies_there, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(weights_are_streamed_where_the_device_is_short, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_device_that_is_too_small_is_refused_before_any_work,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_batch_of_two_sizes_holds_one_transformer_at_a_time,
+                                        set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
