@@ -20,7 +20,7 @@ namespace
 struct params {
     filk_norm_args a;
     int64_t        rows;
-    int32_t        dim, head_dim;
+    int32_t        dim, head_dim, silu;
 };
 
 __device__ inline float widen(float x)
@@ -84,6 +84,12 @@ template <typename T> __device__ inline void store8(T *to, const float (&x)[VEC]
     for (int v = 0; v < VEC; v++)
         narrow(&p.x[v], x[v]);
     *reinterpret_cast<pieces_of<T> *>(to) = p;
+}
+
+/* y / (1 + exp(-y)): of -inf it is NaN, as in the formula. */
+__device__ inline float silu_of(float y)
+{
+    return y / (1.0f + expf(-y));
 }
 
 /* Pairs (2i, 2i + 1) of eight elements from channel d on turn by the row's angles. */
@@ -157,6 +163,11 @@ __global__ void __launch_bounds__(MAX_WARPS * 32) norm_kept(const __grid_constan
 #pragma unroll
             for (int v = 0; v < VEC; v++)
                 k[r][v] = k[r][v] * inverse * a[r][v] + b[r][v];
+            if (KIND == FILK_NORM_RMS && p.silu != 0) {
+#pragma unroll
+                for (int v = 0; v < VEC; v++)
+                    k[r][v] = silu_of(k[r][v]);
+            }
             if (KIND == FILK_NORM_RMS && p.a.cos != nullptr) rotate8(k[r], p, row, d);
             store8(y + d, k[r]);
         }
@@ -197,6 +208,7 @@ __global__ void __launch_bounds__(MAX_WARPS * 32) norm_any(const __grid_constant
                 const float b = KIND != FILK_NORM_RMS ? p.a.b[d + i] : 0.0f;
                 z[i]          = (widen(x[d + i]) - mean) * inverse;
                 z[i]          = KIND == FILK_NORM_MODULATED ? z[i] * (1.0f + a) + b : z[i] * a + b;
+                if (KIND == FILK_NORM_RMS && p.silu != 0) z[i] = silu_of(z[i]);
             }
             if (turns) {
                 const int64_t at = row * (p.head_dim / 2) + d % p.head_dim / 2;
@@ -274,6 +286,7 @@ fil_status filk_cuda_norm_run(void *device, const void *problem, const void *arg
     k.rows     = p->rows;
     k.dim      = (int32_t)p->dim;
     k.head_dim = p->head_dim;
+    k.silu     = p->silu;
     if (p->kind == FILK_NORM_MODULATED) return launch_types<FILK_NORM_MODULATED>(&d->s, p, k);
     if (p->kind == FILK_NORM_AFFINE) return launch_types<FILK_NORM_AFFINE>(&d->s, p, k);
     return launch_types<FILK_NORM_RMS>(&d->s, p, k);
