@@ -1,15 +1,13 @@
 /* kernel/device_linear.c: the rows of linear that run on a CUDA device, as the registry sees them:
- * plans of the backend, and staging around pack and run (device_stage.h).
+ * plans of the backend, and staging around pack and run (device_plan.h).
  */
-#include "base/mem.h"
-#include "kernel/device_stage.h"
+#include "kernel/device_plan.h"
 #include "kernel/linear.h"
 
-typedef struct device_plan {
-    filk_linear_problem     p;
-    const filk_device_plan *ops;
-    void                   *inner; /* the backend's */
-} device_plan;
+typedef struct device_linear {
+    filk_planned        base;
+    filk_linear_problem p;
+} device_linear;
 
 static int64_t size_of(fil_dtype dtype)
 {
@@ -21,68 +19,21 @@ static int is_plain(fil_dtype dtype)
     return dtype == FIL_BF16 || dtype == FIL_F32;
 }
 
-/* ---- plans ---------------------------------------------------------------------------------- */
-
-static void destroy(fil_ctx *ctx, void **plan)
-{
-    device_plan *d = *plan;
-    if (d == NULL) return;
-    if (d->inner != NULL) d->ops->destroy(ctx->device->handle, d->inner);
-    fili_free(ctx, d, sizeof *d);
-    *plan = NULL;
-}
-
-static fil_status create(fil_ctx *ctx, const void *problem, const filk_device_plan *ops,
-                         void **plan)
-{
-    *plan = NULL;
-    if (ctx->device == NULL || ops == NULL)
-        return FIL_FAIL(ctx, FIL_E_ARG, "a kernel of a device was called without a device");
-    FIL_TRY(fili_calloc(ctx, 1, sizeof(device_plan), "linear plan", plan));
-    device_plan *d = *plan;
-    d->p           = *(const filk_linear_problem *)problem;
-    d->ops         = ops;
-    const fil_status status =
-        fili_device_check(ctx, ops->create(ctx->device->handle, problem, &d->inner), "linear plan");
-    if (status != FIL_OK) destroy(ctx, plan);
-    return status;
-}
-
-static size_t workspace_bytes(const void *plan)
-{
-    const device_plan *d = plan;
-    return d->ops->workspace(d->inner);
-}
-
-static size_t packed_bytes(const void *plan)
-{
-    const device_plan *d = plan;
-    return d->ops->packed_bytes(d->inner);
-}
-
 static fil_status pack(fil_ctx *ctx, const void *plan, const void *weight, void *packed,
                        void *workspace)
 {
-    const device_plan *d     = plan;
-    const int64_t      bytes = d->p.n * d->p.k * size_of(d->p.dtype);
-    filk_stage         s;
-    filk_stage_begin(&s, ctx);
-    if (s.status != FIL_OK) return s.status;
-    weight    = filk_stage_in(&s, weight, (size_t)bytes);
-    packed    = filk_stage_out(&s, packed, packed_bytes(plan));
-    workspace = filk_stage_workspace(&s, workspace, workspace_bytes(plan));
-    if (s.status == FIL_OK)
-        s.status = d->ops->pack(s.device->handle, d->inner, weight, packed, workspace);
-    return filk_stage_end(&s, "packing a linear layer");
+    const filk_linear_problem *p = &((const device_linear *)plan)->p;
+    return filk_planned_pack(ctx, plan, weight, (size_t)(p->n * p->k * size_of(p->dtype)), packed,
+                             workspace, "packing a linear layer");
 }
 
 /* ---- running -------------------------------------------------------------------------------- */
 
-static void stage_inputs(filk_stage *s, const device_plan *d, filk_linear_args *a)
+static void stage_inputs(filk_stage *s, const device_linear *d, filk_linear_args *a)
 {
     const filk_linear_problem *p      = &d->p;
     const int64_t              size   = size_of(p->dtype);
-    const int64_t              packed = (int64_t)packed_bytes(d);
+    const int64_t              packed = (int64_t)filk_planned_packed(d);
     const int64_t              weight = packed > 0 ? packed : p->n * p->k * size;
     filk_stage_area            x      = filk_stage_area_of(p->m, 1, p->x_stride, 1, p->k, size);
     a->x                              = filk_stage_in_area(s, a->x, &x, size);
@@ -95,7 +46,7 @@ static void stage_inputs(filk_stage *s, const device_plan *d, filk_linear_args *
 }
 
 /* residual and out: one array on the device where they are one on the host. */
-static void stage_outputs(filk_stage *s, const device_plan *d, filk_linear_args *a)
+static void stage_outputs(filk_stage *s, const device_linear *d, filk_linear_args *a)
 {
     const filk_linear_problem *p     = &d->p;
     const int64_t              size  = size_of(p->out_dtype);
@@ -111,15 +62,16 @@ static void stage_outputs(filk_stage *s, const device_plan *d, filk_linear_args 
 
 static fil_status run(fil_ctx *ctx, const void *plan, const void *args, void *workspace)
 {
-    const device_plan *d = plan;
-    filk_linear_args   a = *(const filk_linear_args *)args;
-    filk_stage         s;
+    const device_linear *d = plan;
+    filk_linear_args     a = *(const filk_linear_args *)args;
+    filk_stage           s;
     filk_stage_begin(&s, ctx);
     if (s.status != FIL_OK) return s.status;
     stage_inputs(&s, d, &a);
     stage_outputs(&s, d, &a);
-    workspace = filk_stage_workspace(&s, workspace, workspace_bytes(plan));
-    if (s.status == FIL_OK) s.status = d->ops->run(s.device->handle, d->inner, &a, workspace);
+    workspace = filk_stage_workspace(&s, workspace, filk_planned_workspace(plan));
+    if (s.status == FIL_OK)
+        s.status = d->base.ops->run(s.device->handle, d->base.inner, &a, workspace);
     return filk_stage_end(&s, "linear");
 }
 
@@ -139,15 +91,19 @@ const char *filk_linear_any_tile__cublaslt_refuse(const void *problem)
     return refuse(problem);
 }
 
-static fil_status create_any(fil_ctx *ctx, const void *problem, void **plan)
+static fil_status create(fil_ctx *ctx, const void *problem, void **plan)
 {
-    const filk_backend_kernels *k = filk_device_kernels();
-    return create(ctx, problem, k != NULL ? k->linear : NULL, plan);
+    const filk_backend_kernels *k   = filk_device_kernels();
+    const filk_device_plan     *ops = k != NULL ? k->linear : NULL;
+    FIL_TRY(filk_planned_create(ctx, problem, ops, sizeof(device_linear), plan));
+    device_linear *d = *plan;
+    d->p             = *(const filk_linear_problem *)problem;
+    return FIL_OK;
 }
 
-const filk_plan_ops filk_linear_any_tile__cublaslt_plan = {.create       = create_any,
-                                                           .destroy      = destroy,
-                                                           .workspace    = workspace_bytes,
-                                                           .packed_bytes = packed_bytes,
+const filk_plan_ops filk_linear_any_tile__cublaslt_plan = {.create       = create,
+                                                           .destroy      = filk_planned_destroy,
+                                                           .workspace    = filk_planned_workspace,
+                                                           .packed_bytes = filk_planned_packed,
                                                            .pack         = pack,
                                                            .run          = run};

@@ -57,6 +57,18 @@ typedef struct filk_gated_args {
     void        *out;    /* [offset[m], cols] */
 } filk_gated_args;
 
+/* One output frame of a convolution (kernel/conv3d.h) that writes f32. Its plan is made from the
+ * problem as it is; weights are [C_out, C_in, kt, kh, kw] for pack. */
+enum { FILK_DEVICE_FRAMES = 8 };
+
+typedef struct filk_device_conv_args {
+    const void  *frame[FILK_DEVICE_FRAMES]; /* the window's, each [H, W, C_in]; NULL: zeros */
+    const void  *packed;
+    const void  *bias;     /* [C_out] */
+    const float *residual; /* [H', W', C_out] or NULL; may be out */
+    float       *out;      /* [H', W', C_out] */
+} filk_device_conv_args;
+
 typedef struct filk_backend_kernels {
     uint32_t                struct_size;        /* sizeof(filk_backend_kernels) */
     filk_device_row         attn_fwd_bf16_sm90; /* views on 16 bytes: base and strides */
@@ -68,6 +80,7 @@ typedef struct filk_backend_kernels {
     filk_device_row         find_nonfinite;
     filk_device_row         gated_add;
     const filk_device_plan *linear;
+    const filk_device_plan *conv3d;
 } filk_backend_kernels;
 
 /* Of the loaded backend; NULL while none is loaded. */

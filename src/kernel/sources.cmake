@@ -3,9 +3,11 @@ list(APPEND FIL_SOURCES
     kernel/attention.c
     kernel/conv3d.c
     kernel/device_attention.c
+    kernel/device_conv3d.c
     kernel/device_elementwise.c
     kernel/device_linear.c
     kernel/device_memory.c
+    kernel/device_plan.c
     kernel/device_select.c
     kernel/device_stage.c
     kernel/linear.c

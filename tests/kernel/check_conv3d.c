@@ -53,6 +53,7 @@ static filk_conv3d_axis random_axis(check_rng *rng, int32_t max_size, int32_t ma
 static void make_fit(conv_case *c, const filk_row *row)
 {
     filk_conv3d_problem *p = &c->p;
+    if (row->refuse(p) != NULL && p->out_dtype == FIL_BF16) p->out_dtype = FIL_F32;
     if (row->refuse(p) == NULL) return;
     for (int i = 0; i < 2; i++) {
         filk_conv3d_axis *a = i == 0 ? &p->h : &p->w;

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "kernel/conv3d.h"
 #include "kernel/device_rows.h"
 #include "kernel/linear.h"
 #include "kernel/mass.h"
@@ -476,6 +477,41 @@ static fil_status linear_run(void *device, const void *plan, const void *args, v
     return status;
 }
 
+/* The one frame of a window that is all there is. */
+static fil_status conv_create(void *device, const void *problem, void **plan)
+{
+    filk_conv3d_problem p = *(const filk_conv3d_problem *)problem;
+    p.t = (filk_conv3d_axis){.size = p.t.kernel, .kernel = p.t.kernel, .stride = 1};
+    return plan_create(device, &filk_conv3d, &p, plan);
+}
+
+static fil_status conv_run(void *device, const void *plan, const void *args, void *workspace)
+{
+    const fake_plan             *p   = plan;
+    const filk_device_conv_args *a   = args;
+    void *const                  out = a->out;
+    const void *const            add = a->residual;
+    const filk_conv3d_args       all = {.frames   = a->frame,
+                                        .packed   = a->packed,
+                                        .bias     = a->bias,
+                                        .residual = add != NULL ? &add : NULL,
+                                        .out      = &out};
+    if (!all_owned(device, a->frame, FILK_DEVICE_FRAMES) ||
+        !OWNED(device, a->packed, a->bias, a->residual, a->out, workspace))
+        return complain(device, "conv3d was handed memory of the host");
+    go_in(device);
+    const fil_status status = told(device, p->row->plan->run(p->f->ctx, p->inner, &all, workspace));
+    go_out(device);
+    return status;
+}
+
+static const filk_device_plan conv3d = {.create       = conv_create,
+                                        .destroy      = plan_destroy,
+                                        .workspace    = plan_workspace,
+                                        .packed_bytes = plan_packed,
+                                        .pack         = plan_pack,
+                                        .run          = conv_run};
+
 static const filk_device_plan linear = {.create       = linear_create,
                                         .destroy      = plan_destroy,
                                         .workspace    = plan_workspace,
@@ -494,6 +530,7 @@ static const filk_backend_kernels kernels = {
     .find_nonfinite     = {some_workspace, find_nonfinite},
     .gated_add          = {some_workspace, gated_add},
     .linear             = &linear,
+    .conv3d             = &conv3d,
 };
 
 extern const fili_backend                                 fil_backend_v1;

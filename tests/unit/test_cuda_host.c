@@ -1,8 +1,12 @@
-/* tests/unit/test_cuda_host.c: what the Hopper row of attention works out in integers
- * (kernel/cuda/attn_plan.h): places of the ring, mask words, workspace, tensor maps. No GPU.
+/* tests/unit/test_cuda_host.c: what rows of the CUDA backend work out in integers, without a GPU:
+ * the Hopper row of attention (kernel/cuda/attn_plan.h: places of the ring, mask words, workspace,
+ * tensor maps), and convolutions as matrix products (kernel/cuda/conv_plan.h).
  */
+#include <math.h>
+
 #include "base/rng.h"
 #include "kernel/cuda/attn_plan.h"
+#include "kernel/cuda/conv_plan.h"
 #include "support/cmocka_all.h"
 
 enum { ENTRIES = 3 * 7 * 8192, FIRST_WORD = 0xFFFF }; /* three times round all places */
@@ -253,6 +257,110 @@ static void a_stride_that_nothing_steps_over_may_be_any(void **state)
     assert_int_equal(m.strides[1], 16);
 }
 
+/* ---- convolutions --------------------------------------------------------------------------- */
+
+enum { CONVS = 60, MOST = 4096 };
+
+typedef struct conv_case {
+    filk_conv3d_problem p;
+    float               frame[3][MOST], weight[MOST];
+    const void         *frames[3];
+} conv_case;
+
+static int32_t draw(uint64_t *state, int32_t low, int32_t high)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return low + (int32_t)((*state >> 33) % (uint64_t)(high - low + 1));
+}
+
+static filk_conv3d_axis axis_of(uint64_t *state, int32_t kernel)
+{
+    return (filk_conv3d_axis){.size   = draw(state, kernel, kernel + 5),
+                              .kernel = kernel,
+                              .stride = draw(state, 1, 2),
+                              .before = draw(state, 0, kernel - 1),
+                              .after  = draw(state, 0, kernel - 1)};
+}
+
+/* One output frame of three, the first of which may be missing. */
+static void make_conv(conv_case *c, uint64_t *state)
+{
+    c->p = (filk_conv3d_problem){.t         = {.size = 3, .kernel = draw(state, 1, 3), .stride = 1},
+                                 .h         = axis_of(state, draw(state, 1, 3)),
+                                 .w         = axis_of(state, draw(state, 1, 3)),
+                                 .c_in      = draw(state, 1, 17),
+                                 .c_out     = draw(state, 1, 5),
+                                 .dtype     = FIL_F32,
+                                 .out_dtype = FIL_F32,
+                                 .bias_dtype = FIL_DTYPE_NONE};
+    for (int i = 0; i < 3; i++) {
+        fili_philox_normal(*state, (uint64_t)i + 1, 0, c->frame[i], MOST);
+        c->frames[i] = i == 0 && draw(state, 0, 1) != 0 ? NULL : c->frame[i];
+    }
+    fili_philox_normal(*state, 9, 0, c->weight, MOST);
+}
+
+/* Output (y, x, o) of output frame 0 from the row of its pixel and the packed row of its channel.
+ */
+static double by_rows(const conv_case *c, const filk_im2col *s, int64_t pixel, int64_t o)
+{
+    double sum = 0.0;
+    for (int64_t e = 0; e < s->k_padded; e++) {
+        int64_t       at;
+        const int32_t f = filk_im2col_from(s, pixel, e, &at);
+        if (e >= s->k) {
+            assert_true(at < 0);
+            continue;
+        }
+        assert_in_range(f, 0, s->kt - 1);
+        if (at < 0 || c->frames[f] == NULL) continue;
+        assert_true(at < (int64_t)s->h * s->w * s->c);
+        sum += (double)c->frame[f][at] * (double)c->weight[filk_im2col_weight(s, o, e)];
+    }
+    return sum;
+}
+
+static void rows_of_windows_times_packed_weights_are_the_convolution(void **state)
+{
+    static conv_case c;
+    uint64_t         random = 5;
+    (void)state;
+    for (int i = 0; i < CONVS; i++) {
+        make_conv(&c, &random);
+        const filk_im2col      s    = filk_im2col_of(&c.p);
+        const filk_conv3d_args args = {.frames = c.frames, .packed = c.weight};
+        assert_int_equal(s.k_padded % 8, 0);
+        assert_in_range(s.k_padded - s.k, 0, 7);
+        assert_int_equal(s.chunk, s.pixels); /* small ones are whole */
+        for (int64_t pixel = 0; pixel < s.pixels; pixel++)
+            for (int32_t o = 0; o < c.p.c_out; o++) {
+                const filk_conv3d_at at = {0, (int32_t)(pixel / s.out_w),
+                                           (int32_t)(pixel % s.out_w), o};
+                double               cond;
+                const double         want = filk_conv3d_oracle(&c.p, &args, c.weight, at, &cond);
+                if (!(fabs(by_rows(&c, &s, pixel, o) - want) <= 1e-12 * cond))
+                    fail_msg("problem %d, pixel %lld, channel %d", i, (long long)pixel, (int)o);
+            }
+    }
+}
+
+/* 832 x 480 at 96 channels: the largest of the VAE. Chunks are whole tiles of 256 rows. */
+static void a_large_frame_goes_in_chunks_of_about_128_mib(void **state)
+{
+    const filk_conv3d_axis    time = {.size = 3, .kernel = 3, .stride = 1};
+    const filk_conv3d_axis    h = {.size = 480, .kernel = 3, .stride = 1, .before = 1, .after = 1};
+    const filk_conv3d_axis    w = {.size = 832, .kernel = 3, .stride = 1, .before = 1, .after = 1};
+    const filk_conv3d_problem p = {
+        .t = time, .h = h, .w = w, .c_in = 96, .c_out = 96, .dtype = FIL_BF16};
+    const filk_im2col s = filk_im2col_of(&p);
+    (void)state;
+    assert_int_equal(s.pixels, 480 * 832);
+    assert_int_equal(s.k, 27 * 96);
+    assert_int_equal(s.chunk % 256, 0);
+    assert_true(s.chunk * s.k_padded * 2 <= FILK_CONV_CHUNK);
+    assert_true((s.chunk + 256) * s.k_padded * 2 > FILK_CONV_CHUNK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +378,8 @@ int main(void)
         cmocka_unit_test(strides_beyond_2_31_elements_reach_the_tensor_map),
         cmocka_unit_test(views_off_16_bytes_have_no_tensor_map),
         cmocka_unit_test(a_stride_that_nothing_steps_over_may_be_any),
+        cmocka_unit_test(rows_of_windows_times_packed_weights_are_the_convolution),
+        cmocka_unit_test(a_large_frame_goes_in_chunks_of_about_128_mib),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -394,6 +394,7 @@ static const filk_backend_kernels kernels = {
     {no_workspace, filk_cuda_find_nonfinite_run},
     {no_workspace, filk_cuda_gated_add_run},
     &filk_cuda_linear,
+    &filk_cuda_conv3d,
 };
 
 extern "C" __attribute__((visibility("default"))) const fili_backend fil_backend_v1;

@@ -61,6 +61,7 @@ fil_status filk_cuda_gated_add_run(void *device, const void *problem, const void
                                    void *workspace);
 
 extern const filk_device_plan filk_cuda_linear;
+extern const filk_device_plan filk_cuda_conv3d;
 
 /* Gives back what the vendor's libraries hold for the device. */
 void filk_cuda_blas_close(filk_cuda_device *d);
