@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "base/device.h"
 #include "base/mem.h"
 #include "engine/video_job.h"
 
@@ -20,12 +21,12 @@ void fil_decode_options_init(fil_decode_options *options)
 static fil_status whole_cost(fil_ctx *ctx, const fili_decode *d, uint64_t beside,
                              fili_decode_cost *out)
 {
-    const int32_t t = (int32_t)d->shape[1];
-    const int32_t h = (int32_t)d->shape[2];
-    const int32_t w = (int32_t)d->shape[3];
-    *out            = (fili_decode_cost){.tiled = 0};
-    FIL_TRY(fili_vae_decode_bytes(ctx, d->config, d->precision, h, w, &out->bytes));
-    out->bytes += beside;
+    const int32_t   t = (int32_t)d->shape[1];
+    const int32_t   h = (int32_t)d->shape[2];
+    const int32_t   w = (int32_t)d->shape[3];
+    fili_vae_memory memory;
+    FIL_TRY(fili_vae_decode_bytes(ctx, d->config, d->precision, h, w, &memory));
+    *out = (fili_decode_cost){.bytes = memory.bytes + beside, .device = memory.device};
     return fili_vae_decode_flops(ctx, d->config, t, h, w, &out->flops);
 }
 
@@ -36,8 +37,11 @@ static fil_status tiled_cost(fil_ctx *ctx, const fili_decode *d, uint64_t beside
     const int32_t size[3]     = {(int32_t)d->shape[1], (int32_t)d->shape[2], (int32_t)d->shape[3]};
     fili_vae_tiled_cost cost;
     FIL_TRY(fili_vae_tiled_cost_of(ctx, d->config, d->precision, &how, size, &cost));
-    *out = (fili_decode_cost){
-        .tiled = 1, .bytes = cost.bytes + beside, .disk = cost.disk, .flops = cost.flops};
+    *out = (fili_decode_cost){.tiled  = 1,
+                              .bytes  = cost.bytes + beside,
+                              .device = cost.device,
+                              .disk   = cost.disk,
+                              .flops  = cost.flops};
     return FIL_OK;
 }
 
@@ -52,8 +56,8 @@ fil_status fili_decode_cost_of(fil_ctx *ctx, const fili_decode *d, fili_decode_c
     const bool            can    = fili_vae_tiling_cuts(&how, h, w);
     if (d->tiles == 1 && can) return tiled_cost(ctx, d, beside, out);
     FIL_TRY(whole_cost(ctx, d, beside, out));
-    return d->tiles == FIL_AUTO && can && out->bytes > d->room ? tiled_cost(ctx, d, beside, out)
-                                                               : FIL_OK;
+    const bool fits = out->bytes <= d->room && out->device <= d->device_room;
+    return d->tiles == FIL_AUTO && can && !fits ? tiled_cost(ctx, d, beside, out) : FIL_OK;
 }
 
 static fil_status decode_frames(fili_vae *vae, const fili_decode *d, const fili_decode_input *in,
@@ -107,7 +111,8 @@ fil_status fili_tiles_check(fil_ctx *ctx, int32_t tiles)
 void fili_tell_tiles(fil_ctx *ctx, const fili_decode_cost *cost)
 {
     fili_log(ctx, FIL_LOG_INFO,
-             "decoding goes in tiles, as whole frames do not fit into the limit of memory: %llu "
+             "decoding goes in tiles, as whole frames do not fit into memory, of the host or the "
+             "device: %llu "
              "bytes, and %llu on disk",
              (unsigned long long)cost->bytes, (unsigned long long)cost->disk);
 }
@@ -229,15 +234,17 @@ static fil_status prepare(decoding *d, const fil_model *model)
     d->z_bytes = sizeof(float);
     for (int i = 0; i < FILI_LATENT_RANK; i++)
         d->z_bytes *= (size_t)d->shape[i];
-    d->what = (fili_decode){.config    = &d->config,
-                            .precision = d->o.precision,
-                            .shape     = d->shape,
-                            .outputs   = &d->outputs,
-                            .tiles     = d->o.vae_tiles,
-                            .room      = fili_memory_room(d->ctx, m->used + d->z_bytes)};
+    d->what = (fili_decode){.config      = &d->config,
+                            .precision   = d->o.precision,
+                            .shape       = d->shape,
+                            .outputs     = &d->outputs,
+                            .tiles       = d->o.vae_tiles,
+                            .room        = fili_memory_room(d->ctx, m->used + d->z_bytes),
+                            .device_room = fili_device_room(d->ctx)};
     FIL_TRY(fili_decode_cost_of(d->ctx, &d->what, &d->cost));
     if (d->cost.tiled && d->o.vae_tiles == FIL_AUTO) fili_tell_tiles(d->ctx, &d->cost);
     FIL_TRY(fili_check_budget(d->ctx, "decoding", d->cost.bytes + d->z_bytes));
+    FIL_TRY(fili_check_device(d->ctx, "decoding", d->cost.device, fili_device_room(d->ctx)));
     FIL_TRY(check_disk(d));
     FIL_TRY(fili_alloc(d->ctx, d->z_bytes, "the latents", &block));
     d->z = block;

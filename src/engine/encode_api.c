@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "base/device.h"
 #include "base/mem.h"
 #include "engine/video_job.h"
 
@@ -82,15 +83,15 @@ static fil_status check_input(encoding *e)
 
 static fil_status take_memory(encoding *e)
 {
-    uint64_t bytes;
-    void    *block;
+    fili_vae_memory memory;
+    void           *block;
     e->z_bytes = sizeof(float);
     for (int i = 0; i < FILI_LATENT_RANK; i++)
         e->z_bytes *= (size_t)e->shape[i];
     FIL_TRY(fili_vae_encode_bytes(e->ctx, fili_vae_config_of(e->vae), e->o.precision,
-                                  (int32_t)e->shape[2], (int32_t)e->shape[3], &bytes));
-    bytes += e->z_bytes;
-    FIL_TRY(fili_check_budget(e->ctx, "encoding", bytes));
+                                  (int32_t)e->shape[2], (int32_t)e->shape[3], &memory));
+    FIL_TRY(fili_check_budget(e->ctx, "encoding", memory.bytes + e->z_bytes));
+    FIL_TRY(fili_check_device(e->ctx, "encoding", memory.device, fili_device_room(e->ctx)));
     FIL_TRY(fili_alloc(e->ctx, e->z_bytes, "the latents", &block));
     e->z = block;
     return FIL_OK;

@@ -9,7 +9,7 @@
  * steps that are left. Not in it: reading files, choosing masks, norms, video encoding; together
  * up to half of the time of a small model's run (docs/design/memory.md). The clock is that on the
  * wall, with all threads of the context, as in the run. Where the transformer lies on a device, so
- * do the inputs of its kernels, with more rows, so that the device is full.
+ * do the inputs of its kernels, with more rows, so that the device is full; the VAE's alike.
  */
 #include <math.h>
 #include <string.h>
@@ -381,7 +381,7 @@ static fil_status measure(const fili_job *job, fili_rates *rates, part parts[PAR
     for (int i = 0; i < PARTS; i++) {
         room r;
         if (!(parts[i].work > 0.0) || rates->each[i] > 0.0) continue;
-        open_room(&r, job->ctx, job->plan.device_bytes > 0 && i != CONV);
+        open_room(&r, job->ctx, i == CONV ? job->decode.device > 0 : job->on_device);
         const fil_status status = timers[i](job, &r, &parts[i]);
         close_room(&r);
         FIL_TRY(status);

@@ -183,7 +183,7 @@ static fil_status check_all(many *m)
     }
     m->batch.keeps    = true;
     fil_status status = check_again(m);
-    if (status != FIL_E_NOMEM) return status;
+    if (status != FIL_E_NOMEM && status != FIL_E_NOMEM_DEV) return status;
     m->batch.keeps = false; /* then it is read anew for each video */
     fili_ctx_enter(m->ctx);
     return check_again(m);

@@ -52,6 +52,12 @@ static bool keeps_transformer(const fili_job *job)
     return job->batch != NULL && job->batch->keeps;
 }
 
+/* Of the device; what a batch keeps there is given back before another is opened. */
+static uint64_t device_room(const fili_job *job)
+{
+    return fili_device_room(job->ctx) + job->ctx->device_memory.used;
+}
+
 /* ---- decoding ------------------------------------------------------------------------------- */
 
 fili_decode fili_job_decode(const fili_job *job)
@@ -64,7 +70,8 @@ fili_decode fili_job_decode(const fili_job *job)
                          .outputs   = &job->outputs,
                          .tiles     = tiles,
                          .room =
-                             fili_memory_room(job->ctx, beside(job) + latent_bytes(job) + SMALL)};
+                             fili_memory_room(job->ctx, beside(job) + latent_bytes(job) + SMALL),
+                         .device_room = device_room(job)};
 }
 
 /* What is chosen here goes into recipe and checkpoint, as it changes the frames. */
@@ -86,28 +93,25 @@ fil_status fili_job_choose_tiles(fili_job *job)
 
 /* ---- sampling ------------------------------------------------------------------------------- */
 
-/* Of the device; what a batch keeps there is given back before another is opened. */
-static uint64_t device_room(const fili_job *job)
-{
-    return fili_device_room(job->ctx) + job->ctx->device_memory.used;
-}
-
-static uint64_t sample_bytes(const fili_job *job, const fili_dit_memory *dit, uint64_t preview)
+/* `preview`: what that takes beside. */
+static uint64_t sample_bytes(const fili_job *job, const fili_dit_memory *dit,
+                             const fili_vae_memory *preview)
 {
     /* x, an answer per pass, the solver's arrays */
     return beside(job) + dit->total + dit->loading +
            latent_bytes(job) * (1 + (uint64_t)job->plan.passes) + fili_solver_bytes(job->n) +
-           job->capture.bytes + preview;
+           job->capture.bytes + preview->bytes;
 }
 
-static bool fits(const fili_job *job, const fili_dit_memory *dit, uint64_t preview)
+static bool fits(const fili_job *job, const fili_dit_memory *dit, const fili_vae_memory *preview)
 {
-    if (dit->device > 0) return dit->device <= device_room(job);
+    if (dit->device > 0) return dit->device + preview->device <= device_room(job);
     return sample_bytes(job, dit, preview) <= fili_memory_room(job->ctx, 0);
 }
 
 /* What streaming is to lessen. */
-static uint64_t cost_of(const fili_job *job, const fili_dit_memory *dit, uint64_t preview)
+static uint64_t cost_of(const fili_job *job, const fili_dit_memory *dit,
+                        const fili_vae_memory *preview)
 {
     return dit->device > 0 ? dit->device : sample_bytes(job, dit, preview);
 }
@@ -121,7 +125,8 @@ static void tell_streaming(const fili_job *job, const fili_dit_memory *dit)
 }
 
 /* Weights of a layer at a time, where all of them do not fit. */
-static fil_status choose_streaming(fili_job *job, uint64_t preview, fili_dit_memory *dit)
+static fil_status choose_streaming(fili_job *job, const fili_vae_memory *preview,
+                                   fili_dit_memory *dit)
 {
     fil_ctx         *ctx = job->ctx;
     fili_dit_memory  less;
@@ -145,16 +150,16 @@ static fil_status choose_streaming(fili_job *job, uint64_t preview, fili_dit_mem
     return FIL_OK;
 }
 
-static fil_status count_sampling(fili_job *job, uint64_t *dit_bytes)
+static fil_status count_sampling(fili_job *job, fili_dit_memory *out)
 {
     fil_plan       *p = &job->plan;
     fili_dit_memory dit;
-    uint64_t        preview;
+    fili_vae_memory preview;
     FIL_TRY(fili_preview_bytes(job, &preview));
-    FIL_TRY(choose_streaming(job, preview, &dit));
-    p->sample_bytes         = sample_bytes(job, &dit, preview);
-    p->device_bytes         = dit.device;
-    *dit_bytes              = dit.total;
+    FIL_TRY(choose_streaming(job, &preview, &dit));
+    *out                    = dit;
+    p->sample_bytes         = sample_bytes(job, &dit, &preview);
+    p->device_bytes         = dit.device + preview.device;
     p->weight_bytes         = dit.weights + dit.loading;
     p->weights_mapped_bytes = dit.mapped;
     p->attention_bytes      = dit.workspace + p->policy_bytes;
@@ -163,6 +168,7 @@ static fil_status count_sampling(fili_job *job, uint64_t *dit_bytes)
     p->linear_kernel        = dit.linear_kernel;
     p->blocks_kept          = fili_dequant_has(dit.kept);
     job->kept               = dit.kept;
+    job->on_device          = dit.device > 0;
     return FIL_OK;
 }
 
@@ -174,36 +180,38 @@ static const char *largest_phase(const fil_plan *p)
     return p->peak_bytes == p->decode_bytes ? "decoding" : "reading the prompts";
 }
 
-static fil_status check_device(const fili_job *job)
-{
-    const uint64_t room = device_room(job);
-    if (job->plan.device_bytes <= room) return FIL_OK;
-    return FIL_FAIL(job->ctx, FIL_E_NOMEM_DEV,
-                    "the transformer needs at least %llu bytes of the device's memory; of %llu, "
-                    "%llu are left for it",
-                    (unsigned long long)job->plan.device_bytes,
-                    (unsigned long long)job->ctx->device_memory.limit, (unsigned long long)room);
-}
-
 static fil_status check_limit(const fili_job *job)
 {
     const fil_memory *m = &job->ctx->memory;
-    FIL_TRY(check_device(job));
     if (m->limit == 0 || job->plan.peak_bytes <= m->limit) return FIL_OK;
     return FIL_FAIL(job->ctx, FIL_E_NOMEM, "%s needs at least %llu bytes in all; the limit is %llu",
                     largest_phase(&job->plan), (unsigned long long)job->plan.peak_bytes,
                     (unsigned long long)m->limit);
 }
 
+/* The phases on the device; what is there for them; a batch keeps the transformer. */
+static fil_status check_device(fili_job *job, const fili_dit_memory *dit)
+{
+    fil_plan      *p     = &job->plan;
+    const uint64_t kept  = keeps_transformer(job) ? dit->device : 0;
+    const uint64_t room  = device_room(job);
+    const uint64_t later = fili_job_has_frames(job) ? job->decode.device + kept : 0;
+    FIL_TRY(fili_check_device(job->ctx, "sampling", p->device_bytes, room));
+    FIL_TRY(fili_check_device(job->ctx, "decoding", later, room));
+    if (later > p->device_bytes) p->device_bytes = later;
+    return FIL_OK;
+}
+
 fil_status fili_job_memory(fili_job *job)
 {
-    fil_plan *p = &job->plan;
-    uint64_t  dit;
+    fil_plan       *p = &job->plan;
+    fili_dit_memory dit;
     FIL_TRY(count_sampling(job, &dit));
+    FIL_TRY(check_device(job, &dit));
     p->text_bytes += beside(job);
     if (fili_job_has_frames(job))
         p->decode_bytes = beside(job) + latent_bytes(job) + job->decode.bytes +
-                          (keeps_transformer(job) ? dit : 0);
+                          (keeps_transformer(job) ? dit.total : 0);
     p->peak_bytes = p->text_bytes;
     if (p->sample_bytes > p->peak_bytes) p->peak_bytes = p->sample_bytes;
     if (p->decode_bytes > p->peak_bytes) p->peak_bytes = p->decode_bytes;

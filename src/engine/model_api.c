@@ -107,6 +107,16 @@ fil_status fili_check_budget(fil_ctx *ctx, const char *what, uint64_t bytes)
                     (unsigned long long)m->used);
 }
 
+fil_status fili_check_device(fil_ctx *ctx, const char *what, uint64_t bytes, uint64_t room)
+{
+    if (bytes <= room) return FIL_OK;
+    return FIL_FAIL(ctx, FIL_E_NOMEM_DEV,
+                    "%s needs at least %llu bytes of the device's memory; of %llu, %llu are left "
+                    "for it",
+                    what, (unsigned long long)bytes, (unsigned long long)ctx->device_memory.limit,
+                    (unsigned long long)room);
+}
+
 double fili_seconds(fil_ctx *ctx)
 {
     return (double)ctx->os->clock_ns(ctx->os->self) * 1e-9;

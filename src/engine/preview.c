@@ -78,14 +78,14 @@ static size_t rgb_bytes(const fili_job *job)
 }
 
 /* A PNG is compressed in memory. */
-fil_status fili_preview_bytes(const fili_job *job, uint64_t *bytes)
+fil_status fili_preview_bytes(const fili_job *job, fili_vae_memory *out)
 {
     const fili_preview *p = &job->preview;
-    *bytes                = 0;
+    *out                  = (fili_vae_memory){.bytes = 0};
     if (!is_on(job)) return FIL_OK;
     FIL_TRY(
-        fili_vae_decode_bytes(job->ctx, &job->vae, job->o.precision, p->crop_h, p->crop_w, bytes));
-    *bytes +=
+        fili_vae_decode_bytes(job->ctx, &job->vae, job->o.precision, p->crop_h, p->crop_w, out));
+    out->bytes +=
         x0_bytes(job) + crop_bytes(job) + FITS * sizeof(fili_preview_fit) + 3 * rgb_bytes(job);
     return FIL_OK;
 }

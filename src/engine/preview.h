@@ -49,7 +49,7 @@ typedef struct fili_preview {
 /* Sizes, from job's options and plan. E_ARG. */
 FIL_MUSTCHECK fil_status fili_preview_check(struct fili_job *job);
 /* Bytes that it takes while the run samples, the VAE's weights included. */
-FIL_MUSTCHECK fil_status fili_preview_bytes(const struct fili_job *job, uint64_t *bytes);
+FIL_MUSTCHECK fil_status fili_preview_bytes(const struct fili_job *job, fili_vae_memory *out);
 
 /* Takes its memory and opens the VAE. */
 FIL_MUSTCHECK fil_status fili_preview_begin(struct fili_job *job);

@@ -231,16 +231,16 @@ typedef struct fili_decode {
     fil_dtype              precision;
     const int64_t         *shape; /* [FILI_LATENT_RANK] of the latents */
     const fili_outputs    *outputs;
-    int32_t                tiles; /* FIL_AUTO, 0, 1: as vae_tiles in the options */
-    uint64_t               room;  /* bytes that there are, for FIL_AUTO */
+    int32_t                tiles;             /* FIL_AUTO, 0, 1: as vae_tiles in the options */
+    uint64_t               room, device_room; /* bytes that there are, for FIL_AUTO */
 } fili_decode;
 
 /* What that takes beside the latents. */
 typedef struct fili_decode_cost {
-    int32_t  tiled; /* 1: in tiles */
-    uint64_t bytes;
-    uint64_t disk;  /* of frames that wait for their tiles */
-    double   flops; /* as the layers are defined */
+    int32_t  tiled;         /* 1: in tiles */
+    uint64_t bytes, device; /* of the host, of the device */
+    uint64_t disk;          /* of frames that wait for their tiles */
+    double   flops;         /* as the layers are defined */
 } fili_decode_cost;
 
 FIL_MUSTCHECK fil_status fili_decode_cost_of(fil_ctx *ctx, const fili_decode *what,
@@ -307,6 +307,7 @@ struct fili_job {
     fili_dit_config    dit;
     fili_dit_options   dit_options;
     fil_dtype          kept; /* of the transformer's weights that stay as they are; NONE: none do */
+    int32_t            on_device; /* the transformer lies on the context's device */
     fili_vae_config    vae;
     fili_policy_run    policy;
     fil_policy_options policy_options; /* as given, whole; strings are the caller's */
@@ -377,6 +378,9 @@ fil_status fili_job_choose(void *user, fili_policy_call *call, fili_policy_choic
 uint64_t fili_memory_room(const fil_ctx *ctx, uint64_t used);
 /* E_NOMEM unless the context's limit allows `bytes` at once. `what`: of the message. */
 FIL_MUSTCHECK fil_status fili_check_budget(fil_ctx *ctx, const char *what, uint64_t bytes);
+/* E_NOMEM_DEV: more than `room` bytes of the device's memory. */
+FIL_MUSTCHECK fil_status fili_check_device(fil_ctx *ctx, const char *what, uint64_t bytes,
+                                           uint64_t room);
 
 /* Tells the caller of the run what has happened, if it wants to know. */
 void fili_job_tell(const fili_job *job, fil_event_kind kind, int32_t step, const char *path);

@@ -1,4 +1,4 @@
-/* kernel/device_elementwise.c: data that stays on a device: how it gets there and back, and the two
+/* kernel/device_elementwise.c: data that stays on a device: how it gets there and back, and the
  * functions that touch it outside of the families (device_rows.h).
  */
 #include "kernel/device_stage.h"
@@ -65,4 +65,30 @@ fil_status filk_device_gated_add(fil_ctx *ctx, const filk_gated_problem *problem
         filk_stage_in(&s, a.coarse, sizeof(float) * (size_t)problem->m * (size_t)problem->cols);
     if (s.status == FIL_OK) s.status = k->gated_add.run(s.device->handle, problem, &a, NULL);
     return filk_stage_end(&s, "adding a coarse branch");
+}
+
+/* Nothing is staged. */
+static fil_status run_there(fil_ctx *ctx, const filk_device_row *row, const void *problem,
+                            const void *args, const char *what)
+{
+    const fili_device *d = ctx->device;
+    return fili_device_check(ctx, row->run(d->handle, problem, args, NULL), what);
+}
+
+fil_status filk_device_cast(fil_ctx *ctx, const filk_cast_problem *problem,
+                            const filk_cast_args *args)
+{
+    return run_there(ctx, &filk_device_kernels()->cast, problem, args, "converting a frame");
+}
+
+fil_status filk_device_double(fil_ctx *ctx, const filk_double_problem *problem,
+                              const filk_double_args *args)
+{
+    return run_there(ctx, &filk_device_kernels()->double_frame, problem, args, "doubling a frame");
+}
+
+fil_status filk_device_softmax(fil_ctx *ctx, const filk_softmax_problem *problem,
+                               const filk_softmax_args *args)
+{
+    return run_there(ctx, &filk_device_kernels()->softmax, problem, args, "softmax");
 }

@@ -57,6 +57,38 @@ typedef struct filk_gated_args {
     void        *out;    /* [offset[m], cols] */
 } filk_gated_args;
 
+/* x [n] f32 as dtype (BF16 or F32). */
+typedef struct filk_cast_problem {
+    int64_t   n;
+    fil_dtype dtype;
+} filk_cast_problem;
+
+typedef struct filk_cast_args {
+    const float *x;
+    void        *out;
+} filk_cast_args;
+
+/* Pixel (y, x) of a frame [h, w, c] becomes pixel (2 y + part / 2, 2 x + part % 2) of one that is
+ * twice as high and wide; what lies between stays. */
+typedef struct filk_double_problem {
+    int32_t h, w, c, part;
+} filk_double_problem;
+
+typedef struct filk_double_args {
+    const float *from;
+    float       *to;
+} filk_double_args;
+
+/* Rows of n in place: softmax of scale x. NaN of a row stays in it. */
+typedef struct filk_softmax_problem {
+    int64_t rows, n;
+    float   scale;
+} filk_softmax_problem;
+
+typedef struct filk_softmax_args {
+    float *x;
+} filk_softmax_args;
+
 /* One output frame of a convolution (kernel/conv3d.h) that writes f32. Its plan is made from the
  * problem as it is; weights are [C_out, C_in, kt, kh, kw] for pack. */
 enum { FILK_DEVICE_FRAMES = 8 };
@@ -79,6 +111,9 @@ typedef struct filk_backend_kernels {
     filk_device_row         select;
     filk_device_row         find_nonfinite;
     filk_device_row         gated_add;
+    filk_device_row         cast;
+    filk_device_row         double_frame;
+    filk_device_row         softmax;
     const filk_device_plan *linear;
     const filk_device_plan *conv3d;
 } filk_backend_kernels;
@@ -104,10 +139,15 @@ FIL_MUSTCHECK fil_status filk_device_get(fil_ctx *ctx, void *host, const void *d
 /* Waits for all that is queued. */
 FIL_MUSTCHECK fil_status filk_device_wait(fil_ctx *ctx);
 
-/* x is memory of the device; *at comes to the host. */
+/* In all of these pointers are memory of the device, but for *at, and coarse of either side. */
 FIL_MUSTCHECK fil_status filk_device_find_nonfinite(fil_ctx *ctx, const float *x, int64_t n,
                                                     int64_t *at);
-/* gate and out are memory of the device; coarse of either side. */
+FIL_MUSTCHECK fil_status filk_device_cast(fil_ctx *ctx, const filk_cast_problem *problem,
+                                          const filk_cast_args *args);
+FIL_MUSTCHECK fil_status filk_device_double(fil_ctx *ctx, const filk_double_problem *problem,
+                                            const filk_double_args *args);
+FIL_MUSTCHECK fil_status filk_device_softmax(fil_ctx *ctx, const filk_softmax_problem *problem,
+                                             const filk_softmax_args *args);
 FIL_MUSTCHECK fil_status filk_device_gated_add(fil_ctx *ctx, const filk_gated_problem *problem,
                                                const filk_gated_args *args);
 

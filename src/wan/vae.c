@@ -1,6 +1,7 @@
 /* wan/vae.c: opening the autoencoder, its streams, and whole clips through them (wan/vae.h). */
 #include <string.h>
 
+#include "base/device.h"
 #include "base/mem.h"
 #include "wan/vae_rows.h"
 
@@ -11,6 +12,7 @@ void fili_vae_stream_close(fili_vae_stream **stream)
     if (stream == NULL || *stream == NULL) return;
     fili_vae_stream *s = *stream;
     fili_vae_drop_plans(s);
+    fili_device_free(s->ctx, s->near_block, s->near_bytes);
     fili_arena_fini(&s->memory);
     fili_free(s->ctx, s, sizeof *s);
     *stream = NULL;
@@ -306,7 +308,7 @@ fil_status fili_vae_kernel(fil_ctx *ctx, fil_dtype precision, const char **name)
 }
 
 static fil_status count_bytes(fil_ctx *ctx, const fili_vae_config *config, fil_dtype precision,
-                              int encoder, int32_t h, int32_t w, uint64_t *bytes)
+                              int encoder, int32_t h, int32_t w, fili_vae_memory *out)
 {
     fili_vae_stream *s      = NULL;
     const uint64_t   before = fil_ctx_memory(ctx).used;
@@ -315,25 +317,27 @@ static fil_status count_bytes(fil_ctx *ctx, const fili_vae_config *config, fil_d
     FIL_TRY(fili_vae_usable(ctx, precision, &dtype));
     FIL_TRY(make_stream(ctx, config, dtype, encoder, h, w, &s));
     FIL_TRY_OR(done, fili_vae_plan(s));
-    FIL_TRY_OR(done, fili_vae_reserve(s, bytes));
-    *bytes +=
+    FIL_TRY_OR(done, fili_vae_reserve(s, &out->bytes));
+    out->device = s->near_bytes;
+    out->bytes +=
         fil_ctx_memory(ctx).used - before + (uint64_t)2 * FILI_ALIGN; /* the arena's own header */
-    if (encoder) *bytes += 3 * sizeof(float) * (uint64_t)s->level[0].h * (uint64_t)s->level[0].w;
+    if (encoder)
+        out->bytes += 3 * sizeof(float) * (uint64_t)s->level[0].h * (uint64_t)s->level[0].w;
 done:
     fili_vae_stream_close(&s);
     return status;
 }
 
 fil_status fili_vae_decode_bytes(fil_ctx *ctx, const fili_vae_config *config, fil_dtype precision,
-                                 int32_t h, int32_t w, uint64_t *bytes)
+                                 int32_t h, int32_t w, fili_vae_memory *out)
 {
-    return count_bytes(ctx, config, precision, 0, h, w, bytes);
+    return count_bytes(ctx, config, precision, 0, h, w, out);
 }
 
 fil_status fili_vae_encode_bytes(fil_ctx *ctx, const fili_vae_config *config, fil_dtype precision,
-                                 int32_t h, int32_t w, uint64_t *bytes)
+                                 int32_t h, int32_t w, fili_vae_memory *out)
 {
-    return count_bytes(ctx, config, precision, 1, h, w, bytes);
+    return count_bytes(ctx, config, precision, 1, h, w, out);
 }
 
 /* ---- operations ----------------------------------------------------------------------------- */

@@ -78,15 +78,22 @@ FIL_MUSTCHECK fil_status fili_vae_decode(fili_vae *vae, const float *z, int32_t 
 FIL_MUSTCHECK fil_status fili_vae_encode(fili_vae *vae, fili_frame_source source, void *user,
                                          int32_t n, int32_t h, int32_t w, float *z);
 
-/* Bytes that a decode or an encode takes at its peak beside the weights as fili_weights holds them,
- * for any number of frames and the context's threads. h, w: latent. Needs no weights. Exact but
- * for oneDNN's own primitives and generated code (some 20 MB). */
+/* What a decode or an encode takes at its peak beside the weights as fili_weights holds them, for
+ * any number of frames and the context's threads. Exact but for oneDNN's own primitives and
+ * generated code (some 20 MB). */
+typedef struct fili_vae_memory {
+    uint64_t bytes;  /* of the host */
+    uint64_t device; /* of the context's device, where every kernel is one of it: weights, frames
+                        and workspace lie there then; else 0 */
+} fili_vae_memory;
+
+/* h, w: latent. Needs no weights. */
 FIL_MUSTCHECK fil_status fili_vae_decode_bytes(fil_ctx *ctx, const fili_vae_config *config,
                                                fil_dtype precision, int32_t h, int32_t w,
-                                               uint64_t *bytes);
+                                               fili_vae_memory *out);
 FIL_MUSTCHECK fil_status fili_vae_encode_bytes(fil_ctx *ctx, const fili_vae_config *config,
                                                fil_dtype precision, int32_t h, int32_t w,
-                                               uint64_t *bytes);
+                                               fili_vae_memory *out);
 
 /* ---- streams -------------------------------------------------------------------------------- */
 
@@ -130,7 +137,8 @@ FIL_MUSTCHECK fil_status fili_vae_kernel(fil_ctx *ctx, fil_dtype precision, cons
 /* F32 or BF16: what is used where `precision` is asked for. */
 FIL_MUSTCHECK fil_status fili_vae_usable(fil_ctx *ctx, fil_dtype precision, fil_dtype *out);
 
-/* Seconds spent in a stream's frames, by part: CPU time with one thread, else elapsed time. */
+/* Seconds spent in a stream's frames, by part: CPU time with one thread, else elapsed time. On a
+ * device the parts tell what was waited for, and only the total is true. */
 typedef struct fili_vae_times {
     double convolution;
     double attention; /* in the middle: all of it */

@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "base/pool.h"
+#include "kernel/device_rows.h"
 #include "kernel/softmax.h"
 #include "wan/vae_rows.h"
 
@@ -74,6 +75,13 @@ static fil_status softmax_row(void *arg, int64_t row, int32_t worker)
     return FIL_OK;
 }
 
+static fil_status soften(fili_vae_stream *s, int64_t rows, softmax_state *state)
+{
+    const filk_softmax_problem problem = {.rows = rows, .n = state->n, .scale = state->scale};
+    if (!s->on_device) return fili_pool_run(s->ctx, "softmax", rows, softmax_row, state);
+    return filk_device_softmax(s->ctx, &problem, &(filk_softmax_args){.x = state->rows});
+}
+
 /* ---- a frame -------------------------------------------------------------------------------- */
 
 static void place(fili_vae_stream *s)
@@ -116,7 +124,7 @@ static fil_status attend_band(fili_vae_stream *s, int64_t first, int32_t last)
     FIL_TRY(
         multiply(s, a->scores[last],
                  &(filk_linear_args){.x = q, .weight = a->k, .out = a->band, .out_stride = a->n}));
-    FIL_TRY(fili_pool_run(s->ctx, "softmax", rows, softmax_row, &softmax));
+    FIL_TRY(soften(s, rows, &softmax));
     return multiply(s, a->mix[last],
                     &(filk_linear_args){.x          = a->band,
                                         .weight     = a->v,

@@ -15,6 +15,8 @@
  * that its blocks work on (the same one where the channels agree), both f32, channels last.
  * A causal convolution owns two past frames of its input and borrows the level's spare frame for
  * the present one; the oldest becomes the spare. So nothing is copied.
+ * Where every kernel is one of the context's device, all of this lies there ("near"), and only
+ * latents and pictures travel, through a piece of the host's memory ("here").
  */
 #ifndef FILI_WAN_VAE_PARTS_H
 #define FILI_WAN_VAE_PARTS_H
@@ -103,8 +105,9 @@ typedef struct vae_attention {
 } vae_attention;
 
 typedef struct vae_piece {
-    void **at;
+    void  *at; /* where its address goes: a pointer of any object type */
     size_t bytes;
+    int    near; /* for kernels */
 } vae_piece;
 
 struct fili_vae {
@@ -130,14 +133,20 @@ struct fili_vae_stream {
     vae_attention   attention;
     vae_piece       piece[VAE_PIECES];
     fili_arena      memory;
+    int32_t         on_device; /* what is near lies there, in one block: */
+    void           *near_block;
+    uint64_t        near_bytes;
+    float          *here; /* on_device: latents and pictures on their way, weights before they are
+                             packed */
+    size_t          here_bytes;
     void           *workspace;
     size_t          workspace_bytes;
     float          *scratch; /* results of a layer on their way to the next, attention, packing */
     size_t          scratch_bytes;
     void           *cast; /* bf16: inputs that no norm makes */
     size_t          cast_bytes;
-    float          *rgb;                  /* the decoder's result */
-    const float    *latent, *latent_bias; /* the 1x1x1 convolution beside the latent */
+    float          *rgb;                  /* the decoder's result; the host's */
+    const float    *latent, *latent_bias; /* the 1x1x1 convolution beside the latent; the host's */
     const filk_row *norm[2];              /* to dtype with SiLU; to f32 without */
     int64_t         n_frames;             /* that came out */
     fili_vae_times  times;
@@ -168,13 +177,16 @@ void fili_vae_conv_tensors(const vae_layer *layer, const vae_conv *conv, vae_ten
                            vae_tensor *bias);
 /* vae_plan.c: plans and memory; then the weights. */
 FIL_MUSTCHECK fil_status fili_vae_plan(fili_vae_stream *stream);
+/* Counts: *bytes of the host; near_bytes. */
 FIL_MUSTCHECK fil_status fili_vae_reserve(fili_vae_stream *stream, uint64_t *bytes);
 FIL_MUSTCHECK fil_status fili_vae_take_memory(fili_vae_stream *stream);
 FIL_MUSTCHECK fil_status fili_vae_load(fili_vae_stream *stream, fili_weights *weights);
 void                     fili_vae_drop_plans(fili_vae_stream *stream);
 FIL_MUSTCHECK fil_status fili_vae_find_plan(fili_vae_stream *stream, const vae_plan *wanted,
                                             const vae_plan **out);
-void                     fili_vae_want(fili_vae_stream *stream, void *at, size_t bytes);
+/* From `here` to where kernels find it; nothing where that is one place. */
+FIL_MUSTCHECK fil_status fili_vae_put(const fili_vae_stream *stream, void *near, const void *here,
+                                      size_t bytes);
 /* vae_attention.c */
 FIL_MUSTCHECK fil_status fili_vae_attention_plan(fili_vae_stream *stream);
 size_t                   fili_vae_attention_floats(const fili_vae_stream *stream);

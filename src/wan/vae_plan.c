@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/device.h"
 #include "base/mem.h"
+#include "kernel/device_rows.h"
 #include "tensor/convert.h"
 #include "wan/vae_parts.h"
 
@@ -74,6 +76,15 @@ static fil_status plan_norms(fili_vae_stream *s)
     return FIL_OK;
 }
 
+static bool all_on_device(const fili_vae_stream *s)
+{
+    bool all = s->ctx->device != NULL && fili_isa_is_device(s->norm[0]->isa) &&
+               fili_isa_is_device(s->norm[1]->isa);
+    for (int32_t i = 0; i < s->n_plans; i++)
+        all = all && fili_isa_is_device(s->plan[i].row->isa);
+    return all;
+}
+
 fil_status fili_vae_plan(fili_vae_stream *s)
 {
     FIL_TRY(plan_norms(s));
@@ -85,16 +96,30 @@ fil_status fili_vae_plan(fili_vae_stream *s)
             memcpy(&wanted.conv, &c->p, sizeof c->p);
             FIL_TRY(fili_vae_find_plan(s, &wanted, &c->plan));
         }
-    return fili_vae_attention_plan(s);
+    FIL_TRY(fili_vae_attention_plan(s));
+    s->on_device = all_on_device(s);
+    return FIL_OK;
 }
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
-void fili_vae_want(fili_vae_stream *s, void *at, size_t bytes)
+/* The list is as long as all layers could need: see VAE_PIECES. */
+static void add_piece(fili_vae_stream *s, void *at, size_t bytes, int near)
 {
-    /* The list is as long as all layers could need: see VAE_PIECES. */
     if (bytes > 0 && s->n_pieces < VAE_PIECES)
-        s->piece[s->n_pieces++] = (vae_piece){.at = at, .bytes = bytes};
+        s->piece[s->n_pieces++] = (vae_piece){.at = at, .bytes = bytes, .near = near};
+}
+
+/* For kernels. */
+static void want(fili_vae_stream *s, void *at, size_t bytes)
+{
+    add_piece(s, at, bytes, 1);
+}
+
+/* For the host. */
+static void want_here(fili_vae_stream *s, void *at, size_t bytes)
+{
+    add_piece(s, at, bytes, 0);
 }
 
 /* Sizes fit: fili_vae_list bounds the sides, the loader the channels; 2^53 bytes at most. */
@@ -105,13 +130,13 @@ static size_t frame_bytes(const vae_level *v, int64_t c, fil_dtype dtype)
 
 static void want_level(fili_vae_stream *s, vae_level *v)
 {
-    fili_vae_want(s, &v->in, frame_bytes(v, v->c_in, FIL_F32));
+    want(s, &v->in, frame_bytes(v, v->c_in, FIL_F32));
     if (v->c != v->c_in) {
-        fili_vae_want(s, &v->x, frame_bytes(v, v->c, FIL_F32));
-        fili_vae_want(s, &v->spare[0], frame_bytes(v, v->c_in, s->dtype));
+        want(s, &v->x, frame_bytes(v, v->c, FIL_F32));
+        want(s, &v->spare[0], frame_bytes(v, v->c_in, s->dtype));
     }
-    fili_vae_want(s, &v->spare[1], frame_bytes(v, v->c, s->dtype));
-    if (v->other > 0) fili_vae_want(s, &v->spare[2], frame_bytes(v, v->other, s->dtype));
+    want(s, &v->spare[1], frame_bytes(v, v->c, s->dtype));
+    if (v->other > 0) want(s, &v->spare[2], frame_bytes(v, v->other, s->dtype));
 }
 
 /* The results and casts of a layer that share the scratch frame and the cast frame. */
@@ -136,12 +161,12 @@ static void want_conv(fili_vae_stream *s, vae_conv *c)
 {
     const size_t pixels = (size_t)c->p.h.size * (size_t)c->p.w.size;
     const size_t input  = pixels * (size_t)c->p.c_in * (fil_dtype_bits(c->p.dtype) / 8);
-    fili_vae_want(s, &c->packed, c->plan->row->plan->packed_bytes(c->plan->plan));
-    fili_vae_want(s, &c->bias, (size_t)c->p.c_out * 2 * sizeof(float));
-    larger(&s->scratch_bytes, weight_floats(c) * sizeof(float));
+    want(s, &c->packed, c->plan->row->plan->packed_bytes(c->plan->plan));
+    want(s, &c->bias, (size_t)c->p.c_out * 2 * sizeof(float));
+    larger(s->on_device ? &s->here_bytes : &s->scratch_bytes, weight_floats(c) * sizeof(float));
     if (c->spare == NULL || c->cut == VAE_SECOND) return;
-    fili_vae_want(s, &c->past[0], input);
-    fili_vae_want(s, &c->past[1], input);
+    want(s, &c->past[0], input);
+    want(s, &c->past[1], input);
 }
 
 static void want_layer(fili_vae_stream *s, vae_layer *l)
@@ -150,17 +175,28 @@ static void want_layer(fili_vae_stream *s, vae_layer *l)
     for (int32_t k = 0; k < VAE_CONVS; k++)
         if (l->conv[k].suffix != NULL) want_conv(s, &l->conv[k]);
     if (l->kind != VAE_UP && l->kind != VAE_DOWN && l->kind != VAE_IN) {
-        fili_vae_want(s, &l->gamma[0], (size_t)l->c_in * sizeof(float));
-        if (l->kind == VAE_RES) fili_vae_want(s, &l->gamma[1], (size_t)l->c_out * sizeof(float));
+        want(s, &l->gamma[0], (size_t)l->c_in * sizeof(float));
+        if (l->kind == VAE_RES) want(s, &l->gamma[1], (size_t)l->c_out * sizeof(float));
     }
     if (l->kind == VAE_ATTENTION) {
         const size_t   c = (size_t)l->c_in;
         vae_attention *a = &s->attention;
-        fili_vae_want(s, &a->qkv, 3 * c * c * sizeof(float));
-        fili_vae_want(s, &a->qkv_bias, 3 * c * sizeof(float));
-        fili_vae_want(s, &a->proj, c * c * sizeof(float));
-        fili_vae_want(s, &a->proj_bias, c * sizeof(float));
+        if (s->on_device) larger(&s->here_bytes, 3 * c * c * sizeof(float));
+        want(s, &a->qkv, 3 * c * c * sizeof(float));
+        want(s, &a->qkv_bias, 3 * c * sizeof(float));
+        want(s, &a->proj, c * c * sizeof(float));
+        want(s, &a->proj_bias, c * sizeof(float));
     }
+}
+
+#define NEAR_ALIGN 256
+
+/* Counts a piece of the block; *s->near_bytes is where it begins before. */
+static bool add_near(fili_vae_stream *s, size_t bytes)
+{
+    uint64_t whole;
+    return fili_align_u64(bytes, NEAR_ALIGN, &whole) &&
+           fili_add_u64(s->near_bytes, whole, &s->near_bytes);
 }
 
 fil_status fili_vae_reserve(fili_vae_stream *s, uint64_t *bytes)
@@ -173,16 +209,42 @@ fil_status fili_vae_reserve(fili_vae_stream *s, uint64_t *bytes)
     for (int32_t i = 0; i < s->n_layers; i++)
         want_layer(s, &s->layer[i]);
     larger(&s->scratch_bytes, fili_vae_attention_floats(s) * sizeof(float));
-    fili_vae_want(s, &s->latent, z * z * sizeof(float));
-    fili_vae_want(s, &s->latent_bias, z * sizeof(float));
-    if (!s->encoder) fili_vae_want(s, &s->rgb, frame_bytes(&s->level[0], 3, FIL_F32));
-    fili_vae_want(s, &s->scratch, s->scratch_bytes);
-    fili_vae_want(s, &s->cast, s->cast_bytes);
-    fili_vae_want(s, &s->workspace, s->workspace_bytes);
-    for (int32_t i = 0; i < s->n_pieces; i++)
-        if (!fili_add_size(sum, fili_arena_piece(s->piece[i].bytes), &sum))
+    want_here(s, &s->latent, z * z * sizeof(float));
+    want_here(s, &s->latent_bias, z * sizeof(float));
+    if (!s->encoder) want_here(s, &s->rgb, frame_bytes(&s->level[0], 3, FIL_F32));
+    want(s, &s->scratch, s->scratch_bytes);
+    want(s, &s->cast, s->cast_bytes);
+    want(s, &s->workspace, s->workspace_bytes);
+    if (s->on_device) {
+        /* The picture, and the latent with two values for each of its own. */
+        larger(&s->here_bytes, frame_bytes(&s->level[0], 3, FIL_F32));
+        larger(&s->here_bytes,
+               frame_bytes(&s->level[s->config.n_levels - 1], 2 * s->config.z_dim, FIL_F32));
+        want_here(s, &s->here, s->here_bytes);
+    }
+    s->near_bytes = 0;
+    for (int32_t i = 0; i < s->n_pieces; i++) {
+        const int near = s->on_device && s->piece[i].near;
+        if (near ? !add_near(s, s->piece[i].bytes)
+                 : !fili_add_size(sum, fili_arena_piece(s->piece[i].bytes), &sum))
             return FIL_FAIL(s->ctx, FIL_E_NOMEM, "VAE: its frames are larger than any memory");
+    }
     *bytes = sum;
+    return FIL_OK;
+}
+
+static fil_status take_pieces(fili_vae_stream *s)
+{
+    s->near_bytes = 0;
+    for (int32_t i = 0; i < s->n_pieces; i++) {
+        const vae_piece *p    = &s->piece[i];
+        void            *data = (char *)s->near_block + s->near_bytes;
+        if (s->on_device && p->near)
+            (void)add_near(s, p->bytes); /* as it was counted */
+        else
+            FIL_TRY(fili_arena_alloc(&s->memory, p->bytes, &data));
+        memcpy(p->at, &data, sizeof data);
+    }
     return FIL_OK;
 }
 
@@ -191,11 +253,8 @@ fil_status fili_vae_take_memory(fili_vae_stream *s)
     uint64_t bytes;
     FIL_TRY(fili_vae_reserve(s, &bytes));
     FIL_TRY(fili_arena_fix(&s->memory, (size_t)bytes));
-    for (int32_t i = 0; i < s->n_pieces; i++) {
-        void *data;
-        FIL_TRY(fili_arena_alloc(&s->memory, s->piece[i].bytes, &data));
-        memcpy(s->piece[i].at, &data, sizeof data);
-    }
+    if (s->on_device) FIL_TRY(fili_device_alloc(s->ctx, s->near_bytes, "the VAE", &s->near_block));
+    FIL_TRY(take_pieces(s));
     for (int32_t i = 0; i < s->config.n_levels; i++)
         if (s->level[i].x == NULL) s->level[i].x = s->level[i].in;
     return FIL_OK;
@@ -208,13 +267,24 @@ typedef struct loader {
     fili_weights    *w;
 } loader;
 
-/* Convolutions are loaded by load_conv, from the shapes that were checked here. */
+fil_status fili_vae_put(const fili_vae_stream *s, void *near, const void *here, size_t bytes)
+{
+    return near != here ? filk_device_put(s->ctx, near, here, bytes) : FIL_OK;
+}
+
+/* Convolutions are loaded by load_conv, from the shapes that were checked here. What is read is
+ * read-only from here on. */
 static fil_status load_floats(void *user, const vae_tensor *t)
 {
     const loader *l = user;
+    size_t        n = sizeof(float);
     if (t->dst == NULL) return FIL_OK;
-    /* Read-only from here on, but for this. */
-    return fili_weights_read(l->w, t->name, FIL_F32, t->rank, t->shape, fili_writable(t->dst));
+    if (!filk_device_owns(l->s->ctx, t->dst))
+        return fili_weights_read(l->w, t->name, FIL_F32, t->rank, t->shape, fili_writable(t->dst));
+    for (uint32_t i = 0; i < t->rank; i++)
+        n *= (size_t)t->shape[i];
+    FIL_TRY(fili_weights_read(l->w, t->name, FIL_F32, t->rank, t->shape, l->s->here));
+    return fili_vae_put(l->s, fili_writable(t->dst), l->s->here, n);
 }
 
 /* A quarter of a 3x3 kernel over a doubled frame (vae_cut): taps that meet the same pixel are
@@ -237,24 +307,31 @@ static void quarter_kernel(const vae_conv *c, const float *whole, float *out)
     }
 }
 
+/* The half of it that is used. */
+static fil_status load_bias(const loader *l, const vae_conv *c, const vae_tensor *bias)
+{
+    float *here = l->s->on_device ? l->s->here : c->bias;
+    FIL_TRY(fili_weights_read(l->w, bias->name, FIL_F32, 1, bias->shape, here));
+    if (c->cut == VAE_SECOND) memcpy(here, here + c->p.c_out, (size_t)c->p.c_out * sizeof *here);
+    return fili_vae_put(l->s, c->bias, here, (size_t)c->p.c_out * sizeof *here);
+}
+
 static fil_status load_conv(const loader *l, const vae_layer *layer, vae_conv *c)
 {
     fili_vae_stream *s    = l->s;
     const int64_t    taps = (int64_t)c->p.t.kernel * c->p.h.kernel * c->p.w.kernel;
     const int64_t    n    = taps * c->p.c_in * c->p.c_out;
-    float           *from = s->scratch;
+    float           *all  = s->on_device ? s->here : s->scratch;
+    float           *from = all;
     vae_tensor       weight;
     vae_tensor       bias;
     fili_vae_conv_tensors(layer, c, &weight, &bias);
+    FIL_TRY(load_bias(l, c, &bias));
     FIL_TRY(fili_weights_read(l->w, weight.name, FIL_F32, weight.rank, weight.shape, from));
-    FIL_TRY(fili_weights_read(l->w, bias.name, FIL_F32, 1, bias.shape, c->bias));
-    if (c->cut == VAE_SECOND) {
-        from += n;
-        memcpy(c->bias, c->bias + c->p.c_out, (size_t)c->p.c_out * sizeof *c->bias);
-    }
+    if (c->cut == VAE_SECOND) from += n;
     if (c->cut >= VAE_EVEN_EVEN) {
         from += (int64_t)9 * c->p.c_in * c->p.c_out;
-        quarter_kernel(c, s->scratch, from);
+        quarter_kernel(c, all, from);
     }
     if (c->p.dtype != FIL_F32) {
         FIL_TRY(fili_convert(s->ctx, c->p.dtype, from + n, FIL_F32, from, n));

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/pool.h"
+#include "kernel/device_rows.h"
 #include "tensor/convert.h"
 #include "wan/vae_rows.h"
 
@@ -35,6 +36,16 @@ typedef struct rows_state {
     int64_t                stride;
 } rows_state;
 
+static size_t size_of(fil_dtype dtype)
+{
+    return fil_dtype_bits(dtype) / 8;
+}
+
+static size_t values_of(const vae_level *v, int32_t c)
+{
+    return (size_t)v->h * (size_t)v->w * (size_t)c;
+}
+
 static void store(const rows_state *r, int64_t at, const float *values, int64_t n)
 {
     const fil_dtype dtype = r->s->dtype;
@@ -63,6 +74,9 @@ static fil_status cast_row(void *arg, int64_t y, int32_t worker)
 fil_status fili_vae_cast(fili_vae_stream *s, const vae_level *v, int32_t c, const float *x,
                          void *out)
 {
+    const filk_cast_problem problem = {.n = (int64_t)v->h * v->w * c, .dtype = s->dtype};
+    if (s->on_device)
+        return filk_device_cast(s->ctx, &problem, &(filk_cast_args){.x = x, .out = out});
     return rows(s, "VAE cast", cast_row, &(rows_state){.v = v, .c = c, .from = x, .out = out});
 }
 
@@ -81,8 +95,19 @@ static fil_status scatter_row(void *arg, int64_t y, int32_t worker)
 fil_status fili_vae_scatter(fili_vae_stream *s, const vae_level *v, int32_t c, int32_t part,
                             const float *quarter, float *out)
 {
-    rows_state r = {.v = v, .c = c, .part = part, .from = quarter, .to = out};
+    rows_state                r       = {.v = v, .c = c, .part = part, .from = quarter, .to = out};
+    const filk_double_problem problem = {.h = v->h, .w = v->w, .c = c, .part = part};
+    if (s->on_device)
+        return filk_device_double(s->ctx, &problem,
+                                  &(filk_double_args){.from = quarter, .to = out});
     return rows(s, "VAE doubling", scatter_row, &r);
+}
+
+/* n numbers where the host can read them. */
+static fil_status bring(const fili_vae_stream *s, const float *x, size_t n, const float **here)
+{
+    *here = s->on_device ? s->here : x;
+    return s->on_device ? filk_device_get(s->ctx, s->here, x, n * sizeof *x) : FIL_OK;
 }
 
 /* ---- latents -------------------------------------------------------------------------------- */
@@ -112,9 +137,11 @@ static fil_status latent_in_row(void *arg, int64_t y, int32_t worker)
 
 fil_status fili_vae_latent_in(fili_vae_stream *s, const float *z, int64_t stride, void *out)
 {
-    rows_state r = {
-        .v = &s->level[s->config.n_levels - 1], .from = z, .stride = stride, .out = out};
-    return rows(s, "VAE latent", latent_in_row, &r);
+    const vae_level *v    = &s->level[s->config.n_levels - 1];
+    void            *here = s->on_device ? s->here : out;
+    rows_state       r    = {.v = v, .from = z, .stride = stride, .out = here};
+    FIL_TRY(rows(s, "VAE latent", latent_in_row, &r));
+    return fili_vae_put(s, out, here, values_of(v, s->config.z_dim) * size_of(s->dtype));
 }
 
 static fil_status latent_out_row(void *arg, int64_t y, int32_t worker)
@@ -139,7 +166,9 @@ static fil_status latent_out_row(void *arg, int64_t y, int32_t worker)
 
 fil_status fili_vae_latent_out(fili_vae_stream *s, const float *x, float *z, int64_t stride)
 {
-    rows_state r = {.v = &s->level[s->config.n_levels - 1], .from = x, .stride = stride, .to = z};
+    const vae_level *v = &s->level[s->config.n_levels - 1];
+    rows_state       r = {.v = v, .stride = stride, .to = z};
+    FIL_TRY(bring(s, x, values_of(v, 2 * s->config.z_dim), &r.from));
     return rows(s, "VAE latent", latent_out_row, &r);
 }
 
@@ -160,8 +189,10 @@ static fil_status rgb_in_row(void *arg, int64_t y, int32_t worker)
 
 fil_status fili_vae_rgb_in(fili_vae_stream *s, const float *rgb, void *out)
 {
-    return rows(s, "VAE input", rgb_in_row,
-                &(rows_state){.v = &s->level[0], .from = rgb, .out = out});
+    const vae_level *v    = &s->level[0];
+    void            *here = s->on_device ? s->here : out;
+    FIL_TRY(rows(s, "VAE input", rgb_in_row, &(rows_state){.v = v, .from = rgb, .out = here}));
+    return fili_vae_put(s, out, here, values_of(v, 3) * size_of(s->dtype));
 }
 
 /* NaN stays NaN. */
@@ -186,6 +217,8 @@ static fil_status rgb_out_row(void *arg, int64_t y, int32_t worker)
 
 fil_status fili_vae_rgb_out(fili_vae_stream *s, const float *x, float *rgb)
 {
-    return rows(s, "VAE output", rgb_out_row,
-                &(rows_state){.v = &s->level[0], .from = x, .to = rgb});
+    const vae_level *v = &s->level[0];
+    rows_state       r = {.v = v, .to = rgb};
+    FIL_TRY(bring(s, x, values_of(v, 3), &r.from));
+    return rows(s, "VAE output", rgb_out_row, &r);
 }

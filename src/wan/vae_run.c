@@ -11,9 +11,9 @@
 
 double fili_vae_now(const fili_vae_stream *s)
 {
-    const fili_os *os = s->ctx->os;
-    return 1e-9 *
-           (double)(s->ctx->n_threads == 1 ? os->thread_ns(os->self) : os->clock_ns(os->self));
+    const fili_os *os    = s->ctx->os;
+    const bool     alone = s->ctx->n_threads == 1 && s->ctx->device == NULL;
+    return 1e-9 * (double)(alone ? os->thread_ns(os->self) : os->clock_ns(os->self));
 }
 
 /* ---- convolutions --------------------------------------------------------------------------- */
@@ -161,10 +161,12 @@ static fil_status run_down(fili_vae_stream *s, int32_t index)
 /* A frame that is no picture ends the run: as bytes it would be black, and nobody would be told. */
 static fil_status check_frame(const fili_vae_stream *s, int64_t values)
 {
-    const int64_t at = fili_first_nonfinite(s->scratch, values);
+    int64_t at;
+    float   value;
+    FIL_TRY(fili_find_nonfinite(s->ctx, s->scratch, values, &at, &value));
     if (at == values) return FIL_OK;
     return FIL_FAIL(s->ctx, FIL_E_NONFINITE, "the VAE's decoder gives %s in frame %lld",
-                    fili_nonfinite_name(s->scratch[at]), (long long)s->n_frames);
+                    fili_nonfinite_name(value), (long long)s->n_frames);
 }
 
 static fil_status check_latent(const fili_vae_stream *s, int64_t plane)

@@ -153,11 +153,11 @@ static const uint64_t most_bytes = (uint64_t)1400 << 20;
 static fil_status take_threads(fil_ctx *ctx, const fili_vae_config *config, fil_dtype precision,
                                const fili_vae_tiling *how, int32_t *had)
 {
-    uint64_t bytes;
+    fili_vae_memory memory;
     *had = ctx->n_threads;
     if (ctx->n_threads <= MOST_THREADS) return FIL_OK;
-    FIL_TRY(fili_vae_decode_bytes(ctx, config, precision, how->tile, how->tile, &bytes));
-    if (bytes > most_bytes) ctx->n_threads = MOST_THREADS;
+    FIL_TRY(fili_vae_decode_bytes(ctx, config, precision, how->tile, how->tile, &memory));
+    if (memory.bytes > most_bytes) ctx->n_threads = MOST_THREADS;
     return FIL_OK;
 }
 
@@ -171,15 +171,16 @@ static fil_status cost_of(fil_ctx *ctx, const fili_vae_config *config, fil_dtype
     const uint64_t disk = fili_piece_log_bytes(0, pieces_at(&l, tiles_of(&l)));
     *out                = (fili_vae_tiled_cost){.bytes = blend_bytes(&l), .disk = disk};
     for (int32_t i = 0; i < tiles_of(&l); i++) {
-        const area a = area_of(&l, i);
-        uint64_t   bytes;
-        double     flops;
+        const area      a = area_of(&l, i);
+        fili_vae_memory memory;
+        double          flops;
         FIL_TRY(fili_vae_decode_flops(ctx, config, size[0], a.h, a.w, &flops));
         out->flops += flops;
         if (is_known(&l, i)) continue;
-        FIL_TRY(fili_vae_decode_bytes(ctx, config, precision, a.h, a.w, &bytes));
-        bytes += latent_bytes(config, a);
-        if (bytes > out->bytes) out->bytes = bytes;
+        FIL_TRY(fili_vae_decode_bytes(ctx, config, precision, a.h, a.w, &memory));
+        memory.bytes += latent_bytes(config, a);
+        if (memory.bytes > out->bytes) out->bytes = memory.bytes;
+        if (memory.device > out->device) out->device = memory.device;
     }
     return FIL_OK;
 }

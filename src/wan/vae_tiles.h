@@ -35,9 +35,9 @@ fili_vae_tiling fili_vae_tiling_usual(const fili_vae_config *config);
 bool fili_vae_tiling_cuts(const fili_vae_tiling *tiling, int32_t h, int32_t w);
 
 typedef struct fili_vae_tiled_cost {
-    uint64_t bytes; /* as fili_vae_decode_bytes, for any number of frames */
-    uint64_t disk;  /* of the frames that wait */
-    double   flops; /* as fili_vae_decode_flops */
+    uint64_t bytes, device; /* as fili_vae_decode_bytes, for any number of frames */
+    uint64_t disk;          /* of the frames that wait */
+    double   flops;         /* as fili_vae_decode_flops */
 } fili_vae_tiled_cost;
 
 /* t, h, w: of the latent. Needs no weights. E_ARG. */

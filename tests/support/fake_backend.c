@@ -22,7 +22,9 @@
 #include "kernel/norm.h"
 #include "kernel/pooling.h"
 #include "kernel/select.h"
+#include "kernel/softmax.h"
 #include "nn/elementwise.h"
+#include "tensor/convert.h"
 
 #define PAGE       ((size_t)4096)
 #define LINE       ((size_t)256)
@@ -396,6 +398,51 @@ static fil_status gated_add(void *device, const void *problem, const void *args,
     return status;
 }
 
+static fil_status cast(void *device, const void *problem, const void *args, void *workspace)
+{
+    fake                    *f = device;
+    const filk_cast_problem *p = problem;
+    const filk_cast_args    *a = args;
+    (void)workspace;
+    if (!OWNED(device, a->x, a->out)) return complain(device, "a cast was handed host memory");
+    go_in(f);
+    const fil_status status = fili_convert(f->ctx, p->dtype, a->out, FIL_F32, a->x, p->n);
+    go_out(f);
+    return status;
+}
+
+static fil_status double_frame(void *device, const void *problem, const void *args, void *workspace)
+{
+    const filk_double_problem *p = problem;
+    const filk_double_args    *a = args;
+    (void)workspace;
+    if (!OWNED(device, a->from, a->to)) return complain(device, "doubling was handed host memory");
+    go_in(device);
+    for (int64_t y = 0; y < p->h; y++)
+        for (int64_t x = 0; x < p->w; x++) {
+            const int64_t to = (2 * y + p->part / 2) * 2 * p->w + 2 * x + p->part % 2;
+            memcpy(a->to + to * p->c, a->from + (y * p->w + x) * p->c,
+                   (size_t)p->c * sizeof(float));
+        }
+    go_out(device);
+    return FIL_OK;
+}
+
+static fil_status softmax(void *device, const void *problem, const void *args, void *workspace)
+{
+    fake                       *f   = device;
+    const filk_softmax_problem *p   = problem;
+    const filk_softmax_args    *a   = args;
+    const filk_softmax_fn       row = filk_softmax_select(f->ctx->isa);
+    (void)workspace;
+    if (!OWNED(device, a->x)) return complain(device, "softmax was handed host memory");
+    go_in(f);
+    for (int64_t i = 0; i < p->rows; i++)
+        row(&(filk_softmax_row){.x = a->x + i * p->n, .n = p->n, .scale = p->scale});
+    go_out(f);
+    return FIL_OK;
+}
+
 /* ---- plans: those of this machine's row ----------------------------------------------------- */
 
 typedef struct fake_plan {
@@ -529,6 +576,9 @@ static const filk_backend_kernels kernels = {
     .select             = {some_workspace, selection},
     .find_nonfinite     = {some_workspace, find_nonfinite},
     .gated_add          = {some_workspace, gated_add},
+    .cast               = {some_workspace, cast},
+    .double_frame       = {some_workspace, double_frame},
+    .softmax            = {some_workspace, softmax},
     .linear             = &linear,
     .conv3d             = &conv3d,
 };

@@ -38,12 +38,12 @@ static void settle(fil_generate_options *o, const char *name, char to[320])
     o->replace      = 1;
 }
 
-static bench open_bench(uint64_t limit)
+static bench open_bench(uint64_t limit, const char *device)
 {
     bench       b = {.ctx = NULL};
     fil_options opt;
     fil_options_init(&opt);
-    opt.device           = "cuda";
+    opt.device           = device;
     opt.n_threads        = 2;
     opt.max_device_bytes = limit;
     setenv("FIL_CUDA_BACKEND", FAKE_BACKEND, 1);
@@ -97,7 +97,7 @@ static void the_plan_tells_what_the_device_will_hold(void **state)
 {
     (void)state;
     SKIP_WITHOUT_DEMO();
-    bench          b    = open_bench(0);
+    bench          b    = open_bench(0, "cuda");
     const fil_plan plan = planned(&b);
     assert_int_equal(plan.streamed, 0);
     assert_true(plan.device_bytes > plan.weight_bytes);
@@ -113,7 +113,7 @@ static void an_estimate_measures_there_and_gives_back_what_it_took(void **state)
 {
     (void)state;
     SKIP_WITHOUT_DEMO();
-    bench    b = open_bench(0);
+    bench    b = open_bench(0, "cuda");
     fil_plan plan;
     assert_int_equal(fil_generate_estimate(b.model, &b.o, &plan), FIL_OK);
     assert_true(plan.estimate_seconds > 0.0);
@@ -126,7 +126,7 @@ static void in_f32_nothing_lies_there(void **state)
 {
     (void)state;
     SKIP_WITHOUT_DEMO();
-    bench b       = open_bench(0);
+    bench b       = open_bench(0, "cuda");
     b.o.precision = FIL_F32;
     assert_int_equal(planned(&b).device_bytes, 0);
     free(run(&b));
@@ -144,12 +144,12 @@ static void weights_are_streamed_where_the_device_is_short(void **state)
 {
     (void)state;
     SKIP_WITHOUT_DEMO();
-    bench          b       = open_bench(0);
+    bench          b       = open_bench(0, "cuda");
     const uint64_t whole   = planned(&b).device_bytes;
     float         *latents = run(&b);
     close_bench(&b);
 
-    b                   = open_bench(limit_for(whole) - 1024);
+    b                   = open_bench(limit_for(whole) - 1024, "cuda");
     const fil_plan less = planned(&b);
     assert_int_equal(less.streamed, 1);
     assert_true(less.device_bytes < whole);
@@ -165,15 +165,77 @@ static void a_device_that_is_too_small_is_refused_before_any_work(void **state)
 {
     (void)state;
     SKIP_WITHOUT_DEMO();
-    bench    b = open_bench(100000);
+    bench    b = open_bench(100000, "cuda");
     fil_plan plan;
     assert_int_equal(fil_generate_check(b.model, &b.o, &plan), FIL_E_NOMEM_DEV);
     const char *said = fil_ctx_error(b.ctx)->message;
-    if (strstr(said, "the transformer needs at least ") == NULL ||
+    if (strstr(said, "sampling needs at least ") == NULL ||
         strstr(said, " bytes of the device's memory; of 100000, 87500 are left for it") == NULL)
         fail_msg("%s", said);
     assert_int_equal(fil_generate(b.model, &b.o, NULL), FIL_E_NOMEM_DEV);
     assert_int_equal(scratch_count(&dir), 0);
+    close_bench(&b);
+}
+
+static uint8_t *frames_of(bench *b, const char *name, int64_t *n)
+{
+    snprintf(file[1], sizeof file[1], "%s/%s", dir.path, name);
+    b->o.save_frames = file[1];
+    if (fil_generate(b->model, &b->o, NULL) != FIL_OK)
+        fail_msg("%s", fil_ctx_error(b->ctx)->message);
+    return fixture_tensor(b->ctx, file[1], "frames", FIL_U8, n);
+}
+
+/* Pictures as the CPU makes them, but for roundings to bf16 in another order. */
+static void frames_are_decoded_on_the_device(void **state)
+{
+    int64_t n;
+    int64_t other;
+    double  off = 0.0;
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    bench    b    = open_bench(0, "cpu");
+    uint8_t *want = frames_of(&b, "cpu.safetensors", &n);
+    close_bench(&b);
+    b                   = open_bench(0, "cuda");
+    uint8_t       *got  = frames_of(&b, "cuda.safetensors", &other);
+    const fil_plan plan = planned(&b);
+    assert_int_equal(fil_ctx_device_memory(b.ctx).peak, plan.device_bytes);
+    close_bench(&b);
+    assert_int_equal(n, other);
+    for (int64_t i = 0; i < n; i++)
+        off += abs((int)want[i] - (int)got[i]);
+    printf("mean difference of %lld bytes: %.3f\n", (long long)n, off / (double)n);
+    assert_true(off / (double)n <= 1.0);
+    free(want);
+    free(got);
+}
+
+/* Of two sides, 272 pixels are more than a tile of 256. */
+static void frames_are_decoded_in_tiles_where_the_device_is_short(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_DEMO();
+    int64_t n;
+    bench   b               = open_bench(0, "cuda");
+    b.o.width               = 272;
+    b.o.frames              = 1;
+    const uint64_t sampling = planned(&b).device_bytes;
+    b.o.save_frames         = file[1];
+    snprintf(file[1], sizeof file[1], "%s/f.safetensors", dir.path);
+    const fil_plan whole = planned(&b);
+    assert_int_equal(whole.vae_tiles, 0);
+    assert_true(whole.device_bytes > sampling);
+    close_bench(&b);
+    b                    = open_bench(limit_for(whole.device_bytes) - 1024, "cuda");
+    b.o.width            = 272;
+    b.o.frames           = 1;
+    b.o.save_frames      = file[1];
+    const fil_plan tiled = planned(&b);
+    assert_int_equal(tiled.vae_tiles, 1);
+    assert_true(tiled.device_bytes < whole.device_bytes);
+    free(frames_of(&b, "f.safetensors", &n));
+    assert_int_equal(fil_ctx_device_memory(b.ctx).peak, tiled.device_bytes);
     close_bench(&b);
 }
 
@@ -182,13 +244,13 @@ static void a_batch_of_two_sizes_holds_one_transformer_at_a_time(void **state)
 {
     (void)state;
     SKIP_WITHOUT_DEMO();
-    bench b                     = open_bench(0);
+    bench b                     = open_bench(0, "cuda");
     b.o.height                  = 2 * H;
     const uint64_t       larger = planned(&b).device_bytes;
     fil_generate_options other;
     settle(&other, "other.safetensors", file[1]);
     close_bench(&b);
-    b                                         = open_bench(limit_for(larger));
+    b                                         = open_bench(limit_for(larger), "cuda");
     b.o.height                                = 2 * H;
     const fil_generate_options *const list[2] = {&other, &b.o};
     int32_t                           done;
@@ -210,6 +272,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(weights_are_streamed_where_the_device_is_short, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_device_that_is_too_small_is_refused_before_any_work,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(frames_are_decoded_on_the_device, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(frames_are_decoded_in_tiles_where_the_device_is_short,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_batch_of_two_sizes_holds_one_transformer_at_a_time,
                                         set_up, tear_down),

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "golden/vae_golden.h"
+#include "kernel/device_rows.h"
 #include "support/cmocka_all.h"
 #include "support/fault.h"
 #include "support/fixture.h"
@@ -541,6 +542,18 @@ static void a_clip_that_begins_alike_is_decoded_alike(void **state)
 }
 
 /* A frame of 24 x 23 pixels is a whole band and a shorter one. */
+/* n numbers of the stream, wherever they lie. */
+static float *copy_of(fil_ctx *ctx, const float *x, int n)
+{
+    float *copy = malloc((size_t)n * sizeof *copy);
+    assert_non_null(copy);
+    if (filk_device_owns(ctx, x))
+        must(ctx, filk_device_get(ctx, copy, x, (size_t)n * sizeof *copy));
+    else
+        memcpy(copy, x, (size_t)n * sizeof *copy);
+    return copy;
+}
+
 static void attention_in_bands_is_attention(void **state)
 {
     (void)state;
@@ -555,17 +568,28 @@ static void attention_in_bands_is_attention(void **state)
     distance         d     = {0.0, 0.0, 0.0};
     assert_non_null(qkv);
     assert_int_equal(l->kind, VAE_ATTENTION);
-    memcpy(s->level[l->level].x, given, (size_t)N * C * sizeof *given);
+    float *x = s->level[l->level].x;
+    if (s->on_device)
+        must(m.ctx, filk_device_put(m.ctx, x, given, (size_t)N * C * sizeof *x));
+    else
+        memcpy(x, given, (size_t)N * C * sizeof *x);
     must(m.ctx, fili_vae_attend(s, l));
+    const vae_attention *a     = &s->attention;
+    float               *w     = copy_of(m.ctx, a->qkv, 3 * C * C);
+    float               *bias  = copy_of(m.ctx, a->qkv_bias, 3 * C);
+    float               *proj  = copy_of(m.ctx, a->proj, C * C);
+    float               *shift = copy_of(m.ctx, a->proj_bias, C);
+    float               *gamma = copy_of(m.ctx, l->gamma[0], C);
+    float               *got   = copy_of(m.ctx, s->level[l->level].x, N * C);
     for (int i = 0; i < N; i++) {
         double square = 0.0;
         for (int c = 0; c < C; c++)
             square += (double)given[i * C + c] * (double)given[i * C + c];
         for (int o = 0; o < 3 * C; o++) {
-            double sum = (double)s->attention.qkv_bias[o];
+            double sum = (double)bias[o];
             for (int c = 0; c < C; c++)
-                sum += (double)s->attention.qkv[o * C + c] * (double)given[i * C + c] *
-                       (double)l->gamma[0][c] / sqrt(square / C);
+                sum += (double)w[o * C + c] * (double)given[i * C + c] * (double)gamma[c] /
+                       sqrt(square / C);
             qkv[i * 3 * C + o] = sum;
         }
     }
@@ -582,15 +606,17 @@ static void attention_in_bands_is_attention(void **state)
                 mix[c] += p * qkv[j * 3 * C + 2 * C + c];
         }
         for (int o = 0; o < C; o++) {
-            double want = (double)given[i * C + o] + (double)s->attention.proj_bias[o];
+            double want = (double)given[i * C + o] + (double)shift[o];
             for (int c = 0; c < C; c++)
-                want += (double)s->attention.proj[o * C + c] * mix[c] / weight;
-            compare(&d, (double)s->level[l->level].x[i * C + o], want);
+                want += (double)proj[o * C + c] * mix[c] / weight;
+            compare(&d, (double)got[i * C + o], want);
         }
     }
     close_enough(&d, "attention", 2e-6, 1e-5);
+    float *const all[] = {given, w, bias, proj, shift, gamma, got};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        free(all[i]);
     free(qkv);
-    free(given);
     fili_vae_stream_close(&s);
     close_model(&m);
 }
@@ -617,8 +643,9 @@ static void a_run_takes_no_memory_and_the_plan_is_what_it_takes(void **state)
     float                *z      = some_latent("memory.bias");
     fili_vae_stream      *s      = NULL;
     clip                  c      = {.rgb = NULL};
-    uint64_t              bytes;
-    must(m.ctx, fili_vae_decode_bytes(m.ctx, &config, FIL_F32, HIGH, WIDE, &bytes));
+    fili_vae_memory       told;
+    must(m.ctx, fili_vae_decode_bytes(m.ctx, &config, FIL_F32, HIGH, WIDE, &told));
+    const uint64_t bytes  = told.bytes;
     const uint64_t before = fil_ctx_memory(m.ctx).used;
     must(m.ctx, fili_vae_decoder(m.vae, HIGH, WIDE, &s));
     assert_true(fil_ctx_memory(m.ctx).used - before <= bytes);

@@ -309,13 +309,13 @@ static void decoding_stays_within_what_is_promised(void **state)
         const int32_t       size[3] = {21, table[i].h, table[i].w};
         const double        gib     = 1024.0 * 1024.0 * 1024.0;
         fili_vae_tiled_cost cost;
-        uint64_t            whole;
+        fili_vae_memory     whole;
         must(ctx, fili_vae_decode_bytes(ctx, &config, FIL_BF16, table[i].h, table[i].w, &whole));
         must(ctx, fili_vae_tiled_cost_of(ctx, &config, FIL_BF16, &how, size, &cost));
         printf("  %d x %d: whole %.2f GiB, in tiles %.2f GiB and %.2f on disk\n",
-               (int)table[i].w * 8, (int)table[i].h * 8, (double)whole / gib,
+               (int)table[i].w * 8, (int)table[i].h * 8, (double)whole.bytes / gib,
                (double)cost.bytes / gib, (double)cost.disk / gib);
-        assert_true((double)whole <= table[i].whole * gib);
+        assert_true((double)whole.bytes <= table[i].whole * gib);
         assert_true((double)cost.bytes <= table[i].tiled * gib);
     }
     fil_ctx_close(&ctx);

@@ -393,6 +393,9 @@ static const filk_backend_kernels kernels = {
     {filk_cuda_select_workspace, filk_cuda_select_run},
     {no_workspace, filk_cuda_find_nonfinite_run},
     {no_workspace, filk_cuda_gated_add_run},
+    {no_workspace, filk_cuda_cast_run},
+    {no_workspace, filk_cuda_double_run},
+    {no_workspace, filk_cuda_softmax_run},
     &filk_cuda_linear,
     &filk_cuda_conv3d,
 };

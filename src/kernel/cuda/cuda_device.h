@@ -60,6 +60,12 @@ fil_status filk_cuda_find_nonfinite_run(void *device, const void *problem, const
 fil_status filk_cuda_gated_add_run(void *device, const void *problem, const void *args,
                                    void *workspace);
 
+fil_status filk_cuda_cast_run(void *device, const void *problem, const void *args, void *workspace);
+fil_status filk_cuda_double_run(void *device, const void *problem, const void *args,
+                                void *workspace);
+fil_status filk_cuda_softmax_run(void *device, const void *problem, const void *args,
+                                 void *workspace);
+
 extern const filk_device_plan filk_cuda_linear;
 extern const filk_device_plan filk_cuda_conv3d;
 

@@ -1,6 +1,7 @@
-/* kernel/cuda/elementwise.cu: the two functions that touch activations outside of the families
- * (kernel/device_rows.h): looking for what is not finite, and adding a gated coarse branch. Both
- * read their rows once; at 32,760 x 1,536 that is 0.2 GB of f32, and three times 0.1 GB of bf16.
+/* kernel/cuda/elementwise.cu: the functions that touch data outside of the families
+ * (kernel/device_rows.h). Of the transformer: looking for what is not finite, and adding a gated
+ * coarse branch; both read their rows once, at 32,760 x 1,536 0.2 GB of f32, and three times 0.1 GB
+ * of bf16. Of the autoencoder: types and doubling of frames, and the softmax of its attention.
  */
 #include <cuda_bf16.h>
 
@@ -105,7 +106,124 @@ __global__ void __launch_bounds__(THREADS) gated_add(const __grid_constant__ gat
         }
 }
 
+/* ---- frames of the autoencoder -------------------------------------------------------------- */
+
+template <typename T>
+__global__ void __launch_bounds__(THREADS) cast(const float *x, T *out, int64_t n)
+{
+    const int64_t step = (int64_t)gridDim.x * THREADS;
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n; i += step)
+        narrow(out + i, x[i]);
+}
+
+__global__ void __launch_bounds__(THREADS)
+    double_frame(const float *from, float *to, const __grid_constant__ filk_double_problem p)
+{
+    const int64_t all  = (int64_t)p.h * p.w * p.c;
+    const int64_t step = (int64_t)gridDim.x * THREADS;
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < all; i += step) {
+        const int64_t pixel                   = i / p.c;
+        const int64_t y                       = 2 * (pixel / p.w) + p.part / 2;
+        const int64_t x                       = 2 * (pixel % p.w) + p.part % 2;
+        to[(y * 2 * p.w + x) * p.c + i % p.c] = from[i];
+    }
+}
+
+/* ---- softmax -------------------------------------------------------------------------------- */
+
+struct largest {
+    __device__ static float join(float a, float b) { return fmaxf(a, b); }
+};
+
+struct total {
+    __device__ static float join(float a, float b) { return a + b; }
+};
+
+/* Over the CTA, in a fixed order, in all threads; `space` is not in use when it begins. */
+template <typename Op> __device__ inline float over_block(float x, float *space)
+{
+#pragma unroll
+    for (int i = 16; i > 0; i >>= 1)
+        x = Op::join(x, __shfl_xor_sync(0xffffffffu, x, i));
+    __syncthreads();
+    if ((threadIdx.x & 31) == 0) space[threadIdx.x >> 5] = x;
+    __syncthreads();
+    x = space[0];
+    for (int w = 1; w < THREADS / 32; w++)
+        x = Op::join(x, space[w]);
+    return x;
+}
+
+/* A CTA takes a row: the maximum, the exponentials and their sum, the quotients. The maximum does
+ * not see NaN; the sum does, and hands it to the whole row. */
+__global__ void __launch_bounds__(THREADS) softmax_rows(float *x, int64_t n, float scale)
+{
+    __shared__ float space[THREADS / 32];
+    float           *row  = x + (int64_t)blockIdx.x * n;
+    float            most = -INFINITY;
+    float            sum  = 0.0f;
+    for (int64_t i = threadIdx.x; i < n; i += THREADS)
+        most = fmaxf(most, row[i] * scale);
+    most = over_block<largest>(most, space);
+    for (int64_t i = threadIdx.x; i < n; i += THREADS) {
+        const float e = expf(row[i] * scale - most);
+        row[i]        = e;
+        sum += e;
+    }
+    sum = over_block<total>(sum, space);
+    for (int64_t i = threadIdx.x; i < n; i += THREADS)
+        row[i] /= sum;
+}
+
+filk_grid grid_for(const filk_cuda_device *d, int64_t work)
+{
+    filk_grid g;
+    g.grid   = dim3(grid_of(d, work));
+    g.block  = dim3(THREADS);
+    g.shared = 0;
+    return g;
+}
+
 } // namespace
+
+fil_status filk_cuda_cast_run(void *device, const void *problem, const void *args, void *workspace)
+{
+    const filk_cuda_device  *d = static_cast<const filk_cuda_device *>(device);
+    const filk_cast_problem *p = static_cast<const filk_cast_problem *>(problem);
+    const filk_cast_args    *a = static_cast<const filk_cast_args *>(args);
+    const filk_grid          g = grid_for(d, p->n);
+    (void)workspace;
+    if (p->dtype == FIL_BF16)
+        return filk_cuda_launch(&d->s, "cast", cast<__nv_bfloat16>, g, a->x,
+                                static_cast<__nv_bfloat16 *>(a->out), p->n);
+    return filk_cuda_launch(&d->s, "cast", cast<float>, g, a->x, static_cast<float *>(a->out),
+                            p->n);
+}
+
+fil_status filk_cuda_double_run(void *device, const void *problem, const void *args,
+                                void *workspace)
+{
+    const filk_cuda_device    *d = static_cast<const filk_cuda_device *>(device);
+    const filk_double_problem *p = static_cast<const filk_double_problem *>(problem);
+    const filk_double_args    *a = static_cast<const filk_double_args *>(args);
+    (void)workspace;
+    return filk_cuda_launch(&d->s, "double_frame", double_frame,
+                            grid_for(d, (int64_t)p->h * p->w * p->c), a->from, a->to, *p);
+}
+
+fil_status filk_cuda_softmax_run(void *device, const void *problem, const void *args,
+                                 void *workspace)
+{
+    const filk_cuda_device     *d = static_cast<const filk_cuda_device *>(device);
+    const filk_softmax_problem *p = static_cast<const filk_softmax_problem *>(problem);
+    const filk_softmax_args    *a = static_cast<const filk_softmax_args *>(args);
+    filk_grid                   g;
+    (void)workspace;
+    g.grid   = dim3((unsigned)p->rows);
+    g.block  = dim3(THREADS);
+    g.shared = 0;
+    return filk_cuda_launch(&d->s, "softmax_rows", softmax_rows, g, a->x, p->n, p->scale);
+}
 
 fil_status filk_cuda_find_nonfinite_run(void *device, const void *problem, const void *args,
                                         void *workspace)
