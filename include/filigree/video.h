@@ -287,8 +287,8 @@ typedef struct fil_plan {
                              self while it is saved), latents, kept_bytes, spool_bytes */
     uint64_t stays_bytes; /* and what of them stays */
 
-    uint64_t device_bytes; /* of the context's device, where the transformer lies there: weights,
-                              activations and workspace, which are in no other figure; else 0 */
+    uint64_t device_bytes; /* of the context's device, where transformer or VAE lie there: the most
+                              at one time, which is in no other figure; else 0 */
 } fil_plan;
 
 /* Checks everything that fil_generate checks and tells what it would do; reads headers, no weights.
