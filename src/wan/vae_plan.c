@@ -218,8 +218,8 @@ fil_status fili_vae_reserve(fili_vae_stream *s, uint64_t *bytes)
     if (s->on_device) {
         /* The picture, and the latent with two values for each of its own. */
         larger(&s->here_bytes, frame_bytes(&s->level[0], 3, FIL_F32));
-        larger(&s->here_bytes,
-               frame_bytes(&s->level[s->config.n_levels - 1], 2 * s->config.z_dim, FIL_F32));
+        larger(&s->here_bytes, frame_bytes(&s->level[s->config.n_levels - 1],
+                                           (int64_t)2 * s->config.z_dim, FIL_F32));
         want_here(s, &s->here, s->here_bytes);
     }
     s->near_bytes = 0;
