@@ -84,6 +84,7 @@ static void set_up_flat(int32_t threads, int flat)
     config.ffn_dim = 288;
     scratch_make(&b.dir);
     fil_options_init(&opt);
+    opt.device    = "cpu"; /* a device packs all weights */
     opt.n_threads = threads;
     opt.host      = alloc_fault_allocator(&b.fault);
     assert_int_equal(fil_ctx_open(&b.ctx, &opt), FIL_OK);
