@@ -83,8 +83,7 @@ static void memory_text(cli_out *out, const fil_plan *p)
     if (p->decode_bytes > 0)
         bytes_line(out, "decoding", p->decode_bytes, p->vae_tiles ? ", in tiles" : "");
     bytes_line(out, "peak", p->peak_bytes, "");
-    if (p->device_bytes > 0)
-        bytes_line(out, "on the device", p->device_bytes, ", at most");
+    if (p->device_bytes > 0) bytes_line(out, "on the device", p->device_bytes, ", at most");
     if (p->spool_bytes > 0) bytes_line(out, "on disk", p->spool_bytes, " while decoding");
 }
 

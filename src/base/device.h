@@ -40,8 +40,9 @@ typedef struct fili_copy_rect {
 } fili_copy_rect;
 
 /* `device` is what open gave. One thread at a time for each device; failures leave their text in
- * error(). Work and copies go to one stream, in order; copies to the host have finished when they
- * return, all else may still run. */
+ * error(). Work and copies go to one stream, in order. Copies to the host have finished when they
+ * return, and memory of the host that was copied from may be written over; all else may still run.
+ */
 typedef struct fili_backend {
     uint32_t    abi;         /* FILI_BACKEND_ABI */
     uint32_t    struct_size; /* sizeof(fili_backend) */
@@ -58,7 +59,7 @@ typedef struct fili_backend {
 
     fil_status (*alloc)(void *device, size_t bytes, void **out); /* aligned to 256 */
     void (*free)(void *device, void *block);
-    /* Pinned memory of the host: copies from and to it run beside the work. */
+    /* Pinned memory of the host: the fastest to copy from and to. */
     fil_status (*alloc_host)(void *device, size_t bytes, void **out);
     void (*free_host)(void *device, void *block);
     /* 1 if p is memory that the device's kernels reach at full speed. */

@@ -170,6 +170,17 @@ static int owns(void *device, const void *p)
            (a.type == cudaMemoryTypeDevice && a.device == d->s.device);
 }
 
+/* The driver has taken what it copies from pageable memory when the call returns, but reads pinned
+ * memory, which a caller's allocator may give us, when the copy's turn comes. */
+static bool reads_later(const fili_copy_rect *r)
+{
+    cudaPointerAttributes a;
+    if (r->way != FILI_COPY_TO_DEVICE) return false;
+    if (cudaPointerGetAttributes(&a, r->src) == cudaSuccess) return a.type == cudaMemoryTypeHost;
+    (void)cudaGetLastError();
+    return false;
+}
+
 static fil_status copy(void *device, const fili_copy_rect *r)
 {
     static const cudaMemcpyKind ways[] = {cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost,
@@ -184,8 +195,8 @@ static fil_status copy(void *device, const fili_copy_rect *r)
         e = cudaMemcpy2DAsync(r->dst, r->dst_pitch, r->src, r->src_pitch, r->row_bytes, r->rows,
                               ways[r->way], d->stream);
     status = filk_cuda_check(&d->s, e, "copy");
-    if (status == FIL_OK && r->way == FILI_COPY_TO_HOST)
-        status = filk_cuda_check(&d->s, cudaStreamSynchronize(d->stream), "copy to the host");
+    if (status == FIL_OK && (r->way == FILI_COPY_TO_HOST || reads_later(r)))
+        status = filk_cuda_check(&d->s, cudaStreamSynchronize(d->stream), "a copy");
     return status;
 }
 
