@@ -218,7 +218,7 @@ static const cli_option options[] = {
     CLI_TILES_OPTION(AT),
     CLI_FLAG_OPTION("stream-weights",
                     "read the transformer's layers in each pass instead of keeping them; default: "
-                    "only where --max-memory asks for it",
+                    "only where --max-memory or --max-vram asks for it",
                     AT(stream_weights)),
     CLI_FLAG_OPTION("plan", "check everything, print work, memory, bytes on disk and time, and end",
                     AT(plan)),

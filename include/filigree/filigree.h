@@ -220,8 +220,9 @@ typedef struct fil_options {
     /* Where kernels run: "cpu", "cuda" (the first GPU), "cuda:1", ... NULL = what the environment
      * variable FIL_DEVICE says, else the CPU. Read by fil_ctx_open alone. */
     const char *device;
-    uint64_t    max_device_bytes; /* of the device's memory; 0 = all that is free when the context
-                                     is opened; exceeding gives E_NOMEM_DEV */
+    uint64_t    max_device_bytes; /* of the device's memory; 0, or more than that = all that is free
+                                     when the context is opened; exceeding gives E_NOMEM_DEV. Not
+                                     looked at without a device */
 } fil_options;
 
 /* Fills *opt with the defaults named above. Cannot fail; opt is not NULL. */

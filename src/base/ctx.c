@@ -103,8 +103,10 @@ static fil_status choose_device(const fili_os *os, const fil_options *opt, int32
 {
     const char *want = opt->device;
     *index           = -1;
-    if (want == NULL) want = os->getenv(os->self, "FIL_DEVICE");
-    if (want == NULL || want[0] == '\0') return FIL_OK;
+    if (want == NULL) {
+        want = os->getenv(os->self, "FIL_DEVICE");
+        if (want == NULL || want[0] == '\0') return FIL_OK;
+    }
     FIL_CHECK(NULL, fili_device_parse(want, index),
               "%s is '%.40s'; expected cpu, cuda, or cuda:0 and so on",
               opt->device != NULL ? "device" : "FIL_DEVICE", want);

@@ -115,7 +115,7 @@ void fili_device_close(const fil_allocator *host, fili_device **device)
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
-/* For scratch memory and what the vendor's libraries take. */
+/* For scratch memory and what the vendor's libraries take: an eighth, at most 256 MiB. */
 #define ASIDE ((uint64_t)256 << 20)
 
 uint64_t fili_device_room(const fil_ctx *ctx)
@@ -123,6 +123,12 @@ uint64_t fili_device_room(const fil_ctx *ctx)
     const fil_memory *m     = &ctx->device_memory;
     const uint64_t    aside = m->limit / 8 < ASIDE ? m->limit / 8 : ASIDE;
     return m->limit - aside > m->used ? m->limit - aside - m->used : 0;
+}
+
+uint64_t fili_device_limit_for(uint64_t bytes)
+{
+    const uint64_t aside = bytes / 7 + 1; /* an eighth of both */
+    return bytes + (aside < ASIDE ? aside : ASIDE);
 }
 
 fil_status fili_device_alloc(fil_ctx *ctx, uint64_t bytes, const char *what, void **out)
@@ -136,6 +142,7 @@ fil_status fili_device_alloc(fil_ctx *ctx, uint64_t bytes, const char *what, voi
                         "%s needs %llu bytes of the device's memory; %llu of %llu are left for it",
                         what, (unsigned long long)bytes, (unsigned long long)room,
                         (unsigned long long)m->limit);
+    d->backend->scratch_trim(d->handle); /* what earlier phases needed */
     FIL_TRY(fili_device_check(ctx, d->backend->alloc(d->handle, (size_t)bytes, out), what));
     m->used += bytes;
     if (m->used > m->peak) m->peak = m->used;

@@ -41,8 +41,7 @@ typedef struct fili_copy_rect {
 
 /* `device` is what open gave. One thread at a time for each device; failures leave their text in
  * error(). Work and copies go to one stream, in order. Copies to the host have finished when they
- * return, and memory of the host that was copied from may be written over; all else may still run.
- */
+ * return; all else may still run, and read memory of the host that is copied from, until sync. */
 typedef struct fili_backend {
     uint32_t    abi;         /* FILI_BACKEND_ABI */
     uint32_t    struct_size; /* sizeof(fili_backend) */
@@ -69,9 +68,11 @@ typedef struct fili_backend {
     fil_status (*sync)(void *device);
 
     /* Scratch memory of the device: taken piece by piece, given back at once, kept for the next
-     * time. It grows while a size is new and never shrinks before close. Aligned to 256. */
+     * time. It grows while a size is new. Aligned to 256. */
     fil_status (*scratch_take)(void *device, size_t bytes, void **out);
     void (*scratch_reset)(void *device);
+    /* Gives all of it back to the device, behind what is queued. */
+    void (*scratch_trim)(void *device);
 
     /* Timing: a mark in the stream, n = 0 to 15; seconds between two marks, waiting for them. */
     fil_status (*mark)(void *device, int32_t n);
@@ -108,6 +109,8 @@ FIL_MUSTCHECK fil_status fili_device_alloc(fil_ctx *ctx, uint64_t bytes, const c
 void fili_device_free(fil_ctx *ctx, void *block, uint64_t bytes);
 /* Bytes that fili_device_alloc has left. */
 uint64_t fili_device_room(const fil_ctx *ctx);
+/* The limit under which there is room for so many bytes in all. */
+uint64_t fili_device_limit_for(uint64_t bytes);
 
 /* FIL_FAIL with the device's own words behind `what`; FIL_OK passes through. */
 fil_status fili_device_check(fil_ctx *ctx, fil_status status, const char *what);

@@ -129,10 +129,10 @@ static fil_status take_paths(fili_calibration *c)
 
 fil_status fili_calibration_job(const fili_calibration *c, int32_t i, fili_job *job)
 {
-    fil_generate_options o  = c->run;
-    o.prompt                = c->prompt[i < c->plan.prompts ? i : 0];
-    o.seed                  = c->run.seed + (uint64_t)i;
-    *job                    = (fili_job){.ctx = c->ctx, .model = c->model, .bare = true};
+    fil_generate_options o = c->run;
+    o.prompt               = c->prompt[i < c->plan.prompts ? i : 0];
+    o.seed                 = c->run.seed + (uint64_t)i;
+    *job = (fili_job){.ctx = c->ctx, .model = c->model, .bare = true, .reads_rows = true};
     const fil_status status = fili_job_check(job, &o);
     if (status != FIL_OK) fili_error_frame(c->ctx, "prompt %d", (int)i + 1);
     return status;

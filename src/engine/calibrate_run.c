@@ -59,10 +59,9 @@ static fil_status render(fili_calibration *c, fili_job *job, int32_t i, fili_dit
 {
     fil_video_result seconds = {.frames = 0};
     FIL_TRY(fili_calibration_job(c, i, job));
-    job->dit_options.order      = c->order.spec;
-    job->dit_options.choose     = choose;
-    job->dit_options.user       = c;
-    job->dit_options.reads_rows = choose != measure;
+    job->dit_options.order  = c->order.spec;
+    job->dit_options.choose = choose;
+    job->dit_options.user   = c;
     FIL_TRY(fili_job_text(job));
     return fili_job_sample(job, &seconds);
 }

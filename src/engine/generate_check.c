@@ -283,6 +283,7 @@ static fil_status check_policy(fili_job *job)
     }
     FIL_TRY(fili_policy_run_open(&job->policy, job->ctx, &o, &setup));
     fili_policy_run_hang(&job->policy, &job->dit_options);
+    if (job->reads_rows) job->dit_options.reads_rows = 1;
     job->plan.density      = fili_policy_target(job->policy.policy);
     job->plan.policy_bytes = fili_policy_bytes(job->policy.policy);
     fili_policy_describe(job->policy.policy, job->plan.attention);

@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "base/device.h"
 #include "base/mem.h"
 #include "engine/video_job.h"
 
@@ -109,12 +110,14 @@ fil_status fili_check_budget(fil_ctx *ctx, const char *what, uint64_t bytes)
 
 fil_status fili_check_device(fil_ctx *ctx, const char *what, uint64_t bytes, uint64_t room)
 {
+    const uint64_t all   = fili_device_room(ctx) + ctx->device_memory.used;
+    const uint64_t taken = all > room ? all - room : 0; /* by others */
     if (bytes <= room) return FIL_OK;
     return FIL_FAIL(ctx, FIL_E_NOMEM_DEV,
-                    "%s needs at least %llu bytes of the device's memory; of %llu, %llu are left "
-                    "for it",
-                    what, (unsigned long long)bytes, (unsigned long long)ctx->device_memory.limit,
-                    (unsigned long long)room);
+                    "%s needs %llu bytes of the device's memory, with what copies and libraries "
+                    "take; the limit is %llu",
+                    what, (unsigned long long)fili_device_limit_for(bytes + taken),
+                    (unsigned long long)ctx->device_memory.limit);
 }
 
 double fili_seconds(fil_ctx *ctx)

@@ -287,8 +287,9 @@ typedef struct fili_prompt {
 struct fili_job {
     fil_ctx             *ctx;
     const fil_model     *model;
-    fili_batch          *batch; /* of fil_generate_many; NULL: the run stands alone */
-    bool                 bare;  /* nobody takes what comes of it: no output is asked for */
+    fili_batch          *batch;      /* of fil_generate_many; NULL: the run stands alone */
+    bool                 bare;       /* nobody takes what comes of it: no output is asked for */
+    bool                 reads_rows; /* a callback of its own will read rows of q, k and v */
     fil_generate_options o;
     fili_arena           arena; /* texts of the job, rows of the prompts */
     fil_plan             plan;

@@ -18,11 +18,18 @@ static fil_status copy(fil_ctx *ctx, const fili_copy_rect *rect, const char *wha
     return fili_device_check(ctx, d->backend->copy(d->handle, rect), what);
 }
 
+fil_status filk_device_wait(fil_ctx *ctx)
+{
+    const fili_device *d = ctx->device;
+    return fili_device_check(ctx, d->backend->sync(d->handle), "waiting for the device");
+}
+
 fil_status filk_device_put(fil_ctx *ctx, void *device, const void *host, size_t bytes)
 {
     const fili_copy_rect rect = {
         .dst = device, .src = host, .row_bytes = bytes, .rows = 1, .way = FILI_COPY_TO_DEVICE};
-    return copy(ctx, &rect, "copying to the device");
+    FIL_TRY(copy(ctx, &rect, "copying to the device"));
+    return filk_device_wait(ctx);
 }
 
 fil_status filk_device_get(fil_ctx *ctx, void *host, const void *device, size_t bytes)
@@ -30,12 +37,6 @@ fil_status filk_device_get(fil_ctx *ctx, void *host, const void *device, size_t 
     const fili_copy_rect rect = {
         .dst = host, .src = device, .row_bytes = bytes, .rows = 1, .way = FILI_COPY_TO_HOST};
     return copy(ctx, &rect, "copying from the device");
-}
-
-fil_status filk_device_wait(fil_ctx *ctx)
-{
-    const fili_device *d = ctx->device;
-    return fili_device_check(ctx, d->backend->sync(d->handle), "waiting for the device");
 }
 
 /* ---- functions ------------------------------------------------------------------------------ */

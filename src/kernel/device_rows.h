@@ -130,8 +130,8 @@ static inline const filk_backend_kernels *filk_device_kernels(void)
 /* 1: the context has a device, and p is its memory. */
 int filk_device_owns(const fil_ctx *ctx, const void *p);
 
-/* Between memory of the host and of the device, in the order of the device's work. What came to the
- * host is there on return; what goes to the device may be written over on return. E_DEVICE. */
+/* Between memory of the host and of the device, behind all work that is queued; finished on return.
+ * E_DEVICE. */
 FIL_MUSTCHECK fil_status filk_device_put(fil_ctx *ctx, void *device, const void *host,
                                          size_t bytes);
 FIL_MUSTCHECK fil_status filk_device_get(fil_ctx *ctx, void *host, const void *device,

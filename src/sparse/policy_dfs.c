@@ -132,6 +132,7 @@ static fil_status take_bound(fili_policy *p, own *o)
                                       .head_dim = s->head_dim,
                                       .dtype    = s->dtype};
     void                    *block;
+    p->reads_rows = 1;
     FIL_TRY(fili_sampled_mass_init(&o->exact, p->ctx, &p->arena, &p->blocks, &shape));
     FIL_TRY(fili_arena_calloc(&p->arena, (size_t)s->heads * (size_t)m, (size_t)m * sizeof(float),
                               &block));

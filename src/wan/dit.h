@@ -173,7 +173,9 @@ FIL_MUSTCHECK fil_status fili_dit_set_context(fili_dit *d, int32_t pass, const f
 FIL_MUSTCHECK fil_status fili_dit_forward(fili_dit *d, int32_t pass, int32_t step,
                                           const float *latent, double t, float *velocity);
 
-/* Seconds spent since open or the last reset, by part; contexts are counted under linear. */
+/* Seconds spent since open or the last reset, by part; contexts are counted under linear. On a
+ * device attention, choose and the total are true; what is queued behind attention (its output,
+ * cross-attention, the MLP) is waited for, and counts, in rest. */
 typedef struct fili_dit_times {
     double attention; /* self-attention: the product alone */
     double cross;     /* cross-attention: the product alone */

@@ -141,7 +141,8 @@ struct fili_dit {
     float *m_here; /* [6, dim]; m itself where that is the host's */
     void  *here;   /* what is made or read by the host: rows of a context, patches of a band, rows
                       of the head; NULL where all is the host's */
-    void *mirror;  /* [S, 3 dim]: q, k and v for who reads them on the host; NULL: nobody */
+    int64_t here_bytes;
+    void   *mirror; /* [S, 3 dim]: q, k and v for who reads them on the host; NULL: nobody */
 
     fili_dit_times times;
     double         mark; /* when the part at hand began */

@@ -284,14 +284,16 @@ static fil_status lay_host(fili_dit *d, fili_space *space)
     const int64_t patch = fili_dit_patch(&d->c);
     const int64_t text  = d->context_room * d->c.text_dim * el;
     const int64_t cols  = larger(d->c.in_channels, d->c.out_channels);
-    const int64_t here  = larger(text, d->band * patch * cols * f32);
+    const int64_t turn  = (int64_t)FILI_DIT_HEADS * (dim / d->c.heads) * f32; /* angles of some */
+    const int64_t here  = larger(turn, larger(text, d->band * patch * cols * f32));
+    d->here_bytes       = d->on_device ? here : 0;
     const int64_t three = d->o.reads_rows ? 3 * d->tokens * dim : 0;
     const piece   p[]   = {{&d->time, d->c.freq_dim, f32},
                            {&d->e, dim, f32},
                            {&d->e_silu, dim, f32},
                            {&d->e0, 6 * dim, f32},
                            {&d->m_here, d->on_device ? 6 * dim : 0, f32},
-                           {&d->here, d->on_device ? here : 0, 1},
+                           {&d->here, d->here_bytes, 1},
                            {&d->mirror, d->on_device ? three : 0, el}};
     return take(space, p, sizeof p / sizeof p[0]);
 }
@@ -437,28 +439,31 @@ static fil_status check_given_mask(const fili_dit *d)
                     m->heads, m->mq, m->mk, d->c.heads, d->blocks.m, d->blocks.m);
 }
 
-static fil_status make_angles(fili_dit *d, float *cos, float *sin)
+/* Through `here`, cosines and sines of some tokens at a time. */
+static fil_status fill_angles_near(fili_dit *d, const filk_rope_grid *grid)
+{
+    const int64_t half = d->c.dim / d->c.heads / 2;
+    const int64_t most = d->here_bytes / (int64_t)(2 * sizeof(float)) / half;
+    float        *cos  = d->here;
+    float        *sin  = cos + most * half;
+    for (int64_t at = 0; at < d->tokens; at += most) {
+        const int64_t n     = d->tokens - at < most ? d->tokens - at : most;
+        const size_t  bytes = (size_t)(n * half) * sizeof(float);
+        FIL_TRY(fili_rope_table(d->ctx, grid, d->order.order + at, n, cos, sin));
+        FIL_TRY(fili_dit_put(d, d->cos + at * half, cos, bytes));
+        FIL_TRY(fili_dit_put(d, d->sin + at * half, sin, bytes));
+    }
+    return FIL_OK;
+}
+
+static fil_status fill_angles(fili_dit *d)
 {
     const filk_rope_grid grid = {.f        = d->order.grid.f,
                                  .h        = d->order.grid.h,
                                  .w        = d->order.grid.w,
                                  .head_dim = d->c.dim / d->c.heads};
-    return fili_rope_table(d->ctx, &grid, d->order.order, d->tokens, cos, sin);
-}
-
-static fil_status fill_angles(fili_dit *d)
-{
-    const size_t n     = (size_t)d->tokens * (size_t)(d->c.dim / d->c.heads / 2);
-    const size_t bytes = n * sizeof(float);
-    void        *block;
-    if (!d->on_device) return make_angles(d, d->cos, d->sin);
-    FIL_TRY(fili_alloc(d->ctx, 2 * bytes, "angles of positions", &block));
-    float     *both   = block;
-    fil_status status = make_angles(d, both, both + n);
-    if (status == FIL_OK) status = fili_dit_put(d, d->cos, both, bytes);
-    if (status == FIL_OK) status = fili_dit_put(d, d->sin, both + n, bytes);
-    fili_free(d->ctx, block, 2 * bytes);
-    return status;
+    if (d->on_device) return fill_angles_near(d, &grid);
+    return fili_rope_table(d->ctx, &grid, d->order.order, d->tokens, d->cos, d->sin);
 }
 
 static fil_status fill(fili_dit *d, fili_weights *w, const fili_dit_memory *memory)
@@ -522,7 +527,7 @@ static bool is_same_size(const fili_dit *d, const fili_dit_options *b)
     const int32_t           rows = b->context_rows > 0 ? b->context_rows : d->c.text_len;
     return a->t == b->t && a->h == b->h && a->w == b->w && a->passes == b->passes &&
            a->context_rows == rows && a->max_sinks == b->max_sinks && a->has_tail == b->has_tail &&
-           a->gate == b->gate && a->reads_rows == b->reads_rows;
+           a->gate == b->gate && (!d->on_device || a->reads_rows == b->reads_rows);
 }
 
 int fili_dit_reuse(fili_dit *d, const fili_dit_options *options)
@@ -577,55 +582,4 @@ void fili_dit_times_get(const fili_dit *d, fili_dit_times *out)
 void fili_dit_times_reset(fili_dit *d)
 {
     d->times = (fili_dit_times){0};
-}
-
-/* ---- a device ------------------------------------------------------------------------------- */
-
-fil_status fili_dit_put(const fili_dit *d, void *near, const void *here, size_t bytes)
-{
-    return near != here ? filk_device_put(d->ctx, near, here, bytes) : FIL_OK;
-}
-
-fil_status fili_dit_get(const fili_dit *d, void *here, const void *near, size_t bytes)
-{
-    return near != here ? filk_device_get(d->ctx, here, near, bytes) : FIL_OK;
-}
-
-fil_status fili_dit_settle(const fili_dit *d)
-{
-    return d->on_device ? filk_device_wait(d->ctx) : FIL_OK;
-}
-
-/* ---- the trace ------------------------------------------------------------------------------ */
-
-static fil_status trace_copy(const fili_dit *d, const char *what, int32_t layer,
-                             const fili_dit_value *value)
-{
-    const size_t   size  = fil_dtype_bits(value->dtype) / 8;
-    const size_t   bytes = (size_t)((value->rows - 1) * value->stride + value->cols) * size;
-    fili_dit_value copy  = *value;
-    void          *block;
-    FIL_TRY(fili_alloc(d->ctx, bytes, "a value for the trace", &block));
-    copy.data               = block;
-    const fil_status status = filk_device_get(d->ctx, block, value->data, bytes);
-    if (status == FIL_OK) d->o.trace(d->o.user, what, layer, &copy);
-    fili_free(d->ctx, block, bytes);
-    return status;
-}
-
-fil_status fili_dit_trace_value(const fili_dit *d, const char *what, int32_t layer,
-                                const fili_dit_value *value)
-{
-    if (d->o.trace == NULL) return FIL_OK;
-    if (filk_device_owns(d->ctx, value->data)) return trace_copy(d, what, layer, value);
-    d->o.trace(d->o.user, what, layer, value);
-    return FIL_OK;
-}
-
-fil_status fili_dit_trace(const fili_dit *d, const char *what, int32_t layer, fil_dtype dtype,
-                          const void *data, int64_t rows, int64_t cols)
-{
-    const fili_dit_value value = {
-        .dtype = dtype, .data = data, .rows = rows, .cols = cols, .stride = cols};
-    return fili_dit_trace_value(d, what, layer, &value);
 }

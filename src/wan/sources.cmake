@@ -1,5 +1,6 @@
 list(APPEND FIL_SOURCES
     wan/dit_config.c
+    wan/dit_device.c
     wan/dit_forward.c
     wan/dit_hash.c
     wan/dit_load.c

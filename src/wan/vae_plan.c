@@ -237,12 +237,14 @@ static fil_status take_pieces(fili_vae_stream *s)
 {
     s->near_bytes = 0;
     for (int32_t i = 0; i < s->n_pieces; i++) {
-        const vae_piece *p    = &s->piece[i];
-        void            *data = (char *)s->near_block + s->near_bytes;
-        if (s->on_device && p->near)
+        const vae_piece *p = &s->piece[i];
+        void            *data;
+        if (s->on_device && p->near) {
+            data = (char *)s->near_block + s->near_bytes;
             (void)add_near(s, p->bytes); /* as it was counted */
-        else
+        } else {
             FIL_TRY(fili_arena_alloc(&s->memory, p->bytes, &data));
+        }
         memcpy(p->at, &data, sizeof data);
     }
     return FIL_OK;

@@ -3,7 +3,8 @@
  *
  * Its memory is its own: each block ends at a page that faults, `owns` knows every block, and a row
  * that is handed a pointer to the host's memory fails. Outside of the backend's functions all of it
- * faults, so that nobody else reads or writes it; fresh memory is full of NaN. Rows compute with
+ * faults, so that nobody else reads or writes it; fresh memory is full of NaN. Copies to it read
+ * the host's memory when the next work begins, as one from pinned memory may. Rows compute with
  * this machine's rows. So all that lies between the registry and the kernels of a device runs, and
  * is judged by the same checkers, without a GPU. It says nothing about the kernels themselves.
  *
@@ -30,6 +31,7 @@
 #define LINE       ((size_t)256)
 #define MAX_BLOCKS 4096
 #define NAN_BYTE   0xff
+#define LATER      64
 
 typedef struct block {
     char  *data, *map;
@@ -38,13 +40,15 @@ typedef struct block {
 } block;
 
 typedef struct fake {
-    fil_ctx *ctx; /* of the rows that compute */
-    block    block[MAX_BLOCKS];
-    int      n_blocks;
-    int      inside;    /* functions of the backend that are at work */
-    uint64_t all, used; /* bytes that were there, and that alloc has given */
-    double   mark[16];
-    char     error[FILI_DEVICE_TEXT];
+    fil_ctx       *ctx; /* of the rows that compute */
+    block          block[MAX_BLOCKS];
+    int            n_blocks;
+    int            inside;       /* functions of the backend that are at work */
+    fili_copy_rect later[LATER]; /* to the device, not read yet */
+    int            n_later;
+    uint64_t       all, used; /* bytes that were there, and that alloc has given */
+    double         mark[16];
+    char           error[FILI_DEVICE_TEXT];
 } fake;
 
 static fil_status complain(fake *f, const char *text)
@@ -124,12 +128,23 @@ static void protect(const block *b, int prot)
     mprotect(b->map, b->map_bytes - PAGE, prot);
 }
 
-/* Between the two the memory can be touched. */
+static void do_copy(const fili_copy_rect *r)
+{
+    for (size_t i = 0; i < r->rows; i++)
+        memcpy((char *)r->dst + i * r->dst_pitch, (const char *)r->src + i * r->src_pitch,
+               r->row_bytes);
+}
+
+/* Between the two the memory can be touched. What was to be copied to it is read now, as late as it
+ * may be. */
 static void go_in(fake *f)
 {
     if (f->inside++ > 0) return;
     for (int i = 0; i < f->n_blocks; i++)
         protect(&f->block[i], PROT_READ | PROT_WRITE);
+    for (int i = 0; i < f->n_later; i++)
+        do_copy(&f->later[i]);
+    f->n_later = 0;
 }
 
 static void go_out(fake *f)
@@ -215,10 +230,12 @@ static fil_status copy(void *device, const fili_copy_rect *r)
         return complain(f, "a copy goes another way than it says");
     if (r->rows > 1 && (r->dst_pitch < r->row_bytes || r->src_pitch < r->row_bytes))
         return complain(f, "the rows of a copy overlap");
+    if (r->way == FILI_COPY_TO_DEVICE && f->n_later < LATER) {
+        f->later[f->n_later++] = *r;
+        return FIL_OK;
+    }
     go_in(f);
-    for (size_t i = 0; i < r->rows; i++)
-        memcpy((char *)r->dst + i * r->dst_pitch, (const char *)r->src + i * r->src_pitch,
-               r->row_bytes);
+    do_copy(r);
     go_out(f);
     return FIL_OK;
 }
@@ -234,7 +251,8 @@ static fil_status fill(void *device, void *dst, int byte, size_t bytes)
 
 static fil_status sync_device(void *device)
 {
-    (void)device;
+    go_in(device);
+    go_out(device);
     return FIL_OK;
 }
 
@@ -246,6 +264,7 @@ static fil_status scratch_take(void *device, size_t bytes, void **out)
 static void scratch_reset(void *device)
 {
     fake *f = device;
+    sync_device(device);
     for (int i = f->n_blocks - 1; i >= 0; i--)
         if (f->block[i].scratch) drop(f, i);
 }
@@ -603,6 +622,7 @@ __attribute__((visibility("default"))) const fili_backend fil_backend_v1 = {
     .sync          = sync_device,
     .scratch_take  = scratch_take,
     .scratch_reset = scratch_reset,
+    .scratch_trim  = scratch_reset,
     .mark          = mark,
     .between       = between,
     .kernels       = &kernels,

@@ -170,17 +170,6 @@ static int owns(void *device, const void *p)
            (a.type == cudaMemoryTypeDevice && a.device == d->s.device);
 }
 
-/* The driver has taken what it copies from pageable memory when the call returns, but reads pinned
- * memory, which a caller's allocator may give us, when the copy's turn comes. */
-static bool reads_later(const fili_copy_rect *r)
-{
-    cudaPointerAttributes a;
-    if (r->way != FILI_COPY_TO_DEVICE) return false;
-    if (cudaPointerGetAttributes(&a, r->src) == cudaSuccess) return a.type == cudaMemoryTypeHost;
-    (void)cudaGetLastError();
-    return false;
-}
-
 static fil_status copy(void *device, const fili_copy_rect *r)
 {
     static const cudaMemcpyKind ways[] = {cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost,
@@ -195,8 +184,8 @@ static fil_status copy(void *device, const fili_copy_rect *r)
         e = cudaMemcpy2DAsync(r->dst, r->dst_pitch, r->src, r->src_pitch, r->row_bytes, r->rows,
                               ways[r->way], d->stream);
     status = filk_cuda_check(&d->s, e, "copy");
-    if (status == FIL_OK && (r->way == FILI_COPY_TO_HOST || reads_later(r)))
-        status = filk_cuda_check(&d->s, cudaStreamSynchronize(d->stream), "a copy");
+    if (status == FIL_OK && r->way == FILI_COPY_TO_HOST)
+        status = filk_cuda_check(&d->s, cudaStreamSynchronize(d->stream), "copy to the host");
     return status;
 }
 
@@ -224,6 +213,16 @@ static void scratch_reset(void *device)
     filk_cuda_device *d = device_of(device);
     d->current          = 0;
     d->bump             = 0;
+}
+
+static void scratch_trim(void *device)
+{
+    filk_cuda_device *d = device_of(device);
+    if (enter(d) != FIL_OK || cudaStreamSynchronize(d->stream) != cudaSuccess) return;
+    for (int32_t i = 0; i < d->n_chunks; i++)
+        (void)cudaFree(d->chunk[i].base);
+    d->n_chunks = 0;
+    scratch_reset(device);
 }
 
 static fil_status add_chunk(filk_cuda_device *d, size_t bytes)
@@ -431,6 +430,7 @@ extern "C" const fili_backend                                        fil_backend
                                            sync,
                                            scratch_take,
                                            scratch_reset,
+                                           scratch_trim,
                                            mark,
                                            between,
                                            &kernels,

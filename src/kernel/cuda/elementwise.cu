@@ -3,9 +3,8 @@
  * coarse branch; both read their rows once, at 32,760 x 1,536 0.2 GB of f32, and three times 0.1 GB
  * of bf16. Of the autoencoder: types and doubling of frames, and the softmax of its attention.
  */
-#include <cuda_bf16.h>
-
 #include "kernel/cuda/cuda_device.h"
+#include "kernel/cuda/element.cuh"
 
 namespace
 {
@@ -69,26 +68,6 @@ struct gated {
     const int32_t *offset;
     int64_t        cols;
 };
-
-__device__ inline float widen(float x)
-{
-    return x;
-}
-
-__device__ inline float widen(__nv_bfloat16 x)
-{
-    return __bfloat162float(x);
-}
-
-__device__ inline void narrow(float *to, float x)
-{
-    *to = x;
-}
-
-__device__ inline void narrow(__nv_bfloat16 *to, float x)
-{
-    *to = __float2bfloat16_rn(x);
-}
 
 /* A CTA is a run of rows that share a row of the coarse branch. */
 template <typename T>

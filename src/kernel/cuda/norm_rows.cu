@@ -6,9 +6,8 @@
  * do not fit, or are not on 16 bytes, are read again from memory for each sum. Sums in f32: of a
  * thread's elements, then over lanes, then over warps, in a fixed order.
  */
-#include <cuda_bf16.h>
-
 #include "kernel/cuda/cuda_device.h"
+#include "kernel/cuda/element.cuh"
 #include "kernel/norm.h"
 
 namespace
@@ -22,26 +21,6 @@ struct params {
     int64_t        rows;
     int32_t        dim, head_dim, silu;
 };
-
-__device__ inline float widen(float x)
-{
-    return x;
-}
-
-__device__ inline float widen(__nv_bfloat16 x)
-{
-    return __bfloat162float(x);
-}
-
-__device__ inline void narrow(float *to, float x)
-{
-    *to = x;
-}
-
-__device__ inline void narrow(__nv_bfloat16 *to, float x)
-{
-    *to = __float2bfloat16_rn(x);
-}
 
 /* The sum over the CTA, in all threads. `space` is used by one call at a time: callers alternate
  * between two. */
