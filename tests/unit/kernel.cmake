@@ -18,5 +18,8 @@ target_compile_definitions(test_device PRIVATE
     FAKE_BACKEND="$<TARGET_FILE:fil_fake_backend>")
 add_dependencies(test_device fil_fake_backend)
 
+# The backend's small functions, where there is a device.
+fil_add_test(test_device_functions)
+
 # What the CUDA backend works out without a GPU.
 fil_add_test(test_cuda_host)
