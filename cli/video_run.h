@@ -85,7 +85,7 @@ void cli_tell_saves(const char *what, int32_t saves, int32_t failures);
 #define CLI_TILES_OPTION(at)                                                                       \
     CLI_FLAG_OPTION("vae-tiles",                                                                   \
                     "decode frames in tiles of 256 x 256 pixels that overlap: less memory, other " \
-                    "frames; default: only where --max-memory asks for it",                        \
+                    "frames; default: only where --max-memory or --max-vram asks for it",          \
                     at(vae_tiles))
 
 #endif

@@ -112,8 +112,7 @@ void fili_tell_tiles(fil_ctx *ctx, const fili_decode_cost *cost)
 {
     fili_log(ctx, FIL_LOG_INFO,
              "decoding goes in tiles, as whole frames do not fit into memory, of the host or the "
-             "device: %llu "
-             "bytes, and %llu on disk",
+             "device: %llu bytes, and %llu on disk",
              (unsigned long long)cost->bytes, (unsigned long long)cost->disk);
 }
 

@@ -24,7 +24,15 @@
 #include "nn/dense.h"
 #include "tensor/dequant.h"
 
-enum { ROWS = 512, MANY_ROWS = 4096, COLS = 2048, SIDE = 48, TAPS = 3, LINE = 256 };
+enum {
+    ROWS      = 512,
+    MANY_ROWS = 4096,
+    COLS      = 2048,
+    SIDE      = 48,
+    MANY_SIDE = 192,
+    TAPS      = 3,
+    LINE      = 256
+};
 
 #define MOST_SECONDS 0.3  /* on one kernel */
 #define SHARE        0.01 /* of what the part will take: a short run is not held up */
@@ -309,7 +317,7 @@ static fil_status call_conv(void *user)
 static fil_status run_conv(const fili_job *job, room *r, conv_trial *t,
                            const filk_conv3d_problem *p, part *what)
 {
-    const int64_t pixels = (int64_t)SIDE * SIDE;
+    const int64_t pixels = (int64_t)p->h.size * p->w.size;
     const int64_t taps   = (int64_t)9 * TAPS;
     const size_t  el     = fil_dtype_bits(p->dtype) / 8;
     const double  flops  = 2.0 * (double)(pixels * taps) * (double)p->c_in * (double)p->c_out;
@@ -337,16 +345,17 @@ static fil_status run_conv(const fili_job *job, room *r, conv_trial *t,
 
 static fil_status time_convs(const fili_job *job, room *r, part *what)
 {
-    const filk_conv3d_axis side = {.size = SIDE, .kernel = 3, .stride = 1, .before = 1, .after = 1};
-    const int32_t          c    = job->vae.base_dim * job->vae.multiplier[1];
-    filk_conv3d_problem    p    = {.t          = {.size = TAPS, .kernel = TAPS, .stride = 1},
-                                   .h          = side,
-                                   .w          = side,
-                                   .c_in       = c,
-                                   .c_out      = c,
-                                   .out_dtype  = FIL_F32,
-                                   .bias_dtype = FIL_F32};
-    conv_trial             t    = {.ctx = job->ctx};
+    const filk_conv3d_axis side = {
+        .size = r->on_device ? MANY_SIDE : SIDE, .kernel = 3, .stride = 1, .before = 1, .after = 1};
+    const int32_t       c = job->vae.base_dim * job->vae.multiplier[1];
+    filk_conv3d_problem p = {.t          = {.size = TAPS, .kernel = TAPS, .stride = 1},
+                             .h          = side,
+                             .w          = side,
+                             .c_in       = c,
+                             .c_out      = c,
+                             .out_dtype  = FIL_F32,
+                             .bias_dtype = FIL_F32};
+    conv_trial          t = {.ctx = job->ctx};
     FIL_TRY(fili_vae_usable(job->ctx, job->o.precision, &p.dtype));
     FIL_TRY(filk_select(job->ctx, &filk_conv3d, &p, NULL, &t.row));
     FIL_TRY(t.row->plan->create(job->ctx, &p, &t.plan));

@@ -5,6 +5,8 @@
 #include "kernel/conv3d.h"
 #include "kernel/device_plan.h"
 
+#define MOST_WINDOW (1 << 22) /* 256 windows have fewer than 2^31 elements */
+
 typedef struct device_conv {
     filk_planned        base;
     filk_conv3d_problem p;
@@ -27,6 +29,8 @@ const char *filk_conv3d_any_window__cublaslt_refuse(const void *problem)
     if (p->out_dtype != FIL_F32) return "writes f32 only";
     if (p->bias_dtype != FIL_DTYPE_NONE && !is_plain(p->bias_dtype))
         return "takes a bias in bf16 or f32 only";
+    const int64_t taps = (int64_t)p->t.kernel * p->h.kernel * p->w.kernel;
+    if (taps * p->c_in > MOST_WINDOW) return "takes windows of at most 4194304 elements";
     return p->t.kernel > FILK_DEVICE_FRAMES ? "takes windows of at most 8 frames" : NULL;
 }
 

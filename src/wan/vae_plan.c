@@ -191,12 +191,11 @@ static void want_layer(fili_vae_stream *s, vae_layer *l)
 
 #define NEAR_ALIGN 256
 
-/* Counts a piece of the block; *s->near_bytes is where it begins before. */
-static bool add_near(fili_vae_stream *s, size_t bytes)
+/* Adds a piece of the block; *at is where it begins before. */
+static bool add_near(uint64_t *at, size_t bytes)
 {
     uint64_t whole;
-    return fili_align_u64(bytes, NEAR_ALIGN, &whole) &&
-           fili_add_u64(s->near_bytes, whole, &s->near_bytes);
+    return fili_align_u64(bytes, NEAR_ALIGN, &whole) && fili_add_u64(*at, whole, at);
 }
 
 fil_status fili_vae_reserve(fili_vae_stream *s, uint64_t *bytes)
@@ -225,7 +224,7 @@ fil_status fili_vae_reserve(fili_vae_stream *s, uint64_t *bytes)
     s->near_bytes = 0;
     for (int32_t i = 0; i < s->n_pieces; i++) {
         const int near = s->on_device && s->piece[i].near;
-        if (near ? !add_near(s, s->piece[i].bytes)
+        if (near ? !add_near(&s->near_bytes, s->piece[i].bytes)
                  : !fili_add_size(sum, fili_arena_piece(s->piece[i].bytes), &sum))
             return FIL_FAIL(s->ctx, FIL_E_NOMEM, "VAE: its frames are larger than any memory");
     }
@@ -235,13 +234,13 @@ fil_status fili_vae_reserve(fili_vae_stream *s, uint64_t *bytes)
 
 static fil_status take_pieces(fili_vae_stream *s)
 {
-    s->near_bytes = 0;
+    uint64_t at = 0;
     for (int32_t i = 0; i < s->n_pieces; i++) {
         const vae_piece *p = &s->piece[i];
         void            *data;
         if (s->on_device && p->near) {
-            data = (char *)s->near_block + s->near_bytes;
-            (void)add_near(s, p->bytes); /* as it was counted */
+            data = (char *)s->near_block + at;
+            (void)add_near(&at, p->bytes); /* as it was counted */
         } else {
             FIL_TRY(fili_arena_alloc(&s->memory, p->bytes, &data));
         }

@@ -230,6 +230,27 @@ static void wide_causal_convolutions_match_the_oracle(const filk_row *row)
     }
 }
 
+/* A device lays out a part of a large frame's windows at a time (kernel/cuda/conv_plan.h): here
+ * two, the second one shorter. */
+static void frames_of_several_parts_match_the_oracle(const filk_row *row)
+{
+    for (uint64_t k = 0; k < 4 && fili_isa_is_device(row->isa); k++) {
+        conv_case c = {.rng = {.seed = check_opt.seed + k, .stream = 82}};
+        check_case(row->name, __func__, check_opt.seed + k);
+        random_problem(&c, row);
+        c.p.dtype = FIL_BF16;
+        c.p.t     = (filk_conv3d_axis){.size = 3, .kernel = 3, .stride = 1};
+        c.p.h = (filk_conv3d_axis){.size = 170, .kernel = 3, .stride = 1, .before = 1, .after = 1};
+        c.p.w = (filk_conv3d_axis){.size = 175, .kernel = 3, .stride = 1, .before = 1, .after = 1};
+        c.p.c_in  = 96;
+        c.p.c_out = 24;
+        fill_args(&c);
+        run_case(&c, row, 2);
+        check_against_oracle(&c, cosine_of(&c));
+        free_case(&c);
+    }
+}
+
 static void any_number_of_threads_gives_the_same_bits(const filk_row *row)
 {
     static const int32_t threads[] = {1, 2, 3, 7};
@@ -313,6 +334,7 @@ int main(int argc, char **argv)
 {
     static const check_test tests[] = {TEST(outputs_of_random_problems_match_the_oracle),
                                        TEST(wide_causal_convolutions_match_the_oracle),
+                                       TEST(frames_of_several_parts_match_the_oracle),
                                        TEST(any_number_of_threads_gives_the_same_bits),
                                        TEST(nan_and_inf_reach_only_frames_that_see_them),
                                        TEST(create_reports_every_failed_allocation)};

@@ -194,6 +194,8 @@ static fil_status alloc(void *device, size_t bytes, void **out)
 static void free_block(void *device, void *p)
 {
     fake *f = device;
+    go_in(f); /* copies that wait */
+    go_out(f);
     for (int i = f->n_blocks - 1; i >= 0; i--)
         if (f->block[i].data == p) drop(f, i);
 }

@@ -302,10 +302,10 @@ static void make_conv(conv_case *c, uint64_t *state)
 
 /* Output (y, x, o) of output frame 0 from the row of its pixel and the packed row of its channel.
  */
-static double by_rows(const conv_case *c, const filk_im2col *s, int64_t pixel, int64_t o)
+static double by_rows(const conv_case *c, const filk_im2col *s, int32_t pixel, int32_t o)
 {
     double sum = 0.0;
-    for (int64_t e = 0; e < s->k_padded; e++) {
+    for (int32_t e = 0; e < s->k_padded; e++) {
         int64_t       at;
         const int32_t f = filk_im2col_from(s, pixel, e, &at);
         if (e >= s->k) {
@@ -332,7 +332,7 @@ static void rows_of_windows_times_packed_weights_are_the_convolution(void **stat
         assert_int_equal(s.k_padded % 8, 0);
         assert_in_range(s.k_padded - s.k, 0, 7);
         assert_int_equal(s.chunk, s.pixels); /* small ones are whole */
-        for (int64_t pixel = 0; pixel < s.pixels; pixel++)
+        for (int32_t pixel = 0; pixel < s.pixels; pixel++)
             for (int32_t o = 0; o < c.p.c_out; o++) {
                 const filk_conv3d_at at = {0, (int32_t)(pixel / s.out_w),
                                            (int32_t)(pixel % s.out_w), o};

@@ -541,7 +541,6 @@ static void a_clip_that_begins_alike_is_decoded_alike(void **state)
     close_model(&m);
 }
 
-/* A frame of 24 x 23 pixels is a whole band and a shorter one. */
 /* n numbers of the stream, wherever they lie. */
 static float *copy_of(fil_ctx *ctx, const float *x, int n)
 {
@@ -554,6 +553,7 @@ static float *copy_of(fil_ctx *ctx, const float *x, int n)
     return copy;
 }
 
+/* A frame of 24 x 23 pixels is a whole band and a shorter one. */
 static void attention_in_bands_is_attention(void **state)
 {
     (void)state;

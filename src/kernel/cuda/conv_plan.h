@@ -60,14 +60,15 @@ static inline filk_im2col filk_im2col_of(const filk_conv3d_problem *p)
 }
 
 /* Element e of the row of output pixel `pixel`: its frame of the window, and *at, its place in that
- * frame; below 0: it is zero. */
-FILK_CONV_BOTH int32_t filk_im2col_from(const filk_im2col *s, int64_t pixel, int64_t e, int64_t *at)
+ * frame; below 0: it is zero. Pixels, and elements of a row, are below 2^31. */
+FILK_CONV_BOTH int32_t filk_im2col_from(const filk_im2col *s, int32_t pixel, int32_t e, int64_t *at)
 {
-    const int32_t tap = (int32_t)(e / s->c);
-    const int32_t x   = (int32_t)(pixel % s->out_w) * s->sw + tap % s->kw - s->pw;
-    const int32_t y   = (int32_t)(pixel / s->out_w) * s->sh + tap / s->kw % s->kh - s->ph;
+    const int32_t tap = e / s->c;
+    const int32_t row = pixel / s->out_w;
+    const int32_t x   = (pixel - row * s->out_w) * s->sw + tap % s->kw - s->pw;
+    const int32_t y   = row * s->sh + tap / s->kw % s->kh - s->ph;
     const int     in  = e < s->k && x >= 0 && x < s->w && y >= 0 && y < s->h;
-    *at               = in ? ((int64_t)y * s->w + x) * s->c + e % s->c : -1;
+    *at               = in ? ((int64_t)y * s->w + x) * s->c + (e - tap * s->c) : -1;
     return tap / (s->kw * s->kh);
 }
 

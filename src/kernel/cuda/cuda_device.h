@@ -35,7 +35,6 @@ struct filk_cuda_device {
     filk_cuda_table  table[FILK_CUDA_TABLES];
     uint64_t         clock;
     void            *blas; /* cublasLtHandle_t, made when it is needed first */
-    void            *dnn;  /* cudnnHandle_t */
     char             error[FILI_DEVICE_TEXT];
 };
 
