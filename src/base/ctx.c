@@ -198,6 +198,7 @@ const char *fil_ctx_device(const fil_ctx *ctx)
 {
     return ctx->device != NULL ? ctx->device->label : "cpu";
 }
+
 fil_memory fil_ctx_device_memory(const fil_ctx *ctx)
 {
     return ctx != NULL ? ctx->device_memory : (fil_memory){.used = 0};

@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 #define FILI_BACKEND_SYMBOL "fil_backend_v1"
-#define FILI_BACKEND_ABI    3   /* another one for each change here or in kernel/device_rows.h */
+#define FILI_BACKEND_ABI    4   /* another one for each change here or in kernel/device_rows.h */
 #define FILI_DEVICE_TEXT    256 /* bytes of an error's text */
 
 typedef struct fili_device_info {

@@ -243,7 +243,7 @@ static fil_status prepare(decoding *d, const fil_model *model)
     FIL_TRY(fili_decode_cost_of(d->ctx, &d->what, &d->cost));
     if (d->cost.tiled && d->o.vae_tiles == FIL_AUTO) fili_tell_tiles(d->ctx, &d->cost);
     FIL_TRY(fili_check_budget(d->ctx, "decoding", d->cost.bytes + d->z_bytes));
-    FIL_TRY(fili_check_device(d->ctx, "decoding", d->cost.device, fili_device_room(d->ctx)));
+    FIL_TRY(fili_check_device(d->ctx, "decoding", d->cost.device + d->ctx->device_memory.used));
     FIL_TRY(check_disk(d));
     FIL_TRY(fili_alloc(d->ctx, d->z_bytes, "the latents", &block));
     d->z = block;

@@ -91,7 +91,7 @@ static fil_status take_memory(encoding *e)
     FIL_TRY(fili_vae_encode_bytes(e->ctx, fili_vae_config_of(e->vae), e->o.precision,
                                   (int32_t)e->shape[2], (int32_t)e->shape[3], &memory));
     FIL_TRY(fili_check_budget(e->ctx, "encoding", memory.bytes + e->z_bytes));
-    FIL_TRY(fili_check_device(e->ctx, "encoding", memory.device, fili_device_room(e->ctx)));
+    FIL_TRY(fili_check_device(e->ctx, "encoding", memory.device + e->ctx->device_memory.used));
     FIL_TRY(fili_alloc(e->ctx, e->z_bytes, "the latents", &block));
     e->z = block;
     return FIL_OK;

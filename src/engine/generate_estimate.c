@@ -22,17 +22,10 @@
 #include "kernel/conv3d.h"
 #include "kernel/device_rows.h"
 #include "nn/dense.h"
+#include "nn/space.h"
 #include "tensor/dequant.h"
 
-enum {
-    ROWS      = 512,
-    MANY_ROWS = 4096,
-    COLS      = 2048,
-    SIDE      = 48,
-    MANY_SIDE = 192,
-    TAPS      = 3,
-    LINE      = 256
-};
+enum { ROWS = 512, MANY_ROWS = 4096, COLS = 2048, SIDE = 48, MANY_SIDE = 192, TAPS = 3 };
 
 #define MOST_SECONDS 0.3  /* on one kernel */
 #define SHARE        0.01 /* of what the part will take: a short run is not held up */
@@ -111,52 +104,52 @@ typedef struct piece {
     size_t bytes;
 } piece;
 
-static fil_status take_on_device(room *r, const piece *pieces, int n)
+static fil_status walk(fili_space *space, const piece *pieces, int n)
 {
-    char *at;
-    for (int i = 0; i < n; i++)
-        r->bytes += (pieces[i].bytes + LINE - 1) / LINE * LINE;
-    FIL_TRY(fili_device_alloc(r->ctx, r->bytes, "a measurement", &r->block));
-    at = r->block;
     for (int i = 0; i < n; i++) {
-        void *block = pieces[i].bytes > 0 ? at : NULL;
-        memcpy(pieces[i].at, &block, sizeof block);
-        at += (pieces[i].bytes + LINE - 1) / LINE * LINE;
+        void *block;
+        FIL_TRY(fili_space_take_near(space, pieces[i].bytes, 1, &block));
+        if (space->arena != NULL) memcpy(pieces[i].at, &block, sizeof block);
     }
     return FIL_OK;
 }
 
 static fil_status take(room *r, const piece *pieces, int n)
 {
-    size_t sum = 0;
-    if (r->on_device) return take_on_device(r, pieces, n);
-    for (int i = 0; i < n; i++)
-        sum += fili_arena_piece(pieces[i].bytes);
-    FIL_TRY(fili_arena_fix(&r->arena, sum));
-    for (int i = 0; i < n; i++) {
-        void *block;
-        FIL_TRY(fili_arena_alloc(&r->arena, pieces[i].bytes, &block));
-        memcpy(pieces[i].at, &block, sizeof block);
-    }
+    fili_space space = {.ctx = r->ctx, .on_device = r->on_device};
+    FIL_TRY(walk(&space, pieces, n));
+    r->bytes = space.device_bytes;
+    if (r->on_device)
+        FIL_TRY(fili_device_alloc(r->ctx, r->bytes, "a measurement", &r->block));
+    else
+        FIL_TRY(fili_arena_fix(&r->arena, (size_t)space.bytes));
+    space = (fili_space){
+        .ctx = r->ctx, .arena = &r->arena, .on_device = r->on_device, .device = r->block};
+    return walk(&space, pieces, n);
+}
+
+static fil_status copy(const room *r, void *to, const void *from, size_t bytes)
+{
+    if (r->on_device) return filk_device_copy(r->ctx, to, from, bytes);
+    memcpy(to, from, bytes);
     return FIL_OK;
 }
 
-/* Some normal numbers, again and again. */
+/* Some normal numbers, then all that are there once more, again and again. */
 static fil_status fill(const room *r, fil_dtype dtype, void *data, int64_t n)
 {
     enum { PATTERN = 1 << 12 };
-    float         pattern[PATTERN];
-    const size_t  size = fil_dtype_bits(dtype) / 8;
-    const int64_t some = n < PATTERN ? n : PATTERN;
-    fili_bench_normal(1, 1, dtype, pattern, some, 0.1f);
-    for (int64_t at = 0; at < n; at += some) {
-        char        *to    = (char *)data + (size_t)at * size;
-        const size_t bytes = (size_t)(n - at < some ? n - at : some) * size;
-        if (r->on_device)
-            FIL_TRY(filk_device_put(r->ctx, to, pattern, bytes));
-        else
-            memcpy(to, pattern, bytes);
-    }
+    float        pattern[PATTERN];
+    const size_t size  = fil_dtype_bits(dtype) / 8;
+    const size_t bytes = (size_t)n * size;
+    size_t       done  = (size_t)(n < PATTERN ? n : PATTERN) * size;
+    fili_bench_normal(1, 1, dtype, pattern, (int64_t)(done / size), 0.1f);
+    if (r->on_device)
+        FIL_TRY(filk_device_put(r->ctx, data, pattern, done));
+    else
+        memcpy(data, pattern, done);
+    for (; done < bytes; done += done < bytes - done ? done : bytes - done)
+        FIL_TRY(copy(r, (char *)data + done, data, done < bytes - done ? done : bytes - done));
     return FIL_OK;
 }
 

@@ -194,10 +194,9 @@ static fil_status check_device(fili_job *job, const fili_dit_memory *dit)
 {
     fil_plan      *p     = &job->plan;
     const uint64_t kept  = keeps_transformer(job) ? dit->device : 0;
-    const uint64_t room  = device_room(job);
     const uint64_t later = fili_job_has_frames(job) ? job->decode.device + kept : 0;
-    FIL_TRY(fili_check_device(job->ctx, "sampling", p->device_bytes, room));
-    FIL_TRY(fili_check_device(job->ctx, "decoding", later, room));
+    FIL_TRY(fili_check_device(job->ctx, "sampling", p->device_bytes));
+    FIL_TRY(fili_check_device(job->ctx, "decoding", later));
     if (later > p->device_bytes) p->device_bytes = later;
     return FIL_OK;
 }

@@ -108,16 +108,15 @@ fil_status fili_check_budget(fil_ctx *ctx, const char *what, uint64_t bytes)
                     (unsigned long long)m->used);
 }
 
-fil_status fili_check_device(fil_ctx *ctx, const char *what, uint64_t bytes, uint64_t room)
+fil_status fili_check_device(fil_ctx *ctx, const char *what, uint64_t bytes)
 {
-    const uint64_t all   = fili_device_room(ctx) + ctx->device_memory.used;
-    const uint64_t taken = all > room ? all - room : 0; /* by others */
-    if (bytes <= room) return FIL_OK;
+    const fil_memory *m = &ctx->device_memory;
+    if (bytes <= fili_device_room(ctx) + m->used) return FIL_OK;
     return FIL_FAIL(ctx, FIL_E_NOMEM_DEV,
                     "%s needs %llu bytes of the device's memory, with what copies and libraries "
                     "take; the limit is %llu",
-                    what, (unsigned long long)fili_device_limit_for(bytes + taken),
-                    (unsigned long long)ctx->device_memory.limit);
+                    what, (unsigned long long)fili_device_limit_for(bytes),
+                    (unsigned long long)m->limit);
 }
 
 double fili_seconds(fil_ctx *ctx)

@@ -379,9 +379,8 @@ fil_status fili_job_choose(void *user, fili_policy_call *call, fili_policy_choic
 uint64_t fili_memory_room(const fil_ctx *ctx, uint64_t used);
 /* E_NOMEM unless the context's limit allows `bytes` at once. `what`: of the message. */
 FIL_MUSTCHECK fil_status fili_check_budget(fil_ctx *ctx, const char *what, uint64_t bytes);
-/* E_NOMEM_DEV: more than `room` bytes of the device's memory. */
-FIL_MUSTCHECK fil_status fili_check_device(fil_ctx *ctx, const char *what, uint64_t bytes,
-                                           uint64_t room);
+/* E_NOMEM_DEV: more than the device's memory has room for. `bytes`: all that lies there then. */
+FIL_MUSTCHECK fil_status fili_check_device(fil_ctx *ctx, const char *what, uint64_t bytes);
 
 /* Tells the caller of the run what has happened, if it wants to know. */
 void fili_job_tell(const fili_job *job, fil_event_kind kind, int32_t step, const char *path);

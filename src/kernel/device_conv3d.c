@@ -17,17 +17,12 @@ static size_t size_of(fil_dtype dtype)
     return fil_dtype_bits(dtype) / 8;
 }
 
-static int is_plain(fil_dtype dtype)
-{
-    return dtype == FIL_BF16 || dtype == FIL_F32;
-}
-
 const char *filk_conv3d_any_window__cublaslt_refuse(const void *problem)
 {
     const filk_conv3d_problem *p = problem;
-    if (!is_plain(p->dtype)) return "takes bf16 and f32 only";
+    if (!filk_is_plain(p->dtype)) return "takes bf16 and f32 only";
     if (p->out_dtype != FIL_F32) return "writes f32 only";
-    if (p->bias_dtype != FIL_DTYPE_NONE && !is_plain(p->bias_dtype))
+    if (p->bias_dtype != FIL_DTYPE_NONE && !filk_is_plain(p->bias_dtype))
         return "takes a bias in bf16 or f32 only";
     const int64_t taps = (int64_t)p->t.kernel * p->h.kernel * p->w.kernel;
     if (taps * p->c_in > MOST_WINDOW) return "takes windows of at most 4194304 elements";

@@ -28,6 +28,7 @@ fil_status filk_device_put(fil_ctx *ctx, void *device, const void *host, size_t 
 {
     const fili_copy_rect rect = {
         .dst = device, .src = host, .row_bytes = bytes, .rows = 1, .way = FILI_COPY_TO_DEVICE};
+    if (device == host) return FIL_OK;
     FIL_TRY(copy(ctx, &rect, "copying to the device"));
     return filk_device_wait(ctx);
 }
@@ -36,7 +37,14 @@ fil_status filk_device_get(fil_ctx *ctx, void *host, const void *device, size_t 
 {
     const fili_copy_rect rect = {
         .dst = host, .src = device, .row_bytes = bytes, .rows = 1, .way = FILI_COPY_TO_HOST};
-    return copy(ctx, &rect, "copying from the device");
+    return host != device ? copy(ctx, &rect, "copying from the device") : FIL_OK;
+}
+
+fil_status filk_device_copy(fil_ctx *ctx, void *to, const void *from, size_t bytes)
+{
+    const fili_copy_rect rect = {
+        .dst = to, .src = from, .row_bytes = bytes, .rows = 1, .way = FILI_COPY_ON_DEVICE};
+    return copy(ctx, &rect, "copying on the device");
 }
 
 /* ---- functions ------------------------------------------------------------------------------ */

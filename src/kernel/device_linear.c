@@ -14,11 +14,6 @@ static int64_t size_of(fil_dtype dtype)
     return (int64_t)fil_dtype_bits(dtype) / 8;
 }
 
-static int is_plain(fil_dtype dtype)
-{
-    return dtype == FIL_BF16 || dtype == FIL_F32;
-}
-
 static fil_status pack(fil_ctx *ctx, const void *plan, const void *weight, void *packed,
                        void *workspace)
 {
@@ -79,9 +74,9 @@ static fil_status run(fil_ctx *ctx, const void *plan, const void *args, void *wo
 
 static const char *refuse(const filk_linear_problem *p)
 {
-    if (!is_plain(p->dtype)) return "takes bf16 and f32 only";
-    if (!is_plain(p->out_dtype)) return "writes bf16 and f32 only";
-    if (p->bias_dtype != FIL_DTYPE_NONE && !is_plain(p->bias_dtype))
+    if (!filk_is_plain(p->dtype)) return "takes bf16 and f32 only";
+    if (!filk_is_plain(p->out_dtype)) return "writes bf16 and f32 only";
+    if (p->bias_dtype != FIL_DTYPE_NONE && !filk_is_plain(p->bias_dtype))
         return "takes a bias in bf16 or f32 only";
     return p->any_weight ? "takes weights of its own type only" : NULL;
 }

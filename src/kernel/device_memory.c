@@ -6,11 +6,6 @@
 #include "kernel/norm.h"
 #include "kernel/pooling.h"
 
-static int is_plain(fil_dtype dtype)
-{
-    return dtype == FIL_BF16 || dtype == FIL_F32;
-}
-
 static int64_t size_of(fil_dtype dtype)
 {
     return (int64_t)fil_dtype_bits(dtype) / 8;
@@ -61,8 +56,9 @@ fil_status filk_mass_bf16_mma_64x64__sm80_run(fil_ctx *ctx, const void *problem,
 
 const char *filk_pooling_any_run__sm80_refuse(const void *problem)
 {
-    return is_plain(((const filk_pooling_problem *)problem)->dtype) ? NULL
-                                                                    : "takes bf16 and f32 only";
+    return filk_is_plain(((const filk_pooling_problem *)problem)->dtype)
+               ? NULL
+               : "takes bf16 and f32 only";
 }
 
 size_t filk_pooling_any_run__sm80_workspace(const void *problem, int32_t n_threads)
@@ -103,7 +99,8 @@ fil_status filk_pooling_any_run__sm80_run(fil_ctx *ctx, const void *problem, con
 const char *filk_norm_any_row__sm80_refuse(const void *problem)
 {
     const filk_norm_problem *p = problem;
-    return is_plain(p->dtype) && is_plain(p->out_dtype) ? NULL : "takes bf16 and f32 only";
+    return filk_is_plain(p->dtype) && filk_is_plain(p->out_dtype) ? NULL
+                                                                  : "takes bf16 and f32 only";
 }
 
 size_t filk_norm_any_row__sm80_workspace(const void *problem, int32_t n_threads)

@@ -102,7 +102,6 @@ typedef struct filk_device_conv_args {
 } filk_device_conv_args;
 
 typedef struct filk_backend_kernels {
-    uint32_t                struct_size;        /* sizeof(filk_backend_kernels) */
     filk_device_row         attn_fwd_bf16_sm90; /* views on 16 bytes: base and strides */
     filk_device_row         attn_fwd_bf16_mma;  /* views of any alignment */
     filk_device_row         mass_bf16_mma;
@@ -131,11 +130,13 @@ static inline const filk_backend_kernels *filk_device_kernels(void)
 int filk_device_owns(const fil_ctx *ctx, const void *p);
 
 /* Between memory of the host and of the device, behind all work that is queued; finished on return.
- * E_DEVICE. */
+ * Nothing is done where both addresses are one: data that kernels find on the host. E_DEVICE. */
 FIL_MUSTCHECK fil_status filk_device_put(fil_ctx *ctx, void *device, const void *host,
                                          size_t bytes);
 FIL_MUSTCHECK fil_status filk_device_get(fil_ctx *ctx, void *host, const void *device,
                                          size_t bytes);
+/* Within the device's memory; only queued. The two do not overlap. */
+FIL_MUSTCHECK fil_status filk_device_copy(fil_ctx *ctx, void *to, const void *from, size_t bytes);
 /* Waits for all that is queued. */
 FIL_MUSTCHECK fil_status filk_device_wait(fil_ctx *ctx);
 

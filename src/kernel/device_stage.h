@@ -24,6 +24,12 @@
 
 #define FILK_STAGE_OUTPUTS 6
 
+/* The types that rows of a device compute with. */
+static inline int filk_is_plain(fil_dtype dtype)
+{
+    return dtype == FIL_BF16 || dtype == FIL_F32;
+}
+
 /* n[0] x n[1] pieces of `bytes` bytes; piece (i, j) lies at base + i stride[0] + j stride[1]. */
 typedef struct filk_stage_area {
     int64_t n[2];

@@ -1,21 +1,11 @@
-/* wan/dit_device.c: what a DiT does where its kernels are a device's: copies between the host and
- * the place where they work, waiting, and values for the trace (dit_inside.h).
+/* wan/dit_device.c: what a DiT does where its kernels are a device's: waiting, and values for the
+ * trace (dit_inside.h).
  */
 #include "base/mem.h"
 #include "kernel/device_rows.h"
 #include "wan/dit_inside.h"
 
 /* ---- a device ------------------------------------------------------------------------------- */
-
-fil_status fili_dit_put(const fili_dit *d, void *near, const void *here, size_t bytes)
-{
-    return near != here ? filk_device_put(d->ctx, near, here, bytes) : FIL_OK;
-}
-
-fil_status fili_dit_get(const fili_dit *d, void *here, const void *near, size_t bytes)
-{
-    return near != here ? filk_device_get(d->ctx, here, near, bytes) : FIL_OK;
-}
 
 fil_status fili_dit_settle(const fili_dit *d)
 {

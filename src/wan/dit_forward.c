@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "kernel/cpu/peak.h"
+#include "kernel/device_rows.h"
 #include "wan/dit_inside.h"
 
 static fil_status run_dense_in(fili_dit *d, const fili_dense *layer, const fili_dense_io *io,
@@ -79,7 +80,7 @@ static fil_status take_context(fili_dit *d, const float *rows, int64_t n, int64_
     const int64_t cols = d->c.text_dim;
     void         *here = d->on_device ? d->here : d->ctx_in;
     FIL_TRY(fili_rows_take(d->ctx, rows, n, room - n, cols, d->o.precision, here));
-    return fili_dit_put(d, d->ctx_in, here, (size_t)(room * cols * fili_dit_size(d)));
+    return filk_device_put(d->ctx, d->ctx_in, here, (size_t)(room * cols * fili_dit_size(d)));
 }
 
 fil_status fili_dit_set_context(fili_dit *d, int32_t pass, const float *rows, int32_t n)
@@ -151,7 +152,7 @@ static fil_status embed_patches(fili_dit *d, const float *latent)
     for (int64_t b = 0; b < d->n_bands; b++) {
         const fili_dense_io io = {.x = d->inner, .out = d->x + b * d->band * d->c.dim};
         FIL_TRY(fili_patches_gather(d->ctx, &p, latent, b * d->band, d->band, here));
-        FIL_TRY(fili_dit_put(d, d->inner, here, bytes));
+        FIL_TRY(filk_device_put(d->ctx, d->inner, here, bytes));
         fili_dit_spent(d, &d->times.rest);
         FIL_TRY(run_dense(d, &d->patch, &io));
     }
@@ -238,8 +239,8 @@ static fil_status bring_rows(void *user, int64_t first, int64_t n, fili_policy_r
     rows->q = (filk_attn_view){d->mirror, row, head};
     rows->k = (filk_attn_view){fili_dit_at(d, d->mirror, dim), row, head};
     rows->v = (filk_attn_view){fili_dit_at(d, d->mirror, 2 * dim), row, head};
-    return fili_dit_get(d, fili_dit_at(d, d->mirror, first * row),
-                        fili_dit_at(d, d->q, first * row), (size_t)(n * row * fili_dit_size(d)));
+    return filk_device_get(d->ctx, fili_dit_at(d, d->mirror, first * row),
+                           fili_dit_at(d, d->q, first * row), (size_t)(n * row * fili_dit_size(d)));
 }
 
 /* What is computed of a self-attention: the caller's choice, the one mask, or everything. */
@@ -401,7 +402,7 @@ static fil_status modulate(fili_dit *d, const fili_dit_layer *layer)
 {
     const int64_t n = 6 * (int64_t)d->c.dim;
     fili_add(layer->modulation, d->e0, n, d->m_here);
-    return fili_dit_put(d, d->m, d->m_here, (size_t)n * sizeof(float));
+    return filk_device_put(d->ctx, d->m, d->m_here, (size_t)n * sizeof(float));
 }
 
 static fil_status run_layer(fili_dit *d, const int32_t key[3])
@@ -431,7 +432,7 @@ static fil_status run_head(fili_dit *d, float *velocity)
     float             *here  = d->on_device ? d->here : d->head_rows;
     fili_add(d->head_modulation, d->e, dim, d->m_here);
     fili_add(d->head_modulation + dim, d->e, dim, d->m_here + dim);
-    FIL_TRY(fili_dit_put(d, d->m, d->m_here, (size_t)(2 * dim) * sizeof(float)));
+    FIL_TRY(filk_device_put(d->ctx, d->m, d->m_here, (size_t)(2 * dim) * sizeof(float)));
     for (int64_t b = 0; b < d->n_bands; b++) {
         const int64_t      first = b * d->band;
         const int64_t      left  = d->tokens - first < d->band ? d->tokens - first : d->band;
@@ -441,7 +442,7 @@ static fil_status run_head(fili_dit *d, float *velocity)
         FIL_TRY(run_norm(d, FILI_NORM_HEAD, &in));
         FIL_TRY(run_dense(d, &d->head, &io));
         FIL_TRY(fili_dit_trace(d, "head", (int32_t)b, FIL_F32, d->head_rows, left, cols));
-        FIL_TRY(fili_dit_get(d, here, d->head_rows, (size_t)(left * cols) * sizeof(float)));
+        FIL_TRY(filk_device_get(d->ctx, here, d->head_rows, (size_t)(left * cols) * sizeof(float)));
         FIL_TRY(fili_patches_scatter(d->ctx, &p, here, first, left, velocity));
         fili_dit_spent(d, &d->times.rest);
     }

@@ -156,12 +156,6 @@ static inline int64_t fili_dit_size(const fili_dit *d)
     return d->o.precision == FIL_BF16 ? 2 : 4;
 }
 
-/* `bytes` of the host at `here` to where kernels find them; nothing where that is one place. */
-FIL_MUSTCHECK fil_status fili_dit_put(const fili_dit *d, void *near, const void *here,
-                                      size_t bytes);
-/* And back. */
-FIL_MUSTCHECK fil_status fili_dit_get(const fili_dit *d, void *here, const void *near,
-                                      size_t bytes);
 /* Waits until what has been queued on a device is done, so that the clock tells its time. */
 FIL_MUSTCHECK fil_status fili_dit_settle(const fili_dit *d);
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "kernel/device_rows.h"
 #include "wan/dit_inside.h"
 
 typedef struct full_name {
@@ -53,7 +54,7 @@ static fil_status read_near(fili_dit_walk *walk, const char *name, int64_t n, fl
 {
     if (!walk->d->on_device) return fili_weights_read(walk->w, name, FIL_F32, 1, &n, to);
     FIL_TRY(fili_weights_read(walk->w, name, FIL_F32, 1, &n, walk->staging));
-    return fili_dit_put(walk->d, to, walk->staging, (size_t)n * sizeof(float));
+    return filk_device_put(walk->d->ctx, to, walk->staging, (size_t)n * sizeof(float));
 }
 
 static fil_status take_near(fili_dit_walk *walk, const float **to, int64_t n)

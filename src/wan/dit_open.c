@@ -450,8 +450,8 @@ static fil_status fill_angles_near(fili_dit *d, const filk_rope_grid *grid)
         const int64_t n     = d->tokens - at < most ? d->tokens - at : most;
         const size_t  bytes = (size_t)(n * half) * sizeof(float);
         FIL_TRY(fili_rope_table(d->ctx, grid, d->order.order + at, n, cos, sin));
-        FIL_TRY(fili_dit_put(d, d->cos + at * half, cos, bytes));
-        FIL_TRY(fili_dit_put(d, d->sin + at * half, sin, bytes));
+        FIL_TRY(filk_device_put(d->ctx, d->cos + at * half, cos, bytes));
+        FIL_TRY(filk_device_put(d->ctx, d->sin + at * half, sin, bytes));
     }
     return FIL_OK;
 }

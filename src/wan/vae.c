@@ -3,6 +3,7 @@
 
 #include "base/device.h"
 #include "base/mem.h"
+#include "kernel/cpu/peak.h"
 #include "wan/vae_rows.h"
 
 /* ---- streams -------------------------------------------------------------------------------- */
@@ -70,13 +71,13 @@ fil_status fili_vae_encoder(fili_vae *vae, int32_t h, int32_t w, fili_vae_stream
 static fil_status feed_until(fili_vae_stream *s, int32_t until)
 {
     FIL_CHECK(s->ctx, !s->failed, "this VAE stream stopped inside a frame and cannot go on");
-    const double start = fili_vae_now(s);
+    const double start = filk_seconds(s->ctx);
     s->failed          = 1;
     s->made            = 0;
     s->until           = until;
     FIL_TRY(fili_vae_feed(s, 0));
     s->failed = 0;
-    s->times.total += fili_vae_now(s) - start;
+    s->times.total += filk_seconds(s->ctx) - start;
     return FIL_OK;
 }
 

@@ -25,6 +25,7 @@
 #include "kernel/conv3d.h"
 #include "kernel/linear.h"
 #include "kernel/norm.h"
+#include "nn/space.h"
 #include "wan/vae.h"
 #include "wan/weights.h"
 
@@ -184,16 +185,11 @@ FIL_MUSTCHECK fil_status fili_vae_load(fili_vae_stream *stream, fili_weights *we
 void                     fili_vae_drop_plans(fili_vae_stream *stream);
 FIL_MUSTCHECK fil_status fili_vae_find_plan(fili_vae_stream *stream, const vae_plan *wanted,
                                             const vae_plan **out);
-/* From `here` to where kernels find it; nothing where that is one place. */
-FIL_MUSTCHECK fil_status fili_vae_put(const fili_vae_stream *stream, void *near, const void *here,
-                                      size_t bytes);
 /* vae_attention.c */
 FIL_MUSTCHECK fil_status fili_vae_attention_plan(fili_vae_stream *stream);
 size_t                   fili_vae_attention_floats(const fili_vae_stream *stream);
 FIL_MUSTCHECK fil_status fili_vae_attend(fili_vae_stream *stream, const vae_layer *layer);
-/* vae_run.c: seconds on the clock of fili_vae_times; a frame through the layers from `first` on; it
- * lies where that layer wants it. */
-double                   fili_vae_now(const fili_vae_stream *stream);
+/* vae_run.c: a frame through the layers from `first` on; it lies where that layer wants it. */
 FIL_MUSTCHECK fil_status fili_vae_feed(fili_vae_stream *stream, int32_t first);
 
 #endif

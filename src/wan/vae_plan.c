@@ -189,20 +189,24 @@ static void want_layer(fili_vae_stream *s, vae_layer *l)
     }
 }
 
-#define NEAR_ALIGN 256
-
-/* Adds a piece of the block; *at is where it begins before. */
-static bool add_near(uint64_t *at, size_t bytes)
+/* All of them in one walk, which counts, or takes and tells where they lie. */
+static fil_status walk_pieces(const fili_vae_stream *s, fili_space *space)
 {
-    uint64_t whole;
-    return fili_align_u64(bytes, NEAR_ALIGN, &whole) && fili_add_u64(*at, whole, at);
+    for (int32_t i = 0; i < s->n_pieces; i++) {
+        const vae_piece *p = &s->piece[i];
+        void            *data;
+        FIL_TRY(p->near ? fili_space_take_near(space, p->bytes, 1, &data)
+                        : fili_space_take(space, p->bytes, 1, &data));
+        if (space->arena != NULL) memcpy(p->at, &data, sizeof data);
+    }
+    return FIL_OK;
 }
 
 fil_status fili_vae_reserve(fili_vae_stream *s, uint64_t *bytes)
 {
-    const size_t z   = (size_t)s->config.z_dim * (s->encoder ? 2 : 1);
-    size_t       sum = 0;
-    s->n_pieces      = 0;
+    const size_t z     = (size_t)s->config.z_dim * (s->encoder ? 2 : 1);
+    fili_space   space = {.ctx = s->ctx, .on_device = s->on_device};
+    s->n_pieces        = 0;
     for (int32_t i = 0; i < s->config.n_levels; i++)
         want_level(s, &s->level[i]);
     for (int32_t i = 0; i < s->n_layers; i++)
@@ -221,31 +225,10 @@ fil_status fili_vae_reserve(fili_vae_stream *s, uint64_t *bytes)
                                            (int64_t)2 * s->config.z_dim, FIL_F32));
         want_here(s, &s->here, s->here_bytes);
     }
-    s->near_bytes = 0;
-    for (int32_t i = 0; i < s->n_pieces; i++) {
-        const int near = s->on_device && s->piece[i].near;
-        if (near ? !add_near(&s->near_bytes, s->piece[i].bytes)
-                 : !fili_add_size(sum, fili_arena_piece(s->piece[i].bytes), &sum))
-            return FIL_FAIL(s->ctx, FIL_E_NOMEM, "VAE: its frames are larger than any memory");
-    }
-    *bytes = sum;
-    return FIL_OK;
-}
-
-static fil_status take_pieces(fili_vae_stream *s)
-{
-    uint64_t at = 0;
-    for (int32_t i = 0; i < s->n_pieces; i++) {
-        const vae_piece *p = &s->piece[i];
-        void            *data;
-        if (s->on_device && p->near) {
-            data = (char *)s->near_block + at;
-            (void)add_near(&at, p->bytes); /* as it was counted */
-        } else {
-            FIL_TRY(fili_arena_alloc(&s->memory, p->bytes, &data));
-        }
-        memcpy(p->at, &data, sizeof data);
-    }
+    if (walk_pieces(s, &space) != FIL_OK)
+        return FIL_FAIL(s->ctx, FIL_E_NOMEM, "VAE: its frames are larger than any memory");
+    s->near_bytes = space.device_bytes;
+    *bytes        = space.bytes;
     return FIL_OK;
 }
 
@@ -255,7 +238,9 @@ fil_status fili_vae_take_memory(fili_vae_stream *s)
     FIL_TRY(fili_vae_reserve(s, &bytes));
     FIL_TRY(fili_arena_fix(&s->memory, (size_t)bytes));
     if (s->on_device) FIL_TRY(fili_device_alloc(s->ctx, s->near_bytes, "the VAE", &s->near_block));
-    FIL_TRY(take_pieces(s));
+    fili_space space = {
+        .ctx = s->ctx, .arena = &s->memory, .on_device = s->on_device, .device = s->near_block};
+    FIL_TRY(walk_pieces(s, &space));
     for (int32_t i = 0; i < s->config.n_levels; i++)
         if (s->level[i].x == NULL) s->level[i].x = s->level[i].in;
     return FIL_OK;
@@ -267,11 +252,6 @@ typedef struct loader {
     fili_vae_stream *s;
     fili_weights    *w;
 } loader;
-
-fil_status fili_vae_put(const fili_vae_stream *s, void *near, const void *here, size_t bytes)
-{
-    return near != here ? filk_device_put(s->ctx, near, here, bytes) : FIL_OK;
-}
 
 /* Convolutions are loaded by load_conv, from the shapes that were checked here. What is read is
  * read-only from here on. */
@@ -285,7 +265,7 @@ static fil_status load_floats(void *user, const vae_tensor *t)
     for (uint32_t i = 0; i < t->rank; i++)
         n *= (size_t)t->shape[i];
     FIL_TRY(fili_weights_read(l->w, t->name, FIL_F32, t->rank, t->shape, l->s->here));
-    return fili_vae_put(l->s, fili_writable(t->dst), l->s->here, n);
+    return filk_device_put(l->s->ctx, fili_writable(t->dst), l->s->here, n);
 }
 
 /* A quarter of a 3x3 kernel over a doubled frame (vae_cut): taps that meet the same pixel are
@@ -314,7 +294,7 @@ static fil_status load_bias(const loader *l, const vae_conv *c, const vae_tensor
     float *here = l->s->on_device ? l->s->here : c->bias;
     FIL_TRY(fili_weights_read(l->w, bias->name, FIL_F32, 1, bias->shape, here));
     if (c->cut == VAE_SECOND) memcpy(here, here + c->p.c_out, (size_t)c->p.c_out * sizeof *here);
-    return fili_vae_put(l->s, c->bias, here, (size_t)c->p.c_out * sizeof *here);
+    return filk_device_put(l->s->ctx, c->bias, here, (size_t)c->p.c_out * sizeof *here);
 }
 
 static fil_status load_conv(const loader *l, const vae_layer *layer, vae_conv *c)

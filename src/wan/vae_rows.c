@@ -141,7 +141,7 @@ fil_status fili_vae_latent_in(fili_vae_stream *s, const float *z, int64_t stride
     void            *here = s->on_device ? s->here : out;
     rows_state       r    = {.v = v, .from = z, .stride = stride, .out = here};
     FIL_TRY(rows(s, "VAE latent", latent_in_row, &r));
-    return fili_vae_put(s, out, here, values_of(v, s->config.z_dim) * size_of(s->dtype));
+    return filk_device_put(s->ctx, out, here, values_of(v, s->config.z_dim) * size_of(s->dtype));
 }
 
 static fil_status latent_out_row(void *arg, int64_t y, int32_t worker)
@@ -192,7 +192,7 @@ fil_status fili_vae_rgb_in(fili_vae_stream *s, const float *rgb, void *out)
     const vae_level *v    = &s->level[0];
     void            *here = s->on_device ? s->here : out;
     FIL_TRY(rows(s, "VAE input", rgb_in_row, &(rows_state){.v = v, .from = rgb, .out = here}));
-    return fili_vae_put(s, out, here, values_of(v, 3) * size_of(s->dtype));
+    return filk_device_put(s->ctx, out, here, values_of(v, 3) * size_of(s->dtype));
 }
 
 /* NaN stays NaN. */

@@ -6,15 +6,9 @@
  */
 #include <string.h>
 
+#include "kernel/cpu/peak.h"
 #include "nn/elementwise.h"
 #include "wan/vae_rows.h"
-
-double fili_vae_now(const fili_vae_stream *s)
-{
-    const fili_os *os    = s->ctx->os;
-    const bool     alone = s->ctx->n_threads == 1 && s->ctx->device == NULL;
-    return 1e-9 * (double)(alone ? os->thread_ns(os->self) : os->clock_ns(os->self));
-}
 
 /* ---- convolutions --------------------------------------------------------------------------- */
 
@@ -29,17 +23,17 @@ static fil_status convolve(fili_vae_stream *s, const vae_conv *c, const void *co
                                       .bias     = c->bias,
                                       .residual = residual != NULL ? from : NULL,
                                       .out      = to};
-    const double           start   = fili_vae_now(s);
+    const double           start   = filk_seconds(s->ctx);
     const fil_status status = c->plan->row->plan->run(s->ctx, c->plan->plan, &args, s->workspace);
-    s->times.convolution += fili_vae_now(s) - start;
+    s->times.convolution += filk_seconds(s->ctx) - start;
     return status;
 }
 
 static fil_status attend(fili_vae_stream *s, const vae_layer *l)
 {
-    const double     start  = fili_vae_now(s);
+    const double     start  = filk_seconds(s->ctx);
     const fil_status status = fili_vae_attend(s, l);
-    s->times.attention += fili_vae_now(s) - start;
+    s->times.attention += filk_seconds(s->ctx) - start;
     return status;
 }
 

@@ -588,7 +588,6 @@ static const filk_device_plan linear = {.create       = linear_create,
                                         .run          = linear_run};
 
 static const filk_backend_kernels kernels = {
-    .struct_size        = sizeof kernels,
     .attn_fwd_bf16_sm90 = {some_workspace, attention_tma},
     .attn_fwd_bf16_mma  = {some_workspace, attention},
     .mass_bf16_mma      = {some_workspace, mass},

@@ -14,11 +14,7 @@ extern "C" {
 }
 #endif
 
-#ifdef __CUDACC__
-#define FILK_BOTH __host__ __device__ __forceinline__
-#else
-#define FILK_BOTH static inline
-#endif
+#include "kernel/cuda/both.h"
 
 enum {
     FILK_RING_STAGES  = 7,       /* of keys, and of values */

@@ -394,7 +394,6 @@ static fil_status attn_mma_run(void *device, const void *problem, const void *ar
 /* ---- the tables ----------------------------------------------------------------------------- */
 
 static const filk_backend_kernels kernels = {
-    (uint32_t)sizeof(filk_backend_kernels),
     {attn_sm90_workspace, attn_sm90_run},
     {no_workspace, attn_mma_run},
     {no_workspace, filk_cuda_mass_run},

@@ -16,8 +16,7 @@
 namespace
 {
 
-#define THREADS 256
-#define PER_SM  8
+#define THREADS FILK_CUDA_THREADS
 #define ALIGN   256
 
 struct conv_plan {
@@ -76,17 +75,6 @@ __global__ void __launch_bounds__(THREADS)
     }
 }
 
-filk_grid grid_of(const filk_cuda_device *d, int64_t work)
-{
-    const int64_t want = (work + THREADS - 1) / THREADS;
-    const int64_t most = (int64_t)d->s.sms * PER_SM;
-    filk_grid     g;
-    g.grid   = dim3((unsigned)(want < most ? want : most));
-    g.block  = dim3(THREADS);
-    g.shared = 0;
-    return g;
-}
-
 template <typename T> fil_status launch_windows(const filk_cuda_device *d, const window &w)
 {
     constexpr int V    = 16 / sizeof(T);
@@ -95,8 +83,9 @@ template <typename T> fil_status launch_windows(const filk_cuda_device *d, const
         bits |= (uintptr_t)w.frame[i];
     const int64_t all = w.rows * w.s.k_padded;
     if (w.s.c % V == 0 && bits % 16 == 0)
-        return filk_cuda_launch(&d->s, "windows", lay_out<T, V>, grid_of(d, all / V), w);
-    return filk_cuda_launch(&d->s, "windows, one by one", lay_out<T, 1>, grid_of(d, all), w);
+        return filk_cuda_launch(&d->s, "windows", lay_out<T, V>, filk_cuda_grid(&d->s, all / V), w);
+    return filk_cuda_launch(&d->s, "windows, one by one", lay_out<T, 1>, filk_cuda_grid(&d->s, all),
+                            w);
 }
 
 /* ---- plans ---------------------------------------------------------------------------------- */
@@ -179,7 +168,7 @@ fil_status pack(void *device, const void *plan, const void *weight, void *packed
     const filk_cuda_device *d = static_cast<const filk_cuda_device *>(device);
     const conv_plan        *c = static_cast<const conv_plan *>(plan);
     const int64_t           n = c->p.c_out;
-    const filk_grid         g = grid_of(d, n * c->s.k_padded);
+    const filk_grid         g = filk_cuda_grid(&d->s, n * c->s.k_padded);
     (void)workspace;
     if (c->p.dtype == FIL_BF16)
         return filk_cuda_launch(&d->s, "reorder", reorder<__nv_bfloat16>, g,

@@ -17,11 +17,7 @@ extern "C" {
 }
 #endif
 
-#ifdef __CUDACC__
-#define FILK_CONV_BOTH __host__ __device__ __forceinline__
-#else
-#define FILK_CONV_BOTH static inline
-#endif
+#include "kernel/cuda/both.h"
 
 #define FILK_CONV_CHUNK ((int64_t)128 << 20) /* bytes of the matrix that exist at a time, about */
 
@@ -61,7 +57,7 @@ static inline filk_im2col filk_im2col_of(const filk_conv3d_problem *p)
 
 /* Element e of the row of output pixel `pixel`: its frame of the window, and *at, its place in that
  * frame; below 0: it is zero. Pixels, and elements of a row, are below 2^31. */
-FILK_CONV_BOTH int32_t filk_im2col_from(const filk_im2col *s, int32_t pixel, int32_t e, int64_t *at)
+FILK_BOTH int32_t filk_im2col_from(const filk_im2col *s, int32_t pixel, int32_t e, int64_t *at)
 {
     const int32_t tap = e / s->c;
     const int32_t row = pixel / s->out_w;
@@ -73,7 +69,7 @@ FILK_CONV_BOTH int32_t filk_im2col_from(const filk_im2col *s, int32_t pixel, int
 }
 
 /* Where element e < k of the packed row of output channel o stands in [C_out, C_in, kt, kh, kw]. */
-FILK_CONV_BOTH int64_t filk_im2col_weight(const filk_im2col *s, int64_t o, int64_t e)
+FILK_BOTH int64_t filk_im2col_weight(const filk_im2col *s, int64_t o, int64_t e)
 {
     return (o * s->c + e % s->c) * (s->k / s->c) + e / s->c;
 }

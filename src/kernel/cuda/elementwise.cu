@@ -9,15 +9,7 @@
 namespace
 {
 
-#define THREADS 256
-#define PER_SM  8 /* CTAs */
-
-unsigned grid_of(const filk_cuda_device *d, int64_t work)
-{
-    const int64_t want = (work + THREADS - 1) / THREADS;
-    const int64_t most = (int64_t)d->s.sms * PER_SM;
-    return (unsigned)(want < most ? want : most);
-}
+#define THREADS FILK_CUDA_THREADS
 
 /* ---- what is not finite --------------------------------------------------------------------- */
 
@@ -154,15 +146,6 @@ __global__ void __launch_bounds__(THREADS) softmax_rows(float *x, int64_t n, flo
         row[i] /= sum;
 }
 
-filk_grid grid_for(const filk_cuda_device *d, int64_t work)
-{
-    filk_grid g;
-    g.grid   = dim3(grid_of(d, work));
-    g.block  = dim3(THREADS);
-    g.shared = 0;
-    return g;
-}
-
 } // namespace
 
 fil_status filk_cuda_cast_run(void *device, const void *problem, const void *args, void *workspace)
@@ -170,7 +153,7 @@ fil_status filk_cuda_cast_run(void *device, const void *problem, const void *arg
     const filk_cuda_device  *d = static_cast<const filk_cuda_device *>(device);
     const filk_cast_problem *p = static_cast<const filk_cast_problem *>(problem);
     const filk_cast_args    *a = static_cast<const filk_cast_args *>(args);
-    const filk_grid          g = grid_for(d, p->n);
+    const filk_grid          g = filk_cuda_grid(&d->s, p->n);
     (void)workspace;
     if (p->dtype == FIL_BF16)
         return filk_cuda_launch(&d->s, "cast", cast<__nv_bfloat16>, g, a->x,
@@ -187,7 +170,7 @@ fil_status filk_cuda_double_run(void *device, const void *problem, const void *a
     const filk_double_args    *a = static_cast<const filk_double_args *>(args);
     (void)workspace;
     return filk_cuda_launch(&d->s, "double_frame", double_frame,
-                            grid_for(d, (int64_t)p->h * p->w * p->c), a->from, a->to, *p);
+                            filk_cuda_grid(&d->s, (int64_t)p->h * p->w * p->c), a->from, a->to, *p);
 }
 
 fil_status filk_cuda_softmax_run(void *device, const void *problem, const void *args,
@@ -225,9 +208,8 @@ fil_status filk_cuda_find_nonfinite_run(void *device, const void *problem, const
     const fil_status status =
         filk_cuda_launch(&d->s, "begin_search", begin_search, g, s.at, (unsigned long long)p->n);
     if (status != FIL_OK || p->n == 0) return status;
-    g.grid  = dim3(grid_of(d, p->n / 4 + 1));
-    g.block = dim3(THREADS);
-    return filk_cuda_launch(&d->s, "find_nonfinite", find_nonfinite, g, s);
+    return filk_cuda_launch(&d->s, "find_nonfinite", find_nonfinite,
+                            filk_cuda_grid(&d->s, p->n / 4 + 1), s);
 }
 
 fil_status filk_cuda_gated_add_run(void *device, const void *problem, const void *args,

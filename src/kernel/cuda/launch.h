@@ -26,6 +26,21 @@ struct filk_grid {
     size_t shared; /* dynamic shared memory, bytes */
 };
 
+/* 256 threads a CTA for `work` of them, and no more CTAs than eight an SM: kernels that step on by
+ * the grid's size. */
+enum { FILK_CUDA_THREADS = 256 };
+
+inline filk_grid filk_cuda_grid(const filk_cuda_stream *s, int64_t work)
+{
+    const int64_t want = (work + FILK_CUDA_THREADS - 1) / FILK_CUDA_THREADS;
+    const int64_t most = (int64_t)s->sms * 8;
+    filk_grid     g;
+    g.grid   = dim3((unsigned)(want < most ? want : most));
+    g.block  = dim3(FILK_CUDA_THREADS);
+    g.shared = 0;
+    return g;
+}
+
 inline fil_status filk_cuda_launched(const filk_cuda_stream *s, const char *name,
                                      const filk_grid &g, cudaError_t e)
 {
