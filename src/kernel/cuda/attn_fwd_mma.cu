@@ -277,17 +277,17 @@ __device__ inline head_of head_params(const params &p, int32_t head, int32_t kv,
 template <int D, bool ALIGNED>
 __global__ void __launch_bounds__(FILK_TILE_THREADS) attn_fwd(const __grid_constant__ params p)
 {
-    extern __shared__ __align__(128) unsigned char memory[];
-    shared_tiles<D>                               &s = *reinterpret_cast<shared_tiles<D> *>(memory);
-    const int32_t                                  block = blockIdx.x;
-    const int32_t                                  head  = blockIdx.y;
-    const int32_t                                  kv    = head / p.group;
-    const int64_t                                  first = p.q_offset[block];
-    const int32_t                                  rows  = p.q_offset[block + 1] - (int32_t)first;
-    const head_of                                  h     = head_params(p, head, kv, block);
-    const int                                      mine  = 16 * (threadIdx.x >> 5);
-    const float                                    scale = p.a.scale * FILK_LOG2E;
-    rows_of                                        queries;
+    FILK_SHARED_ARRAY(unsigned char, memory, 128);
+    shared_tiles<D> &s     = *reinterpret_cast<shared_tiles<D> *>(memory);
+    const int32_t    block = blockIdx.x;
+    const int32_t    head  = blockIdx.y;
+    const int32_t    kv    = head / p.group;
+    const int64_t    first = p.q_offset[block];
+    const int32_t    rows  = p.q_offset[block + 1] - (int32_t)first;
+    const head_of    h     = head_params(p, head, kv, block);
+    const int        mine  = 16 * (threadIdx.x >> 5);
+    const float      scale = p.a.scale * FILK_LOG2E;
+    rows_of          queries;
     queries.data   = static_cast<const half_bits *>(p.a.q.data) + head * p.a.q.stride_h;
     queries.stride = p.a.q.stride_n;
     queries.base   = first;

@@ -22,6 +22,7 @@
 #include <cuda_bf16.h>
 
 #include "kernel/cuda/attn_plan.h"
+#include "kernel/cuda/launch.h"
 #include "kernel/cuda/ptx_sm90.cuh"
 
 namespace attn90
@@ -773,9 +774,9 @@ template <int kDim, bool kMasked, bool kLanes>
 __global__ void __launch_bounds__(kThreads, 1)
     attn_fwd_kernel(const Params p, const __grid_constant__ Maps maps)
 {
-    extern __shared__ uint8_t raw[];
-    const Ring<kDim>          ring = {ptx::opaque((ptx::shared_address(raw) + 1023) & ~1023u)};
-    const int warp = __shfl_sync(~0u, threadIdx.x / 32, 0); /* uniform, and known to be */
+    FILK_SHARED_ARRAY(uint8_t, raw, 16);
+    const Ring<kDim> ring = {ptx::opaque((ptx::shared_address(raw) + 1023) & ~1023u)};
+    const int        warp = __shfl_sync(~0u, threadIdx.x / 32, 0); /* uniform, and known to be */
     if (threadIdx.x == 0) init(ring);
     __syncthreads();
     if (warp < 4) {

@@ -21,6 +21,14 @@ inline fil_status filk_cuda_check(const filk_cuda_stream *s, cudaError_t e, cons
     return e == cudaErrorMemoryAllocation ? FIL_E_NOMEM_DEV : FIL_E_DEVICE;
 }
 
+/* The dynamic shared memory of a CTA, an array of `type`. Tests that run kernels on the CPU have
+ * another one. */
+#ifndef FILK_SHARED_ARRAY
+#define FILK_SHARED_ARRAY(type, name, alignment)                                                   \
+    extern __shared__ __align__(alignment)                                                         \
+    type              name[]
+#endif
+
 struct filk_grid {
     dim3   grid, block;
     size_t shared; /* dynamic shared memory, bytes */
@@ -63,9 +71,12 @@ inline fil_status filk_cuda_launch(const filk_cuda_stream *s, const char      *n
         e = cudaFuncSetAttribute(reinterpret_cast<const void *>(kernel),
                                  cudaFuncAttributeMaxDynamicSharedMemorySize, (int)g.shared);
     if (e == cudaSuccess) {
-        kernel<<<g.grid, g.block, g.shared, static_cast<cudaStream_t>(s->stream)>>>(
-            static_cast<Params>(args)...);
-        e = cudaGetLastError();
+        cudaLaunchConfig_t c = {};
+        c.gridDim            = g.grid;
+        c.blockDim           = g.block;
+        c.dynamicSmemBytes   = g.shared;
+        c.stream             = static_cast<cudaStream_t>(s->stream);
+        e                    = cudaLaunchKernelEx(&c, kernel, static_cast<Params>(args)...);
     }
     return filk_cuda_launched(s, name, g, e);
 }

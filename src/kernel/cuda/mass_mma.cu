@@ -168,16 +168,16 @@ __device__ inline void for_blocks(const params &p, int32_t kv, const uint32_t (&
 template <int D, bool ALIGNED>
 __global__ void __launch_bounds__(FILK_TILE_THREADS) mass(const __grid_constant__ params p)
 {
-    extern __shared__ __align__(128) unsigned char memory[];
-    shared_tiles<D>                               &s = *reinterpret_cast<shared_tiles<D> *>(memory);
-    const int32_t                                  block = blockIdx.x;
-    const int32_t                                  head  = blockIdx.y;
-    const int32_t                                  kv    = head / p.group;
-    const int64_t                                  first = p.q_offset[block];
-    const int32_t                                  rows  = p.q_offset[block + 1] - (int32_t)first;
-    const int                                      lane  = threadIdx.x & 31;
-    const int                                      warp  = threadIdx.x >> 5;
-    rows_of                                        queries;
+    FILK_SHARED_ARRAY(unsigned char, memory, 128);
+    shared_tiles<D> &s     = *reinterpret_cast<shared_tiles<D> *>(memory);
+    const int32_t    block = blockIdx.x;
+    const int32_t    head  = blockIdx.y;
+    const int32_t    kv    = head / p.group;
+    const int64_t    first = p.q_offset[block];
+    const int32_t    rows  = p.q_offset[block + 1] - (int32_t)first;
+    const int        lane  = threadIdx.x & 31;
+    const int        warp  = threadIdx.x >> 5;
+    rows_of          queries;
     queries.data   = static_cast<const half_bits *>(p.a.q.data) + head * p.a.q.stride_h;
     queries.stride = p.a.q.stride_n;
     queries.base   = first;

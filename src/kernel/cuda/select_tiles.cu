@@ -173,12 +173,12 @@ __device__ inline int add_votes(const params &p, const place &at, const shared_s
 
 __global__ void __launch_bounds__(THREADS) vote(const __grid_constant__ params p)
 {
-    extern __shared__ __align__(16) unsigned char memory[];
-    shared_steps                                 &s = *reinterpret_cast<shared_steps *>(memory);
-    int32_t  *k_tiles = reinterpret_cast<int32_t *>(memory + sizeof(shared_steps));
-    const int x       = threadIdx.x & 15;
-    const int y       = threadIdx.x >> 4;
-    place     at;
+    FILK_SHARED_ARRAY(unsigned char, memory, 16);
+    shared_steps &s       = *reinterpret_cast<shared_steps *>(memory);
+    int32_t      *k_tiles = reinterpret_cast<int32_t *>(memory + sizeof(shared_steps));
+    const int     x       = threadIdx.x & 15;
+    const int     y       = threadIdx.x >> 4;
+    place         at;
     at.head        = blockIdx.y;
     at.first_block = blockIdx.x * p.blocks;
     at.blocks      = min(p.blocks, p.mq - at.first_block);
@@ -226,12 +226,12 @@ __global__ void __launch_bounds__(THREADS) vote(const __grid_constant__ params p
 /* Tiles are blocks: the logits are the scores. */
 __global__ void __launch_bounds__(THREADS) dot(const __grid_constant__ params p)
 {
-    extern __shared__ __align__(16) unsigned char memory[];
-    shared_steps                                 &s    = *reinterpret_cast<shared_steps *>(memory);
-    const int                                     head = blockIdx.z;
-    const int                                     u    = blockIdx.y * STEP;
-    const int                                     v    = blockIdx.x * STEP;
-    float                                         c[4][4];
+    FILK_SHARED_ARRAY(unsigned char, memory, 16);
+    shared_steps &s    = *reinterpret_cast<shared_steps *>(memory);
+    const int     head = blockIdx.z;
+    const int     u    = blockIdx.y * STEP;
+    const int     v    = blockIdx.x * STEP;
+    float         c[4][4];
     load_step(s.q, p.a.q + head * p.head_dim, (int64_t)p.heads * p.head_dim, p.head_dim, u,
               min(STEP, p.tq - u));
     load_step(s.k, p.a.k + (head / p.group) * p.head_dim, (int64_t)p.kv_heads * p.head_dim,
@@ -274,11 +274,11 @@ __device__ inline int sum_of_block(int n, int *space)
 
 __global__ void __launch_bounds__(TOP_THREADS) top(const __grid_constant__ params p)
 {
-    extern __shared__ uint32_t keys[]; /* [mk] */
-    __shared__ int             space[TOP_THREADS / 32];
-    const int64_t              row   = (int64_t)blockIdx.y * p.mq + blockIdx.x;
-    const int                  words = (p.mk + 31) / 32;
-    const int                  lane  = threadIdx.x & 31;
+    FILK_SHARED_ARRAY(uint32_t, keys, 16); /* [mk] */
+    __shared__ int space[TOP_THREADS / 32];
+    const int64_t  row   = (int64_t)blockIdx.y * p.mq + blockIdx.x;
+    const int      words = (p.mk + 31) / 32;
+    const int      lane  = threadIdx.x & 31;
     for (int b = threadIdx.x; b < p.mk; b += TOP_THREADS)
         keys[b] = key_of(__float_as_uint(p.score[row * p.mk + b]));
     __syncthreads();
