@@ -29,8 +29,8 @@ PUBLIC_STANDARD = {"stddef.h", "stdint.h", "stdbool.h"}
 
 # Headers from outside the C standard: pattern, where they may be included, whose they are.
 OWNED = [
-    (r"(cuda|cublas|cudnn|cooperative_groups|cute/|cutlass/|nv|mma\.h|curand)", ("src/kernel/cuda/",),
-     "CUDA"),
+    (r"(cuda|cublas|cudnn|cooperative_groups|cute/|cutlass/|nv|mma\.h|curand)",
+     ("src/kernel/cuda/", "tests/support/cuda/"), "CUDA"),
     (r"nccl", ("src/dist/",), "NCCL"),
     (r"mpi\.h", ("src/dist/",), "MPI"),
     (r"(dnnl|oneapi/)", ("src/kernel/",), "oneDNN"),
@@ -130,7 +130,7 @@ def check_angled(name, path):
             if path.startswith("src/"):
                 fine = path.startswith(places)
             else:
-                fine = not is_program(path) and owner != "CUDA"
+                fine = path.startswith(places) or (not is_program(path) and owner != "CUDA")
             return None if fine else "<%s> (%s) belongs to %s" % (name, owner, " or ".join(places))
     if path.startswith("src/") and path != "src/base/os_posix.c":
         return "<%s>: only src/base/os_posix.c calls the system" % name

@@ -42,10 +42,14 @@ static int read_number(const char *text, uint64_t *value)
 
 static int take_option(const char *name, const char *value)
 {
-    uint64_t n;
-    if (strcmp(name, "--row") == 0) check_opt.row = value;
-    if (strcmp(name, "--test") == 0) check_opt.test = value;
-    if (strcmp(name, "--row") == 0 || strcmp(name, "--test") == 0) return value != NULL;
+    uint64_t                 n;
+    static const char *const names[] = {"--row", "--test", "--without"};
+    const char **const       words[] = {&check_opt.row, &check_opt.test, &check_opt.without};
+    for (int i = 0; i < 3; i++)
+        if (strcmp(name, names[i]) == 0) {
+            *words[i] = value;
+            return value != NULL;
+        }
     if (!read_number(value, &n)) return 0;
     if (strcmp(name, "--seed") == 0) {
         check_opt.seed = n;
@@ -65,7 +69,9 @@ int check_options_read(int argc, char **argv, const char *program, int64_t probl
     if (read_number(getenv("FIL_CHECK_PROBLEMS"), &n)) check_opt.problems = (int64_t)n;
     for (int i = 1; i < argc; i += 2) {
         if (take_option(argv[i], argv[i + 1])) continue;
-        fprintf(stderr, "usage: %s [--seed S] [--problems N] [--row NAME] [--test NAME]\n",
+        fprintf(stderr,
+                "usage: %s [--seed S] [--problems N] [--row NAME] [--test NAME] "
+                "[--without NAME,...]\n",
                 program);
         return 2;
     }
@@ -143,6 +149,17 @@ static int is_of_this_build(const filk_row *row)
     return !fili_cpu_emulates(FILI_ISA_AMX) || fili_cpu_emulates(row->isa);
 }
 
+/* Whether a name is one of those, joined by commas, that --without has. */
+static int is_left_out(const char *name)
+{
+    const size_t length = strlen(name);
+    for (const char *at = check_opt.without; at != NULL; at = strchr(at, ',')) {
+        if (*at == ',') at++;
+        if (strncmp(at, name, length) == 0 && (at[length] == ',' || at[length] == '\0')) return 1;
+    }
+    return 0;
+}
+
 static size_t add_tests(fil_ctx *ctx, const filk_family *family, const filk_row *row,
                         const check_test *tests, size_t n_tests, row_test *out)
 {
@@ -156,7 +173,7 @@ static size_t add_tests(fil_ctx *ctx, const filk_family *family, const filk_row 
         return 1;
     }
     for (size_t i = 0; i < n_tests; i++) {
-        if (!is_wanted(tests[i].name, check_opt.test)) continue;
+        if (!is_wanted(tests[i].name, check_opt.test) || is_left_out(tests[i].name)) continue;
         out[n].row  = row;
         out[n].test = &tests[i];
         snprintf(out[n].name, sizeof out[n].name, "%s: %s", row->name, tests[i].name);

@@ -23,13 +23,14 @@ typedef struct check_options {
     int64_t     problems; /* random problems of each row */
     const char *row;      /* NULL = every row */
     const char *test;     /* NULL = every test */
+    const char *without;  /* tests that are left out, joined by commas; NULL = none */
 } check_options;
 
 extern check_options check_opt;
 
-/* Reads --seed, --problems, --row, --test and the environment, and prints what holds. `problems` is
- * the default; a build with sanitizers takes a tenth of it, one with FIL_EMULATE a fifth. 0, or 2
- * on wrong usage. */
+/* Reads --seed, --problems, --row, --test, --without and the environment, and prints what holds.
+ * `problems` is the default; a build with sanitizers takes a tenth of it, one with FIL_EMULATE a
+ * fifth. 0, or 2 on wrong usage. */
 int check_options_read(int argc, char **argv, const char *program, int64_t problems);
 
 /* 1 in a build with the address, thread or memory sanitizer, where everything is slower. */
