@@ -436,25 +436,25 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
                     logit[4 * j + i] = logit[4 * j + 2 + i] = -INFINITY;
     }
 
-    /* Pooled keys: the logit gets log2(count) + log2(factor), in units of the scaled logit. */
+    /* Pooled keys: logits become scaled ones, base 2, and get log2(count) + log2(factor). (In units
+     * of q.k a bias would be infinite where the scale is near nothing.) */
     __device__ __forceinline__ void add_bias(int group)
     {
         const float *bias =
             p.tail_bias + (static_cast<int64_t>(head() / p.group) * p.tail_groups + group) * kRows +
             2 * (lane & 3);
         const float factor = p.tail_factor != nullptr ? log2f(__ldg(p.tail_factor + head())) : 0.0f;
-        const float unit   = 1.0f / p.scale_log2;
 #pragma unroll
         for (int j = 0; j < 8; j++)
 #pragma unroll
             for (int i = 0; i < 2; i++) {
-                const float b = (__ldg(bias + 8 * j + i) + factor) * unit;
-                logit[4 * j + i] += b;
-                logit[4 * j + 2 + i] += b;
+                const float b        = __ldg(bias + 8 * j + i) + factor;
+                logit[4 * j + i]     = fmaf(logit[4 * j + i], p.scale_log2, b);
+                logit[4 * j + 2 + i] = fmaf(logit[4 * j + 2 + i], p.scale_log2, b);
             }
     }
 
-    __device__ __forceinline__ void finish_logits(const Word &w, int stage)
+    __device__ __forceinline__ void finish_logits(const Word &w, int stage, float (&scale)[2])
     {
         uint64_t lanes = ptx::load64(ring.lanes(stage));
         if constexpr (kMasked) {
@@ -463,13 +463,14 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
                     p, p.mask + head() * p.mask_h + static_cast<int64_t>(block()) * p.words,
                     w.block());
                 add_bias(w.block());
+                scale[0] = scale[1] = 1.0f;
             }
         }
         drop(lanes);
         /* The bound knows keys, not pooled ones with their counts and factors. */
         if (kMasked && w.kind() == kTail && bounded) {
             drop_idle_top();
-            raise_top(kBoundLazy);
+            raise_top(kBoundLazy, 1.0f);
         }
     }
 
@@ -487,9 +488,8 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
     }
 
     /* Where a row's maximum has grown by more than `lazy`, O and the sum are brought to the new
-     * one.
-     */
-    __device__ __forceinline__ void raise_top(float lazy)
+     * one. Logits count `scale` each. */
+    __device__ __forceinline__ void raise_top(float lazy, float scale)
     {
         float factor[2] = {1.0f, 1.0f};
         bool  moved     = false;
@@ -500,7 +500,7 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
             for (int j = 1; j < 8; j++)
                 best = fmaxf(best, fmaxf(logit[4 * j + 2 * r], logit[4 * j + 2 * r + 1]));
             best = fmaxf(best, __shfl_xor_sync(~0u, best, 1));
-            best = fmaxf(best, __shfl_xor_sync(~0u, best, 2)) * p.scale_log2;
+            best = fmaxf(best, __shfl_xor_sync(~0u, best, 2)) * scale;
             if (best > top[r] + lazy) {
                 factor[r] = ptx::exp2_fast(top[r] - best);
                 top[r]    = best;
@@ -581,13 +581,13 @@ template <int kDim, bool kMasked, bool kLanes> struct Consumer {
         multiply_keys(st);
         ptx::wgmma_commit();
         ptx::wgmma_wait<0>();
+        float scale[2] = {p.scale_log2, p.scale_log2}; /* of a logit, by row */
         if (w.is_partial()) {
-            finish_logits(w, st);
+            finish_logits(w, st, scale);
             __syncwarp();
         }
         release(ring.k_free(st));
-        float scale[2] = {p.scale_log2, p.scale_log2};
-        if (!bounded) raise_top(kLazy);
+        if (!bounded) raise_top(kLazy, scale[0]);
         /* Pooled keys may raise a bound, too: one of huge keys that the row leaves out is huge. */
         if (!bounded || (kMasked && w.kind() == kTail)) round_large(scale);
         /* Before the word says so, the barrier's parity speaks of another entry. */
