@@ -235,9 +235,12 @@ fil_status launch(const filk_cuda_stream *s, const params &k)
     const bool fits = bits % 16 == 0 && k.dim % VEC == 0 && k.head_dim % VEC == 0;
     if (fits && k.dim <= VEC * 256) return launch_kept<KIND, TIn, TOut, 1>(s, k);
     if (fits && k.dim <= VEC * 1024) return launch_kept<KIND, TIn, TOut, 2>(s, k);
+    /* A thread takes two elements at a time; more threads than that only add up zeros. */
+    const int pairs   = (k.dim + 1) / 2;
+    const int threads = pairs < 256 ? (pairs + 31) / 32 * 32 : 256;
     filk_grid g;
-    g.block  = dim3(256);
-    g.grid   = dim3(grid_for(s, norm_any<KIND, TIn, TOut>, 256, k.rows));
+    g.block  = dim3((unsigned)threads);
+    g.grid   = dim3(grid_for(s, norm_any<KIND, TIn, TOut>, threads, k.rows));
     g.shared = 0;
     return filk_cuda_launch(s, "norm, any width", norm_any<KIND, TIn, TOut>, g, k);
 }
