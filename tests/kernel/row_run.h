@@ -45,7 +45,8 @@ static inline void row_run(const filk_row *row, const void *problem, const void 
     assert_int_equal(fault.live, 0);
 }
 
-/* A view [n, heads, D] over guarded memory; what no token covers is NaN. */
+/* A view [n, heads, D] over guarded memory; what no token covers is NaN. Every other one has its
+ * base and strides on multiples of 8 elements: vectors of 16 bytes are for those alone. */
 typedef struct row_tensor {
     check_buffer   buffer;
     fil_dtype      dtype;
@@ -55,8 +56,9 @@ typedef struct row_tensor {
 static inline void row_tensor_make(row_tensor *t, check_rng *rng, fil_dtype dtype, int64_t n,
                                    int32_t heads, int32_t D)
 {
-    const size_t element = fil_dtype_bits(dtype) / 8;
-    t->dtype             = dtype;
+    const size_t  element = fil_dtype_bits(dtype) / 8;
+    const int64_t even    = check_chance(rng, 50) ? 8 : 1;
+    t->dtype              = dtype;
     if (check_chance(rng, 30)) { /* heads outermost */
         t->view.stride_n = D + check_between(rng, 0, 1) * check_between(rng, 1, 40);
         t->view.stride_h = n * t->view.stride_n + check_between(rng, 0, 9);
@@ -64,9 +66,11 @@ static inline void row_tensor_make(row_tensor *t, check_rng *rng, fil_dtype dtyp
         t->view.stride_h = D + check_between(rng, 0, 1) * check_between(rng, 1, 40);
         t->view.stride_n = heads * t->view.stride_h + check_between(rng, 0, 9);
     }
+    t->view.stride_n   = (t->view.stride_n + even - 1) / even * even;
+    t->view.stride_h   = (t->view.stride_h + even - 1) / even * even;
     const int64_t last = (n - 1) * t->view.stride_n + (heads - 1) * t->view.stride_h + D;
-    check_buffer_make(&t->buffer, (size_t)last * element, 64,
-                      element * (size_t)check_between(rng, 0, 2));
+    const int64_t off  = even == 1 ? check_between(rng, 0, 2) : 0;
+    check_buffer_make(&t->buffer, (size_t)last * element, 64, element * (size_t)off);
     memset(t->buffer.data, 0xFF, t->buffer.bytes);
     t->view.data = t->buffer.data;
 }

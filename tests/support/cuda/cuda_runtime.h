@@ -317,12 +317,9 @@ inline cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *c, void (*kernel
 }
 
 template <typename T>
-inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *n, T kernel, int threads,
-                                                                 size_t shared)
+inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *n, T, int, size_t)
 {
-    (void)kernel;
-    (void)shared;
-    *n = 2048 / threads;
+    *n = 1; /* few, so that kernels that step on by the grid's size do */
     return cudaSuccess;
 }
 

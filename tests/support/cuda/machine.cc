@@ -39,11 +39,12 @@ thread                       all[kMaxThreads];
 warp                         warps[kMaxThreads / kWarp];
 char                        *stacks;
 unsigned char               *window;
-std::vector<unsigned>        ready;
 std::vector<late_copy>       late;
 const std::function<void()> *kernel;
 void                        *scheduler;
-unsigned                     n_threads, n_live, n_synced;
+unsigned                     n_threads, n_live, n_synced, n_warps;
+bool                         ranked;
+long                         lowest; /* rank */
 unsigned long                steps, idle;
 uint64_t                     dice;
 
@@ -82,23 +83,37 @@ unsigned draw(unsigned n)
 
 void make_ready(thread &t)
 {
-    ready.push_back((unsigned)(&t - all));
+    t.of->ready[t.of->n_ready++] = t.lane;
 }
 
 void do_late_copies();
+
+/* The warp that goes on: the first of rank, or the first from a drawn one on. NULL: none can. */
+warp *pick_warp()
+{
+    warp          *best  = nullptr;
+    const unsigned first = ranked ? 0 : draw(n_warps);
+    for (unsigned i = 0; i < n_warps; i++) {
+        warp &w = warps[(first + i) % n_warps];
+        if (w.n_ready == 0) continue;
+        if (!ranked) return &w;
+        if (best == nullptr || w.rank > best->rank) best = &w;
+    }
+    return best;
+}
 
 /* Who goes on; NULL if nobody can. */
 thread *pick()
 {
     steps++;
     if (!late.empty()) do_late_copies();
-    if (ready.empty()) return nullptr;
     if (idle > kPatience) fail("threads look at what nobody changes");
-    const unsigned at = draw((unsigned)ready.size());
-    thread        *t  = &all[ready[at]];
-    ready[at]         = ready.back();
-    ready.pop_back();
-    return t;
+    warp *w = pick_warp();
+    if (w == nullptr) return nullptr;
+    const unsigned at   = draw(w->n_ready);
+    const unsigned lane = w->ready[at];
+    w->ready[at]        = w->ready[--w->n_ready];
+    return &all[(unsigned)(w - warps) * kWarp + lane];
 }
 
 /* Goes on with another thread, or with the scheduler; comes back when somebody picks this one. */
@@ -172,9 +187,10 @@ void lay_stack(thread &t, unsigned i)
 
 void lay_threads(const dim3 &block)
 {
-    ready.clear();
     n_threads = n_live = block.x * block.y * block.z;
+    n_warps            = (n_threads + kWarp - 1) / kWarp;
     n_synced           = 0;
+    lowest             = 0;
     for (unsigned i = 0; i < n_threads; i++) {
         thread &t = all[i];
         t.index   = {i % block.x, i / block.x % block.y, i / block.x / block.y};
@@ -188,6 +204,8 @@ void lay_threads(const dim3 &block)
             t.of->lanes   = n_threads - i < kWarp ? n_threads - i : kWarp;
             t.of->arrived = 0;
             t.of->turn    = 0;
+            t.of->n_ready = 0;
+            t.of->rank    = 1 + (long)draw(1 << 30);
         }
         lay_stack(t, i);
         make_ready(t);
@@ -255,7 +273,8 @@ void run_grid(const dim3 &grid, const dim3 &block, size_t shared, const std::fun
         blockIdx              = {(unsigned)(b % grid.x), (unsigned)(b / grid.x % grid.y),
                                  (unsigned)(b / grid.x / grid.y)};
         memset(window, 0xff, shared);
-        idle = 0;
+        idle   = 0;
+        ranked = (n & 1) != (launches & 2) / 2;
         lay_threads(block);
         run_block();
     }
@@ -269,6 +288,7 @@ unsigned char *dynamic_shared()
 void pass()
 {
     idle++;
+    now->of->rank = --lowest; /* others must come to change it */
     make_ready(*now);
     sleep();
 }

@@ -5,10 +5,11 @@
  * vendor's: cuda_runtime.h and cuda_bf16.h (what the language and the runtime have), cuda.h and
  * cublasLt.h (what the driver and cuBLASLt have), kernel/cuda/ptx_*.cuh (the instructions). A
  * thread of a kernel is a fiber here. It runs until it waits for others; which one goes on then is
- * drawn by a number that every launch begins anew with, so that threads overtake each other in many
- * ways, and in the same ways each time. What hardware may do late is done late: asynchronous copies
- * and products when they are waited for, bulk copies some steps later, queued work at the next wait
- * for the stream. Shared memory is full of NaN when a CTA begins.
+ * drawn, from a number that every launch begins anew with. In every other CTA any thread may be
+ * next. In the others warps have an order, drawn too: one runs as far as it can while all that come
+ * after it stand still, which shows barriers that are missing. What hardware may do late is done
+ * late: asynchronous copies and products when they are waited for, bulk copies some steps later,
+ * queued work at the next wait for the stream. Shared memory is full of NaN when a CTA begins.
  *
  * It judges whether kernels are right, as far as their instructions are what these headers say. It
  * knows nothing of time, of memory ordering between threads, and of registers.
@@ -47,6 +48,8 @@ struct offer {
 
 struct warp {
     unsigned      lanes, arrived;
+    unsigned      ready[kWarp], n_ready; /* lanes that can go on */
+    long          rank;                  /* the highest goes first */
     unsigned long turn;
     const char   *what[2]; /* the instruction of a turn */
     offer         shown[2][kWarp];

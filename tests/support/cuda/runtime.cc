@@ -33,7 +33,7 @@ namespace
 constexpr size_t kPage  = 4096;
 constexpr size_t kLine  = 256;
 constexpr size_t kPlain = (size_t)48 << 10; /* of shared memory, without asking */
-constexpr int    kSms   = 3;
+constexpr int    kSms   = 2;
 
 struct block {
     char  *map;
