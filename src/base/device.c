@@ -157,6 +157,18 @@ void fili_device_free(fil_ctx *ctx, void *block, uint64_t bytes)
     ctx->device_memory.used -= bytes;
 }
 
+int fili_device_pin(fil_ctx *ctx, void *block, uint64_t bytes)
+{
+    const fili_device *d = ctx->device;
+    return d->backend->pin(d->handle, block, (size_t)bytes) == FIL_OK;
+}
+
+void fili_device_unpin(fil_ctx *ctx, void *block)
+{
+    const fili_device *d = ctx->device;
+    d->backend->unpin(d->handle, block);
+}
+
 fil_status fili_device_check(fil_ctx *ctx, fil_status status, const char *what)
 {
     const fili_device *d = ctx->device;

@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 #define FILI_BACKEND_SYMBOL "fil_backend_v1"
-#define FILI_BACKEND_ABI    4   /* another one for each change here or in kernel/device_rows.h */
+#define FILI_BACKEND_ABI    5   /* another one for each change here or in kernel/device_rows.h */
 #define FILI_DEVICE_TEXT    256 /* bytes of an error's text */
 
 typedef struct fili_device_info {
@@ -58,9 +58,10 @@ typedef struct fili_backend {
 
     fil_status (*alloc)(void *device, size_t bytes, void **out); /* aligned to 256 */
     void (*free)(void *device, void *block);
-    /* Pinned memory of the host: the fastest to copy from and to. */
-    fil_status (*alloc_host)(void *device, size_t bytes, void **out);
-    void (*free_host)(void *device, void *block);
+    /* Keeps memory of the host where it is, so that copies from and to it are the fastest; E_NOMEM
+     * where the system does not let it. */
+    fil_status (*pin)(void *device, void *block, size_t bytes);
+    void (*unpin)(void *device, void *block);
     /* 1 if p is memory that the device's kernels reach at full speed. */
     int (*owns)(void *device, const void *p);
     fil_status (*copy)(void *device, const fili_copy_rect *rect);
@@ -109,6 +110,10 @@ FIL_MUSTCHECK fil_status fili_device_alloc(fil_ctx *ctx, uint64_t bytes, const c
 void fili_device_free(fil_ctx *ctx, void *block, uint64_t bytes);
 /* Bytes that fili_device_alloc has left. */
 uint64_t fili_device_room(const fil_ctx *ctx);
+/* Pins memory of the host for the context's device, where the system lets it: 1 if it did, and then
+ * fili_device_unpin comes before the memory goes. */
+int  fili_device_pin(fil_ctx *ctx, void *block, uint64_t bytes);
+void fili_device_unpin(fil_ctx *ctx, void *block);
 /* The limit under which there is room for so many bytes in all. */
 uint64_t fili_device_limit_for(uint64_t bytes);
 

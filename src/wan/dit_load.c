@@ -5,7 +5,9 @@
  * is, or used there. Small vectors become f32. The time embedding keeps bf16 where the file has it.
  * Blocks of a GGUF stay what they are, in the file or read from it.
  * A model that is streamed has the memory of one layer, filled when a layer's turn comes. On a
- * device all goes through the staging buffer.
+ * device all goes through the staging buffer. Where a model is streamed there, that holds a whole
+ * layer, and is pinned: the next one is read while the device works on the one before, and copied
+ * when its turn comes.
  */
 #include <stdio.h>
 
@@ -36,12 +38,52 @@ static uint64_t elements_of(uint32_t rank, const int64_t *shape)
     return n;
 }
 
+/* ---- staging -------------------------------------------------------------------------------- */
+
+/* Values of a layer that is read ahead follow each other, at multiples of 4 bytes. */
+static uint64_t staged_bytes(uint64_t bytes)
+{
+    return (bytes + 3) / 4 * 4;
+}
+
+/* Room for a value in staging: its beginning, or a place of its own. *read: whether this walk reads
+ * what has its place there. */
+static void *stage(fili_dit_walk *walk, uint64_t bytes, bool *read)
+{
+    const uint64_t at = walk->at;
+    *read             = walk->step == FILI_DIT_READ_AND_PUT;
+    if (*read) return walk->staging;
+    *read = walk->step == FILI_DIT_READ && at >= walk->from && at < walk->to;
+    walk->at += staged_bytes(bytes);
+    return (char *)walk->staging + at;
+}
+
+/* Counts what a value takes in staging: alone, and with all others of its layer. */
+static void count_staged(fili_dit_walk *walk, uint64_t bytes)
+{
+    if (bytes > walk->largest) walk->largest = bytes;
+    walk->staged += staged_bytes(bytes);
+}
+
+/* A tensor of so many bytes to its room in staging, *here. */
+static fil_status read_staged(fili_dit_walk *walk, const char *name, fil_dtype dtype, uint32_t rank,
+                              const int64_t *shape, void **here)
+{
+    const uint64_t bytes = elements_of(rank, shape) * (fil_dtype_bits(dtype) / 8);
+    bool           read;
+    *here = stage(walk, bytes, &read);
+    return read ? fili_weights_read(walk->w, name, dtype, rank, shape, *here) : FIL_OK;
+}
+
+/* ---- vectors -------------------------------------------------------------------------------- */
+
 /* A vector or small table in f32, for the host. The walk that took the memory wrote the pointer; it
  * is read-only afterwards. */
 static fil_status table(fili_dit_walk *walk, const float **to, const char *name, uint32_t rank,
                         const int64_t *shape)
 {
     void *block;
+    if (walk->step == FILI_DIT_READ) return FIL_OK; /* the layer at hand has its own there */
     if (walk->space == NULL)
         return fili_weights_read(walk->w, name, FIL_F32, rank, shape, fili_writable(*to));
     FIL_TRY(fili_space_take(walk->space, elements_of(rank, shape), sizeof(float), &block));
@@ -52,16 +94,18 @@ static fil_status table(fili_dit_walk *walk, const float **to, const char *name,
 /* n numbers in f32 to where kernels find them. */
 static fil_status read_near(fili_dit_walk *walk, const char *name, int64_t n, float *to)
 {
+    void *here;
     if (!walk->d->on_device) return fili_weights_read(walk->w, name, FIL_F32, 1, &n, to);
-    FIL_TRY(fili_weights_read(walk->w, name, FIL_F32, 1, &n, walk->staging));
-    return filk_device_put(walk->d->ctx, to, walk->staging, (size_t)n * sizeof(float));
+    FIL_TRY(read_staged(walk, name, FIL_F32, 1, &n, &here));
+    if (walk->step == FILI_DIT_READ) return FIL_OK;
+    return filk_device_put(walk->d->ctx, to, here, (size_t)n * sizeof(float));
 }
 
 static fil_status take_near(fili_dit_walk *walk, const float **to, int64_t n)
 {
     const uint64_t bytes = (uint64_t)n * sizeof(float);
     void          *block;
-    if (walk->d->on_device && bytes > walk->largest) walk->largest = bytes;
+    if (walk->d->on_device) count_staged(walk, bytes);
     FIL_TRY(fili_space_take_near(walk->space, (uint64_t)n, sizeof(float), &block));
     *to = block;
     return FIL_OK;
@@ -109,7 +153,7 @@ static fil_status take_dense(fili_dit_walk *walk, fili_dense *dense, const fili_
         walk->mapped += bytes;
         return FIL_OK;
     }
-    if (bytes > walk->largest) walk->largest = bytes;
+    count_staged(walk, bytes);
     FIL_TRY(fili_space_take_near(walk->space, plan->packed, 1, &block));
     dense->weight = block;
     return FIL_OK;
@@ -130,7 +174,9 @@ static fil_status fill_dense(fili_dit_walk *walk, fili_dense *dense, const char 
                              uint32_t rank, const int64_t *shape)
 {
     const fil_dtype dtype = dense->plan->problem.dtype;
-    const void     *data  = fili_weights_in_place(walk->w, name, dtype);
+    const void     *data  = NULL;
+    void           *here;
+    if (walk->step == FILI_DIT_READ_AND_PUT) data = fili_weights_in_place(walk->w, name, dtype);
     if (dense->plan->problem.any_weight) return fill_as_it_is(walk, dense, name, rank, shape);
     FIL_TRY(fili_weights_expect(walk->w, name, rank, shape));
     if (dense->plan->packed == 0) {
@@ -139,9 +185,10 @@ static fil_status fill_dense(fili_dit_walk *walk, fili_dense *dense, const char 
                             : FIL_FAIL(walk->d->ctx, FIL_E_INTERNAL, "tensor '%s' has moved", name);
     }
     if (data == NULL) {
-        FIL_TRY(fili_weights_read(walk->w, name, dtype, rank, shape, walk->staging));
-        data = walk->staging;
+        FIL_TRY(read_staged(walk, name, dtype, rank, shape, &here));
+        data = here;
     }
+    if (walk->step == FILI_DIT_READ) return FIL_OK;
     return fili_dense_pack(dense->plan, data, fili_writable(dense->weight), walk->d->workspace);
 }
 
@@ -178,6 +225,7 @@ static fil_status joined_heads(fili_dit_walk *walk, fili_dense *to, int32_t laye
     const int64_t          dim      = plan->problem.k;
     const int64_t          shape[2] = {dim, dim};
     const int64_t          bytes    = dim * dim * (int64_t)(fil_dtype_bits(dtype) / 8);
+    bool                   read;
     if (walk->space != NULL) {
         FIL_TRY(take_dense(walk, to, plan, NULL)); /* packed, so that the name is not asked */
         return take_near(walk, &to->bias, 3 * dim);
@@ -186,12 +234,13 @@ static fil_status joined_heads(fili_dit_walk *walk, fili_dense *to, int32_t laye
         const full_name b = name_of(layer, head_names[i], ".bias");
         FIL_TRY(read_near(walk, b.text, dim, (float *)fili_writable(to->bias) + i * dim));
     }
-    for (int i = 0; i < 3; i++) {
+    char *here = stage(walk, 3 * (uint64_t)bytes, &read);
+    for (int i = 0; i < 3 && read; i++) {
         const full_name w = name_of(layer, head_names[i], ".weight");
-        FIL_TRY(
-            fili_weights_read(walk->w, w.text, dtype, 2, shape, (char *)walk->staging + i * bytes));
+        FIL_TRY(fili_weights_read(walk->w, w.text, dtype, 2, shape, here + i * bytes));
     }
-    return fili_dense_pack(plan, walk->staging, fili_writable(to->weight), walk->d->workspace);
+    if (walk->step == FILI_DIT_READ) return FIL_OK;
+    return fili_dense_pack(plan, here, fili_writable(to->weight), walk->d->workspace);
 }
 
 static fil_status heads(fili_dit_walk *walk, fili_dense to[3], int32_t layer)
@@ -271,16 +320,38 @@ static fil_status share_layer(fili_dit_walk *walk, bool counting)
 {
     fili_dit      *d = walk->d;
     fili_dit_layer unused;
+    walk->staged = 0;
     FIL_TRY(walk_layer(walk, 0, counting ? &unused : &d->layer[0]));
     for (int32_t l = 1; l < d->c.layers && !counting; l++)
         d->layer[l] = d->layer[0];
     return FIL_OK;
 }
 
+/* The values of layer l whose places in staging are [from, to). */
+static fil_status read_ahead(fili_dit *d, int32_t l, uint64_t from, uint64_t to)
+{
+    fili_dit_walk walk = {
+        .d = d, .w = d->w, .staging = d->staging, .step = FILI_DIT_READ, .from = from, .to = to};
+    d->ahead = -1;
+    FIL_TRY(walk_layer(&walk, l, &d->layer[l]));
+    if (to == d->staged) d->ahead = l;
+    return FIL_OK;
+}
+
+fil_status fili_dit_read_ahead(fili_dit *d, int32_t l, int32_t half)
+{
+    const uint64_t middle = d->staged / 2;
+    if (d->staged == 0) return FIL_OK;
+    return read_ahead(d, (l + 1) % d->c.layers, half == 0 ? 0 : middle,
+                      half == 0 ? middle : d->staged);
+}
+
 fil_status fili_dit_bring(fili_dit *d, int32_t l)
 {
     fili_dit_walk walk = {.d = d, .w = d->w, .staging = d->staging};
     if (!d->streams || d->at == l) return FIL_OK;
+    if (d->staged > 0 && d->ahead != l) FIL_TRY(read_ahead(d, l, 0, d->staged));
+    if (d->staged > 0) walk.step = FILI_DIT_PUT;
     d->at                   = -1;
     const fil_status status = walk_layer(&walk, l, &d->layer[l]);
     if (status == FIL_OK) d->at = l;

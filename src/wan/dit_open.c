@@ -205,8 +205,8 @@ static fil_status plan(fili_dit *d, const fili_weights *w)
     FIL_TRY(fili_dit_config_check(d->ctx, "the DiT", &d->c));
     FIL_TRY(check_options(d->ctx, &d->c, &d->o));
     d->c.has_gate = d->o.gate;
-    d->at         = -1;
-    d->time_dtype = time_type(w);
+    d->at = d->ahead = -1;
+    d->time_dtype    = time_type(w);
     FIL_TRY(plan_sequence(d));
     FIL_TRY(plan_attention(d));
     d->on_device = fili_isa_is_device(d->attend.row->isa);
@@ -351,7 +351,9 @@ static fil_status lay_out(fili_dit *d, const fili_weights *w, fili_space *space,
     const piece   layer = {&d->layer, d->c.layers, sizeof *d->layer};
     FIL_TRY(take(space, &layer, 1));
     FIL_TRY(fili_dit_walk_weights(&walk));
-    if (d->streams) FIL_TRY(fili_space_take(space, walk.largest, 1, &d->staging));
+    d->staged            = d->streams && d->on_device ? walk.staged : 0;
+    const uint64_t bytes = d->staged > walk.largest ? d->staged : walk.largest;
+    if (d->streams) FIL_TRY(fili_space_take(space, bytes, 1, &d->staging));
     memory->weights = space->bytes;
     memory->loading = d->streams ? 0 : walk.largest;
     memory->mapped  = walk.mapped;
@@ -374,6 +376,7 @@ void fili_dit_close(fili_dit **dit)
     if (dit == NULL || *dit == NULL) return;
     fili_dit *d = *dit;
     close_linears(d);
+    if (d->pinned) fili_device_unpin(d->ctx, d->staging);
     fili_device_free(d->ctx, d->near_block, d->near_bytes);
     fili_arena_fini(&d->arena);
     fili_blocks_fini(&d->uniform);
@@ -473,6 +476,7 @@ static fil_status fill(fili_dit *d, fili_weights *w, const fili_dit_memory *memo
     d->w = w;
     if (d->streams) {
         walk.staging = d->staging;
+        if (d->staged > 0) d->pinned = fili_device_pin(d->ctx, d->staging, d->staged);
         return fili_dit_walk_weights(&walk);
     }
     FIL_TRY(fili_alloc(d->ctx, (size_t)memory->loading, "loading a DiT", &walk.staging));

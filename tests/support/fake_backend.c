@@ -47,6 +47,7 @@ typedef struct fake {
     fili_copy_rect later[LATER]; /* to the device, not read yet */
     int            n_later;
     uint64_t       all, used; /* bytes that were there, and that alloc has given */
+    void          *pinned;    /* of the host; NULL: nothing is */
     double         mark[16];
     char           error[FILI_DEVICE_TEXT];
 } fake;
@@ -104,6 +105,7 @@ static void drop(fake *f, int i)
 static void close_device(void *device)
 {
     fake *f = device;
+    if (f->pinned != NULL) abort(); /* it may be gone already */
     while (f->n_blocks > 0)
         drop(f, 0);
     fil_ctx_close(&f->ctx);
@@ -200,17 +202,19 @@ static void free_block(void *device, void *p)
         if (f->block[i].data == p) drop(f, i);
 }
 
-static fil_status alloc_host(void *device, size_t bytes, void **out)
+static fil_status pin(void *device, void *host, size_t bytes)
 {
-    (void)device;
-    *out = malloc(bytes);
-    return *out != NULL ? FIL_OK : FIL_E_NOMEM;
+    fake *f = device;
+    if (f->pinned != NULL || bytes == 0) return complain(f, "more is pinned than one block");
+    f->pinned = host;
+    return FIL_OK;
 }
 
-static void free_host(void *device, void *p)
+static void unpin(void *device, void *host)
 {
-    (void)device;
-    free(p);
+    fake *f = device;
+    if (f->pinned != host) abort();
+    f->pinned = NULL;
 }
 
 static int owns(void *device, const void *p)
@@ -615,8 +619,8 @@ __attribute__((visibility("default"))) const fili_backend fil_backend_v1 = {
     .stream        = stream_of,
     .alloc         = alloc,
     .free          = free_block,
-    .alloc_host    = alloc_host,
-    .free_host     = free_host,
+    .pin           = pin,
+    .unpin         = unpin,
     .owns          = owns,
     .copy          = copy,
     .fill          = fill,

@@ -14,6 +14,7 @@
 #include "support/cmocka_all.h"
 #include "support/dit_reference.h"
 #include "support/fault.h"
+#include "wan/dit_inside.h"
 
 enum { T = 3, H = 10, W = 12, TEXT = 40, N = T * H * W / 4, DIM = 128, VALUES = 64 };
 
@@ -53,7 +54,7 @@ static void set_up(const char *device)
     opt.device    = device;
     opt.n_threads = 2;
     opt.host      = alloc_fault_allocator(&b.fault);
-    setenv("FIL_CUDA_BACKEND", FAKE_BACKEND, 1);
+    setenv("FIL_CUDA_BACKEND", FAKE_BACKEND, 0); /* or another that the test is given */
     assert_int_equal(fil_ctx_open(&b.ctx, &opt), FIL_OK);
     dit_make(&b.made, &config, 11);
     assert_int_equal(
@@ -222,6 +223,34 @@ static void streamed_weights_give_the_same_bits_with_less_memory(void **state)
     tear_down();
 }
 
+/* Half of the next layer lies in staging when attention is done, all of it when the layer is. */
+static void see_ahead(void *user, const char *what, int32_t layer, const fili_dit_value *v)
+{
+    (void)user;
+    (void)v;
+    if (strcmp(what, "self_attn") == 0) assert_int_equal(b.d->ahead, -1);
+    if (strcmp(what, "block") != 0) return;
+    assert_int_equal(b.d->ahead, 1 - layer);
+    b.read++;
+}
+
+static void the_next_layer_is_read_while_the_device_works(void **state)
+{
+    static float again[4 * T * H * W];
+    (void)state;
+    set_up("cuda");
+    b.o.stream = 1;
+    b.o.trace  = see_ahead;
+    must_run();
+    assert_int_equal(b.read, 2);
+    memcpy(again, b.velocity, sizeof again);
+    assert_int_equal(fili_dit_forward(b.d, 0, 5, b.latent, 321.5, b.velocity), FIL_OK);
+    assert_memory_equal(b.velocity, again, sizeof again);
+    memset(b.d->staging, 0xff, b.d->staged); /* what is taken from there next */
+    assert_int_equal(fili_dit_forward(b.d, 0, 6, b.latent, 321.5, b.velocity), FIL_E_NONFINITE);
+    tear_down();
+}
+
 /* ---- who reads rows ------------------------------------------------------------------------- */
 
 static void compare(const filk_attn_view *view, int which, int64_t first, int64_t n)
@@ -321,6 +350,7 @@ int main(void)
         cmocka_unit_test(a_run_allocates_nothing),
         cmocka_unit_test(every_value_on_the_way_is_that_of_the_host),
         cmocka_unit_test(streamed_weights_give_the_same_bits_with_less_memory),
+        cmocka_unit_test(the_next_layer_is_read_while_the_device_works),
         cmocka_unit_test(a_choice_reads_the_rows_that_it_asks_for),
         cmocka_unit_test(rows_that_nobody_announced_are_refused),
         cmocka_unit_test(what_is_not_finite_is_found_on_the_device),

@@ -45,7 +45,7 @@ static bench open_bench(uint64_t limit, const char *device)
     opt.device           = device;
     opt.n_threads        = 2;
     opt.max_device_bytes = limit;
-    setenv("FIL_CUDA_BACKEND", FAKE_BACKEND, 1);
+    setenv("FIL_CUDA_BACKEND", FAKE_BACKEND, 0); /* or another that the test is given */
     assert_int_equal(fil_ctx_open(&b.ctx, &opt), FIL_OK);
     b.model = demo_open(b.ctx, NULL);
     settle(&b.o, "latents.safetensors", file[0]);

@@ -238,7 +238,7 @@ enum cudaDriverEntryPointQueryResult {
     cudaDriverEntryPointSuccess,
     cudaDriverEntryPointSymbolNotFound
 };
-enum { cudaStreamNonBlocking = 1, cudaEnableDefault = 0 };
+enum { cudaStreamNonBlocking = 1, cudaEnableDefault = 0, cudaHostRegisterDefault = 0 };
 
 typedef struct machine_stream *cudaStream_t;
 typedef struct machine_event  *cudaEvent_t;
@@ -285,8 +285,8 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to);
 
 cudaError_t cudaMalloc(void **out, size_t bytes);
 cudaError_t cudaFree(void *block);
-cudaError_t cudaMallocHost(void **out, size_t bytes);
-cudaError_t cudaFreeHost(void *block);
+cudaError_t cudaHostRegister(void *block, size_t bytes, unsigned flags);
+cudaError_t cudaHostUnregister(void *block);
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *a, const void *p);
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);

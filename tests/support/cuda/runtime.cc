@@ -5,7 +5,7 @@
  * reads of the host's memory is read as late as it may be.
  *
  *     FIL_EMULATED_ARCH=80   what chip it is (90 otherwise)
- *     FIL_EMULATED_BYTES=N   its memory (4 GiB otherwise)
+ *     FIL_FAKE_BYTES=N   its memory (4 GiB otherwise)
  */
 #include <cuda_runtime.h>
 #include <cuda.h>
@@ -38,12 +38,12 @@ constexpr int    kSms   = 2;
 struct block {
     char  *map;
     size_t map_bytes, bytes;
-    bool   pinned;
 };
 
 std::recursive_mutex           lock;
 std::map<const char *, block>  blocks; /* by their address */
 std::map<const void *, size_t> allowed;
+std::map<const char *, size_t> pinned; /* memory of the host */
 std::deque<cudaStream_t>       streams;
 cudaError_t                    last;
 size_t                         used;
@@ -65,7 +65,7 @@ size_t number_of(const char *name, size_t otherwise)
 
 size_t all_bytes()
 {
-    return number_of("FIL_EMULATED_BYTES", (size_t)4 << 30);
+    return number_of("FIL_FAKE_BYTES", (size_t)4 << 30);
 }
 
 /* The block that holds p and the bytes behind it, or NULL. */
@@ -81,7 +81,7 @@ const block *block_of(const void *p, size_t bytes)
 /* Not scratch memory, which comes in pieces of 32 MiB that the host gets no pointer to. */
 bool is_guarded(const block &b)
 {
-    return !b.pinned && b.bytes < (size_t)32 << 20;
+    return b.bytes < (size_t)32 << 20;
 }
 
 void protect(const block &b, int prot)
@@ -122,7 +122,7 @@ void drain_all()
         drain(s);
 }
 
-cudaError_t take(size_t bytes, bool pinned, void **out)
+cudaError_t take(size_t bytes, void **out)
 {
     block        b;
     const size_t whole = (bytes + kLine - 1) / kLine * kLine;
@@ -130,8 +130,7 @@ cudaError_t take(size_t bytes, bool pinned, void **out)
     *out               = nullptr;
     b.bytes            = whole;
     b.map_bytes        = pages + 2 * kPage;
-    b.pinned           = pinned;
-    if (!pinned && used + whole > all_bytes()) return fails(cudaErrorMemoryAllocation);
+    if (used + whole > all_bytes()) return fails(cudaErrorMemoryAllocation);
     void *map =
         mmap(nullptr, b.map_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (map == MAP_FAILED) return fails(cudaErrorMemoryAllocation);
@@ -141,18 +140,18 @@ cudaError_t take(size_t bytes, bool pinned, void **out)
     if (inside == 0) protect(b, PROT_NONE);
     char *data   = b.map + kPage + pages - whole;
     blocks[data] = b;
-    if (!pinned) used += whole;
+    used += whole;
     *out = data;
     return cudaSuccess;
 }
 
-cudaError_t give_back(void *data, bool pinned)
+cudaError_t give_back(void *data)
 {
     if (data == nullptr) return cudaSuccess;
     const auto it = blocks.find(static_cast<char *>(data));
-    if (it == blocks.end() || it->second.pinned != pinned) return fails(cudaErrorInvalidValue);
+    if (it == blocks.end()) return fails(cudaErrorInvalidValue);
     drain_all();
-    if (!pinned) used -= it->second.bytes;
+    used -= it->second.bytes;
     (void)munmap(it->second.map, it->second.map_bytes);
     blocks.erase(it);
     return cudaSuccess;
@@ -161,10 +160,7 @@ cudaError_t give_back(void *data, bool pinned)
 /* Whether a copy's end is on the side that its kind says. */
 bool is_right(const void *p, size_t bytes, bool on_device)
 {
-    const block *b     = block_of(p, bytes);
-    const block *begin = block_of(p, 1);
-    if (on_device) return b != nullptr && !b->pinned;
-    return begin == nullptr || begin->pinned;
+    return on_device ? block_of(p, bytes) != nullptr : block_of(p, 1) == nullptr;
 }
 
 CUresult encode(CUtensorMap *map, CUtensorMapDataType type, cuuint32_t rank, void *base,
@@ -341,35 +337,39 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to)
 cudaError_t cudaMalloc(void **out, size_t bytes)
 {
     LOCKED;
-    return take(bytes, false, out);
+    return take(bytes, out);
 }
 
 cudaError_t cudaFree(void *data)
 {
     LOCKED;
-    return give_back(data, false);
+    return give_back(data);
 }
 
-cudaError_t cudaMallocHost(void **out, size_t bytes)
+cudaError_t cudaHostRegister(void *data, size_t bytes, unsigned)
 {
     LOCKED;
-    return take(bytes, true, out);
+    if (bytes == 0 || pinned.count(static_cast<char *>(data)) != 0)
+        return fails(cudaErrorInvalidValue);
+    pinned[static_cast<char *>(data)] = bytes;
+    return cudaSuccess;
 }
 
-cudaError_t cudaFreeHost(void *data)
+cudaError_t cudaHostUnregister(void *data)
 {
     LOCKED;
-    return give_back(data, true);
+    if (pinned.erase(static_cast<char *>(data)) == 0) return fails(cudaErrorInvalidValue);
+    drain_all();
+    return cudaSuccess;
 }
 
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *a, const void *p)
 {
     LOCKED;
-    const block *b = block_of(p, 1);
-    a->device      = 0;
-    a->type        = b == nullptr ? cudaMemoryTypeUnregistered
-                     : b->pinned  ? cudaMemoryTypeHost
-                                  : cudaMemoryTypeDevice;
+    a->device = 0;
+    a->type   = block_of(p, 1) != nullptr ? cudaMemoryTypeDevice : cudaMemoryTypeUnregistered;
+    for (const auto &b : pinned)
+        if (p >= b.first && p < b.first + b.second) a->type = cudaMemoryTypeHost;
     return cudaSuccess;
 }
 
