@@ -40,6 +40,19 @@ fil_status filk_device_get(fil_ctx *ctx, void *host, const void *device, size_t 
     return host != device ? copy(ctx, &rect, "copying from the device") : FIL_OK;
 }
 
+fil_status filk_device_get_pieces(fil_ctx *ctx, void *host, const void *device,
+                                  const filk_device_piece *pieces)
+{
+    const fili_copy_rect rect = {.dst       = host,
+                                 .src       = device,
+                                 .dst_pitch = pieces->pitch,
+                                 .src_pitch = pieces->pitch,
+                                 .row_bytes = pieces->bytes,
+                                 .rows      = pieces->rows,
+                                 .way       = FILI_COPY_TO_HOST};
+    return copy(ctx, &rect, "copying from the device");
+}
+
 fil_status filk_device_copy(fil_ctx *ctx, void *to, const void *from, size_t bytes)
 {
     const fili_copy_rect rect = {

@@ -135,6 +135,12 @@ FIL_MUSTCHECK fil_status filk_device_put(fil_ctx *ctx, void *device, const void 
                                          size_t bytes);
 FIL_MUSTCHECK fil_status filk_device_get(fil_ctx *ctx, void *host, const void *device,
                                          size_t bytes);
+/* `rows` pieces of `bytes` each, `pitch` bytes apart on both sides. */
+typedef struct filk_device_piece {
+    size_t rows, bytes, pitch;
+} filk_device_piece;
+FIL_MUSTCHECK fil_status filk_device_get_pieces(fil_ctx *ctx, void *host, const void *device,
+                                                const filk_device_piece *pieces);
 /* Within the device's memory; only queued. The two do not overlap. */
 FIL_MUSTCHECK fil_status filk_device_copy(fil_ctx *ctx, void *to, const void *from, size_t bytes);
 /* Waits for all that is queued. */

@@ -10,12 +10,16 @@ enum { PLACES_OF_TASK = 4, MAX_D = 128 };
 void fili_drift_init(fili_drift *out, fil_ctx *ctx, int32_t n, int32_t heads, int32_t head_dim,
                      fil_dtype dtype)
 {
-    *out = (fili_drift){.ctx      = ctx,
-                        .n        = n,
-                        .heads    = heads,
-                        .head_dim = head_dim,
-                        .dtype    = dtype,
-                        .places   = n < FILI_DRIFT_PLACES ? n : FILI_DRIFT_PLACES};
+    const int32_t step = (n + FILI_DRIFT_PLACES - 1) / FILI_DRIFT_PLACES;
+    const int32_t read = step < FILI_DRIFT_TOKENS ? step : FILI_DRIFT_TOKENS;
+    *out               = (fili_drift){.ctx      = ctx,
+                                      .n        = n,
+                                      .heads    = heads,
+                                      .head_dim = head_dim,
+                                      .dtype    = dtype,
+                                      .places   = (n - read) / step + 1,
+                                      .step     = step,
+                                      .read     = read};
 }
 
 static size_t floats_of_one(const fili_drift *d)
@@ -23,11 +27,9 @@ static size_t floats_of_one(const fili_drift *d)
     return (size_t)d->places * (size_t)d->heads * (size_t)d->head_dim;
 }
 
-fili_range fili_drift_place(const fili_drift *d, int64_t place)
+static fili_range place_of(const fili_drift *d, int64_t place)
 {
-    const int64_t begin = place * d->n / d->places;
-    const int64_t next  = (place + 1) * d->n / d->places;
-    return (fili_range){begin, next - begin < FILI_DRIFT_TOKENS ? next : begin + FILI_DRIFT_TOKENS};
+    return (fili_range){place * d->step, place * d->step + d->read};
 }
 
 size_t fili_drift_floats(const fili_drift *drift)
@@ -61,7 +63,7 @@ static fil_status sign_places(void *arg, int64_t task, int32_t worker)
     (void)worker;
     for (int which = 0; which < 2; which++)
         for (int64_t p = range.begin; p < range.end; p++) {
-            const fili_range tokens = fili_drift_place(d, p);
+            const fili_range tokens = place_of(d, p);
             for (int32_t h = 0; h < d->heads; h++) {
                 float *sum = s->to + (size_t)which * floats_of_one(d) +
                              ((size_t)p * (size_t)d->heads + (size_t)h) * (size_t)d->head_dim;

@@ -16,14 +16,13 @@ typedef struct fili_drift {
     fil_ctx  *ctx;
     int32_t   n, heads, head_dim;
     fil_dtype dtype;
-    int32_t   places; /* 64, or as many as there are tokens */
+    int32_t   places; /* 64 at most; all tokens where there are no more */
+    int32_t   step;   /* tokens from one place to the next: one copy fetches all places */
+    int32_t   read;   /* of each place: 8 at most */
 } fili_drift;
 
 void fili_drift_init(fili_drift *out, fil_ctx *ctx, int32_t n, int32_t heads, int32_t head_dim,
                      fil_dtype dtype);
-
-/* The tokens that are read at a place, 0 <= place < drift->places. */
-fili_range fili_drift_place(const fili_drift *drift, int64_t place);
 
 /* Floats of a signature. */
 size_t fili_drift_floats(const fili_drift *drift);

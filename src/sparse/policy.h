@@ -44,9 +44,14 @@ typedef struct fili_policy_rows {
     filk_attn_view q, k, v; /* [N, H, D] */
 } fili_policy_rows;
 
-/* Brings the rows of n tokens from `first` on to the host: *rows are views of all tokens, of which
+/* `count` runs of n tokens; the first begins at token `first`, the next `step` tokens behind it. */
+typedef struct fili_token_runs {
+    int64_t first, n, step, count;
+} fili_token_runs;
+
+/* Brings the rows of these tokens to the host, in one go: *rows are views of all tokens, of which
  * those that have been brought in this call hold what they should. */
-typedef fil_status (*fili_policy_bring_fn)(void *user, int64_t first, int64_t n,
+typedef fil_status (*fili_policy_bring_fn)(void *user, const fili_token_runs *runs,
                                            fili_policy_rows *rows);
 
 /* A self-attention before it is computed; q and k are normed and turned; all in the order. */
@@ -66,11 +71,20 @@ typedef struct fili_policy_call {
 
 /* For who reads elements of q, k and v without a kernel, which a policy says by p->reads_rows.
  * E_DEVICE. */
+FIL_MUSTCHECK static inline fil_status fili_policy_bring_runs(const fili_policy_call *call,
+                                                              const fili_token_runs  *runs,
+                                                              fili_policy_rows       *rows)
+{
+    *rows = (fili_policy_rows){call->q, call->k, call->v};
+    return call->bring != NULL ? call->bring(call->bring_user, runs, rows) : FIL_OK;
+}
+
+/* n tokens from `first` on. */
 FIL_MUSTCHECK static inline fil_status
 fili_policy_bring(const fili_policy_call *call, int64_t first, int64_t n, fili_policy_rows *rows)
 {
-    *rows = (fili_policy_rows){call->q, call->k, call->v};
-    return call->bring != NULL ? call->bring(call->bring_user, first, n, rows) : FIL_OK;
+    const fili_token_runs one = {.first = first, .n = n, .step = n, .count = 1};
+    return fili_policy_bring_runs(call, &one, rows);
 }
 
 /* What is computed. Everything is the policy's and lives until its next call. Zeroed = dense. */

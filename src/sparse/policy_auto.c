@@ -228,11 +228,10 @@ static fil_status use(fili_policy *p, int32_t slot, fili_policy_choice *choice)
 /* What the rows at the places of the drift are now. */
 static fil_status sign(own *o, const fili_policy_call *call)
 {
-    fili_policy_rows rows = {.q = {.data = NULL}}; /* there is a place at least */
-    for (int32_t i = 0; i < o->drift.places; i++) {
-        const fili_range tokens = fili_drift_place(&o->drift, i);
-        FIL_TRY(fili_policy_bring(call, tokens.begin, tokens.end - tokens.begin, &rows));
-    }
+    const fili_token_runs runs = {
+        .n = o->drift.read, .step = o->drift.step, .count = o->drift.places};
+    fili_policy_rows rows;
+    FIL_TRY(fili_policy_bring_runs(call, &runs, &rows));
     return fili_drift_sign(&o->drift, rows.q, rows.k, o->now);
 }
 

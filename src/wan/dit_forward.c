@@ -228,19 +228,23 @@ static fil_status make_all_heads(fili_dit *d, const fili_dit_layer *layer)
 }
 
 /* A fili_policy_call's bring: the mirror has the layout of q, k and v. */
-static fil_status bring_rows(void *user, int64_t first, int64_t n, fili_policy_rows *rows)
+static fil_status bring_rows(void *user, const fili_token_runs *runs, fili_policy_rows *rows)
 {
-    const fili_dit *d    = user;
-    const int64_t   dim  = d->c.dim;
-    const int64_t   head = dim / d->c.heads;
-    const int64_t   row  = heads_stride(d);
+    const fili_dit *d     = user;
+    const int64_t   dim   = d->c.dim;
+    const int64_t   head  = dim / d->c.heads;
+    const int64_t   row   = heads_stride(d);
+    const size_t    bytes = (size_t)(row * fili_dit_size(d));
     if (d->mirror == NULL)
         return FIL_FAIL(d->ctx, FIL_E_INTERNAL, "rows are to be read, and no room is planned");
-    rows->q = (filk_attn_view){d->mirror, row, head};
-    rows->k = (filk_attn_view){fili_dit_at(d, d->mirror, dim), row, head};
-    rows->v = (filk_attn_view){fili_dit_at(d, d->mirror, 2 * dim), row, head};
-    return filk_device_get(d->ctx, fili_dit_at(d, d->mirror, first * row),
-                           fili_dit_at(d, d->q, first * row), (size_t)(n * row * fili_dit_size(d)));
+    rows->q                   = (filk_attn_view){d->mirror, row, head};
+    rows->k                   = (filk_attn_view){fili_dit_at(d, d->mirror, dim), row, head};
+    rows->v                   = (filk_attn_view){fili_dit_at(d, d->mirror, 2 * dim), row, head};
+    const filk_device_piece r = {.rows  = (size_t)runs->count,
+                                 .bytes = (size_t)runs->n * bytes,
+                                 .pitch = (size_t)runs->step * bytes};
+    return filk_device_get_pieces(d->ctx, fili_dit_at(d, d->mirror, runs->first * row),
+                                  fili_dit_at(d, d->q, runs->first * row), &r);
 }
 
 /* What is computed of a self-attention: the caller's choice, the one mask, or everything. */

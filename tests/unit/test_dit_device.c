@@ -275,6 +275,11 @@ static fil_status read_rows(void *user, fili_policy_call *call, fili_policy_choi
         compare(&rows.k, 1, part[i][0], part[i][1]);
         compare(&rows.v, 2, part[i][0], part[i][1]);
     }
+    const fili_token_runs runs = {.first = 3, .n = 2, .step = 11, .count = 5};
+    fili_policy_rows      rows;
+    FIL_TRY(fili_policy_bring_runs(call, &runs, &rows));
+    for (int64_t i = 0; i < runs.count; i++)
+        compare(&rows.k, 1, runs.first + i * runs.step, runs.n);
     return FIL_OK;
 }
 
@@ -287,7 +292,7 @@ static void a_choice_reads_the_rows_that_it_asks_for(void **state)
         b.o.choose     = read_rows;
         b.o.reads_rows = 1;
         must_run();
-        assert_int_equal(b.read, 2 * 3 * (N + 12)); /* two layers */
+        assert_int_equal(b.read, 2 * (3 * (N + 12) + 10)); /* two layers */
         tear_down();
     }
 }
