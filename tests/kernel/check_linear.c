@@ -19,6 +19,7 @@ typedef struct linear_case {
     filk_linear_args    a;
     check_buffer        x, weight, bias, gate, residual, out;
     int                 in_place; /* out is the residual */
+    int                 is_even;  /* rows begin on 16 bytes */
     check_rng           rng;
 } linear_case;
 
@@ -34,7 +35,8 @@ static int is_slow(const filk_row *row)
 
 static void make_values(linear_case *c, check_buffer *b, fil_dtype dtype, int64_t n, double sigma)
 {
-    check_buffer_make(b, (size_t)n * size_of(dtype), size_of(dtype), 0); /* a page ends with it */
+    /* A page ends with it. */
+    check_buffer_make(b, (size_t)n * size_of(dtype), c->is_even ? 16 : size_of(dtype), 0);
     check_fill_normal(&c->rng, dtype, b->data, n, sigma);
 }
 
@@ -78,7 +80,7 @@ static void make_rows(linear_case *c, check_buffer *b, fil_dtype dtype, const in
                       int64_t stride)
 {
     check_buffer_make(b, (size_t)((shape[0] - 1) * stride + shape[1]) * size_of(dtype),
-                      size_of(dtype), 0);
+                      c->is_even ? 16 : size_of(dtype), 0);
     memset(b->data, 0xFF, b->bytes);
     for (int64_t i = 0; i < shape[0]; i++)
         check_fill_normal(&c->rng, dtype, b->data + (size_t)(i * stride) * size_of(dtype), shape[1],
@@ -124,15 +126,18 @@ static void fill_args(linear_case *c)
     make_weights(c);
     if (p->bias_dtype != FIL_DTYPE_NONE) make_values(c, &c->bias, p->bias_dtype, p->n, 1.0);
     if (check_chance(&c->rng, 50)) make_values(c, &c->gate, FIL_F32, p->n, 1.0);
+    const int64_t even = c->is_even ? 8 : 1;
     a->out_stride      = p->n + check_chance(&c->rng, 50) * check_between(&c->rng, 1, 20);
     a->residual_stride = p->n + check_chance(&c->rng, 50) * check_between(&c->rng, 1, 20);
+    a->out_stride      = (a->out_stride + even - 1) / even * even;
+    a->residual_stride = (a->residual_stride + even - 1) / even * even;
     if (check_chance(&c->rng, 50)) {
         make_rows(c, &c->residual, FIL_F32, (const int64_t[]){p->m, p->n}, a->residual_stride);
         c->in_place = p->out_dtype == FIL_F32 && check_chance(&c->rng, 50);
     }
     if (c->in_place) a->out_stride = a->residual_stride;
     check_buffer_make(&c->out, (size_t)((p->m - 1) * a->out_stride + p->n) * size_of(p->out_dtype),
-                      64, size_of(p->out_dtype) * (size_t)check_between(&c->rng, 0, 1));
+                      64, size_of(p->out_dtype) * (size_t)check_between(&c->rng, 0, !c->is_even));
     if (c->in_place) memcpy(c->out.data, c->residual.data, c->out.bytes);
     a->x        = c->x.data;
     a->weight   = c->weight.data;
@@ -142,10 +147,21 @@ static void fill_args(linear_case *c)
     a->out      = c->out.data;
 }
 
+/* Rows that all begin on 16 bytes, which products of a device can be fused for. */
+static void make_even(linear_case *c)
+{
+    c->p.n        = (c->p.n + 7) / 8 * 8;
+    c->p.k        = (c->p.k + 7) / 8 * 8;
+    c->p.x_stride = (c->p.x_stride + 7) / 8 * 8;
+    settle(c);
+}
+
 static void make_case(linear_case *c, const filk_row *row, uint64_t seed)
 {
     *c = (linear_case){.rng = {.seed = seed, .stream = 77}};
     random_problem(c, row);
+    c->is_even = check_chance(&c->rng, 50);
+    if (c->is_even) make_even(c);
     fill_args(c);
 }
 
@@ -212,6 +228,27 @@ static void outputs_of_random_problems_match_the_oracle(const filk_row *row)
         check_case(row->name, __func__, seed);
         make_case(&c, row, seed);
         run_case(&c, row, threads[seed % 4]);
+        check_against_oracle(&c);
+        free_case(&c);
+    }
+}
+
+/* Small, without an activation, a bias of the result's type or none, all on 16 bytes: what a device
+ * hands to its vendor's library whole, for every gate, residual and stride. */
+static void what_may_be_fused_matches_the_oracle(const filk_row *row)
+{
+    enum { CASES = 48 };
+    for (uint64_t seed = check_opt.seed; seed < check_opt.seed + CASES; seed++) {
+        linear_case c = {.rng = {.seed = seed, .stream = 80}, .is_even = 1};
+        check_case(row->name, __func__, seed);
+        random_problem(&c, row);
+        c.p.m   = check_between(&c.rng, 1, 20);
+        c.p.n   = check_between(&c.rng, 1, 60);
+        c.p.act = FILK_ACT_NONE;
+        if (c.p.bias_dtype != FIL_DTYPE_NONE) c.p.bias_dtype = c.p.out_dtype;
+        make_even(&c);
+        fill_args(&c);
+        run_case(&c, row, 1);
         check_against_oracle(&c);
         free_case(&c);
     }
@@ -453,6 +490,7 @@ static void create_reports_every_failed_allocation(const filk_row *row)
 int main(int argc, char **argv)
 {
     static const check_test tests[] = {TEST(outputs_of_random_problems_match_the_oracle),
+                                       TEST(what_may_be_fused_matches_the_oracle),
                                        TEST(nan_and_inf_reach_their_own_row_alone),
                                        TEST(any_number_of_threads_gives_the_same_bits),
                                        TEST(packed_weights_and_weights_in_place_agree),
