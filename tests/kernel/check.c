@@ -182,11 +182,29 @@ static size_t add_tests(fil_ctx *ctx, const filk_family *family, const filk_row 
     return n;
 }
 
+/* 0, and says so, where --without names what is no test. */
+static int check_names(const check_test *tests, size_t n_tests)
+{
+    for (const char *at = check_opt.without; at != NULL; at = strchr(at, ',')) {
+        if (*at == ',') at++;
+        const size_t length = strcspn(at, ",");
+        size_t       i      = 0;
+        while (i < n_tests &&
+               (strncmp(tests[i].name, at, length) != 0 || tests[i].name[length] != '\0'))
+            i++;
+        if (i < n_tests) continue;
+        fprintf(stderr, "%s: --without names no test: %.*s\n", check_opt.program, (int)length, at);
+        return 0;
+    }
+    return 1;
+}
+
 int check_run(const filk_family *family, const check_test *tests, size_t n_tests)
 {
     fil_ctx     *ctx = NULL;
     const size_t max = (size_t)family->n_rows * (n_tests + 1);
     size_t       n   = 0;
+    if (!check_names(tests, n_tests)) return 2;
     if (fil_ctx_open(&ctx, NULL) != FIL_OK) {
         fprintf(stderr, "%s\n", fil_ctx_error(NULL)->message);
         return 1;
