@@ -265,10 +265,12 @@ class Text(Planted):
         self.expect_text("src/tensor/json.c", "/* json.c: a. */\n", "a second file of this name")
 
     def test_what_stands_in_for_cuda_bears_its_names(self):
-        write(self.root, {"tests/support/cuda/json.c": "/* json.c: a. */\n#include <cuda.h>\n",
+        write(self.root, {"tests/support/cuda/one.cc": "/* one.cc: a. */\n#include <cuda.h>\n",
                           "tests/support/cuda/cublasLt.h": "/* cublasLt.h: a. */\n"})
         self.expect_clean("check_text.py")
         self.expect_clean("check_layers.py")
+        self.expect_text("tests/support/cuda/json.c", "/* json.c: a. */\n",
+                         "a second file of this name")
 
     def test_file_name_in_capitals(self):
         self.expect_text("src/tensor/View.c", "/* View.c: a. */\n", "lower snake case")

@@ -1,10 +1,10 @@
-/* tests/support/cuda/blas.cc: cuBLASLt's products on the CPU (machine.h): plain sums in f32, in
- * the order of k. What an algorithm was promised (alignment, workspace) is held against what it
- * gets.
+/* tests/support/cuda/blas.cc: cuBLASLt's products on the CPU (machine.h): sums in f32, in a fixed
+ * order. What an algorithm was promised (alignment, workspace) is held against what it gets.
  */
 #include <cublasLt.h>
 #include <cuda_bf16.h>
 
+#include <initializer_list>
 #include <vector>
 
 struct machine_blas {
@@ -88,6 +88,16 @@ void run(const matmul &m)
             else
                 static_cast<__nv_bfloat16 *>(m.d)[at] = __float2bfloat16_rn(y);
         }
+}
+
+bool all_on_device(std::initializer_list<const void *> list)
+{
+    for (const void *p : list) {
+        cudaPointerAttributes a;
+        (void)cudaPointerGetAttributes(&a, p);
+        if (a.type != cudaMemoryTypeDevice) return false;
+    }
+    return true;
 }
 
 bool is_on(const void *p, uint32_t bytes)
@@ -217,13 +227,17 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
         return CUBLAS_STATUS_INVALID_VALUE;
     if (desc->epilogue == CUBLASLT_EPILOGUE_BIAS && desc->bias == nullptr)
         return CUBLAS_STATUS_INVALID_VALUE;
+    const void *const bias = desc->epilogue == CUBLASLT_EPILOGUE_BIAS ? desc->bias : a;
+    if (!all_on_device({a, b, c, d, workspace, vector ? alpha : a, bias}))
+        machine::fail("a product was handed memory of the host");
     if (vector)
         m.alphas = static_cast<const float *>(alpha);
     else
         m.alpha = *static_cast<const float *>(alpha);
     m.beta = *static_cast<const float *>(beta);
     machine::queue(stream, [=]() {
-        memset(workspace, 0xff, 4096); /* it is cuBLASLt's */
+        for (size_t i = 0; i + 64 <= workspace_bytes; i += 4096) /* it is cuBLASLt's */
+            memset(static_cast<char *>(workspace) + i, 0xff, 64);
         run(m);
     });
     return CUBLAS_STATUS_SUCCESS;

@@ -1,6 +1,8 @@
 /* tests/support/cuda/machine.cc: see machine.h. */
 #include "machine.h"
 
+#include "cuda_bf16.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +11,31 @@
 
 uint3 threadIdx, blockIdx;
 dim3  blockDim, gridDim;
+
+/* Saves what a function must keep, and goes on on another stack. */
+extern "C" void fil_machine_switch(void **save, void *to);
+asm(".pushsection .text\n"
+    ".globl fil_machine_switch\n"
+    ".hidden fil_machine_switch\n"
+    ".type fil_machine_switch, @function\n"
+    "fil_machine_switch:\n"
+    "pushq %rbp\n"
+    "pushq %rbx\n"
+    "pushq %r12\n"
+    "pushq %r13\n"
+    "pushq %r14\n"
+    "pushq %r15\n"
+    "movq %rsp, (%rdi)\n"
+    "movq %rsi, %rsp\n"
+    "popq %r15\n"
+    "popq %r14\n"
+    "popq %r13\n"
+    "popq %r12\n"
+    "popq %rbx\n"
+    "popq %rbp\n"
+    "ret\n"
+    ".size fil_machine_switch, . - fil_machine_switch\n"
+    ".popsection\n");
 
 namespace machine
 {
@@ -20,6 +47,7 @@ namespace
 
 constexpr size_t        kStack    = (size_t)256 << 10;
 constexpr size_t        kPage     = 4096;
+constexpr size_t        kEnd      = (size_t)228 << 10; /* of shared memory: then a page faults */
 constexpr size_t        kWindow   = (size_t)256 << 10; /* shared memory, on its own alignment */
 constexpr unsigned long kPatience = 50000000; /* looks in a row at things that do not change */
 
@@ -46,33 +74,8 @@ unsigned                     n_threads, n_live, n_synced, n_warps;
 bool                         ranked;
 long                         lowest; /* rank */
 unsigned long                steps, idle;
+size_t                       shared_bytes; /* of a CTA */
 uint64_t                     dice;
-
-extern "C" void fil_machine_switch(void **save, void *to);
-
-/* Saves what a function must keep, and goes on on another stack. */
-asm(".pushsection .text\n"
-    ".globl fil_machine_switch\n"
-    ".hidden fil_machine_switch\n"
-    ".type fil_machine_switch, @function\n"
-    "fil_machine_switch:\n"
-    "pushq %rbp\n"
-    "pushq %rbx\n"
-    "pushq %r12\n"
-    "pushq %r13\n"
-    "pushq %r14\n"
-    "pushq %r15\n"
-    "movq %rsp, (%rdi)\n"
-    "movq %rsi, %rsp\n"
-    "popq %r15\n"
-    "popq %r14\n"
-    "popq %r13\n"
-    "popq %r12\n"
-    "popq %rbx\n"
-    "popq %rbp\n"
-    "ret\n"
-    ".size fil_machine_switch, . - fil_machine_switch\n"
-    ".popsection\n");
 
 /* Any of n. */
 unsigned draw(unsigned n)
@@ -138,6 +141,8 @@ void wake_block()
 void begin_thread()
 {
     (*kernel)();
+    if (!now->copies.empty() || !now->products.empty())
+        fail("a thread ended before the copies or products that it began");
     now->done = true;
     n_live--;
     if (n_live > 0 && n_synced == n_live) wake_block();
@@ -171,6 +176,7 @@ void take_memory()
     for (unsigned i = 0; i < kMaxThreads; i++) /* a stack that runs over faults */
         (void)mprotect(stacks + i * kStack, kPage, PROT_NONE);
     window = map_window();
+    (void)mprotect(window + kEnd, kWindow - kEnd, PROT_NONE);
 }
 
 void lay_stack(thread &t, unsigned i)
@@ -200,6 +206,7 @@ void lay_threads(const dim3 &block)
         t.copies.clear();
         t.products.clear();
         t.copy_groups = t.product_groups = 0;
+        t.is_fenced = t.has_written = false;
         if (t.lane == 0) {
             t.of->lanes   = n_threads - i < kWarp ? n_threads - i : kWarp;
             t.of->arrived = 0;
@@ -264,15 +271,16 @@ void run_grid(const dim3 &grid, const dim3 &block, size_t shared, const std::fun
     const unsigned long  blocks   = (unsigned long)grid.x * grid.y * grid.z;
     const bool           backward = (launches++ & 1) != 0; /* CTAs come in no order */
     take_memory();
-    kernel   = &body;
-    blockDim = block;
-    gridDim  = grid;
-    dice     = launches;
+    shared_bytes = shared;
+    kernel       = &body;
+    blockDim     = block;
+    gridDim      = grid;
+    dice         = launches;
     for (unsigned long n = 0; n < blocks; n++) {
         const unsigned long b = backward ? blocks - 1 - n : n;
         blockIdx              = {(unsigned)(b % grid.x), (unsigned)(b / grid.x % grid.y),
                                  (unsigned)(b / grid.x / grid.y)};
-        memset(window, 0xff, shared);
+        memset(window, 0xff, kEnd);
         idle   = 0;
         ranked = (n & 1) != (launches & 2) / 2;
         lay_threads(block);
@@ -280,9 +288,10 @@ void run_grid(const dim3 &grid, const dim3 &block, size_t shared, const std::fun
     }
 }
 
-unsigned char *dynamic_shared()
+unsigned char *dynamic_shared(size_t alignment)
 {
-    return window;
+    const size_t at = (kEnd - shared_bytes) / alignment;
+    return window + (at - (at % 2 == 0 ? 1 : 0)) * alignment;
 }
 
 void pass()
@@ -302,6 +311,7 @@ void sync_block()
 
 const offer *exchange(const char *what, const offer &mine)
 {
+    if (now->has_written) fail("shared memory was written for the copy engine and not fenced");
     warp               &w     = *now->of;
     const unsigned long turn  = w.turn;
     offer              *shown = w.shown[turn & 1];
@@ -323,10 +333,21 @@ const offer *exchange(const char *what, const offer &mine)
 
 /* ---- cp.async -------------------------------------------------------------------------------- */
 
+static void do_copy(const chunk_copy &c)
+{
+    if (c.from != nullptr)
+        memcpy(c.to, c.from, 16);
+    else
+        memset(c.to, 0, 16);
+}
+
 void copy_chunk(void *to, const void *from)
 {
     if (((uintptr_t)to | (uintptr_t)from) % 16 != 0) fail("cp.async is not on 16 bytes");
     now->copies.push_back({to, from, now->copy_groups});
+    if (draw(2) != 0) return;
+    do_copy(now->copies.back()); /* it may also have arrived at once */
+    now->copies.pop_back();
 }
 
 void copy_commit()
@@ -338,12 +359,8 @@ void copy_wait(unsigned left)
 {
     std::vector<chunk_copy> &list = now->copies;
     size_t                   n    = 0;
-    for (; n < list.size() && list[n].group + left < now->copy_groups; n++) {
-        if (list[n].from != nullptr)
-            memcpy(list[n].to, list[n].from, 16);
-        else
-            memset(list[n].to, 0, 16);
-    }
+    for (; n < list.size() && list[n].group + left < now->copy_groups; n++)
+        do_copy(list[n]);
     list.erase(list.begin(), list.begin() + (ptrdiff_t)n);
 }
 
@@ -359,6 +376,7 @@ static barrier &barrier_at(uint32_t address)
 
 void barrier_init(uint32_t address, uint32_t arrivals)
 {
+    if (arrivals == 0 || arrivals > 0xFFFF) fail("an mbarrier for no arrival, or for too many");
     const uint16_t n    = (uint16_t)arrivals;
     barrier_at(address) = {n, n, 0};
 }
@@ -385,10 +403,21 @@ bool barrier_passed(uint32_t address, uint32_t parity)
     return ((uint32_t)barrier_at(address).bytes_and_phase & 1) != parity;
 }
 
+void write_for_engine()
+{
+    now->has_written = true;
+}
+
+void fence_for_engine()
+{
+    now->has_written = false;
+}
+
 void copy_later(uint32_t address, uint32_t bytes, const std::function<void()> &work)
 {
     (void)barrier_at(address);
-    late.push_back({steps + draw(500), address, bytes, work});
+    if (bytes >= 1u << 20) fail("more bytes than an mbarrier counts");
+    late.push_back({steps + draw(draw(8) == 0 ? 200000 : 500), address, bytes, work});
 }
 
 /* ---- wgmma ----------------------------------------------------------------------------------- */
@@ -396,6 +425,7 @@ void copy_later(uint32_t address, uint32_t bytes, const std::function<void()> &w
 void multiply_later(float *d, const uint32_t (&a)[4], uint64_t b, int columns, bool across,
                     bool accumulate)
 {
+    if (!now->is_fenced) fail("a product without wgmma.fence before it");
     const offer   *shown = exchange("wgmma", {{a[0], a[1], a[2], a[3], (uint32_t)b, 0}});
     const unsigned first = now->lane & ~3u;
     product        p;
@@ -411,17 +441,14 @@ void multiply_later(float *d, const uint32_t (&a)[4], uint64_t b, int columns, b
     now->products.push_back(p);
 }
 
+void multiply_fence()
+{
+    now->is_fenced = true;
+}
+
 void multiply_commit()
 {
     now->product_groups++;
-}
-
-static float widen(uint32_t half)
-{
-    const uint32_t bits = half << 16;
-    float          x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
 }
 
 /* Eight elements of b from a column on, which is a multiple of 8: rows of 128 bytes, eight to an
@@ -434,7 +461,7 @@ static const uint16_t *eight_of(const product &p, uint32_t row, uint32_t column)
     const uint32_t linear =
         start + column / 64 * chunk + row / 8 * atom + row % 8 * 128 + column % 64 * 2;
     const uint32_t at = linear ^ (linear >> 7 & 7) << 4;
-    if (at + 16 > kShared) fail("wgmma reads behind the end of shared memory");
+    if (at + 16 > kEnd) fail("wgmma reads behind the end of shared memory");
     return reinterpret_cast<const uint16_t *>(window + at);
 }
 
@@ -445,8 +472,8 @@ static void columns_of(const product &p, int j, int pair, float (&b)[2][16])
     if (p.across) {
         for (int k = 0; k < 16; k++) {
             const uint16_t *x = eight_of(p, (uint32_t)k, (uint32_t)(8 * j)) + pair;
-            b[0][k]           = widen(x[0]);
-            b[1][k]           = widen(x[1]);
+            b[0][k]           = widen_half(x[0]);
+            b[1][k]           = widen_half(x[1]);
         }
         return;
     }
@@ -454,7 +481,7 @@ static void columns_of(const product &p, int j, int pair, float (&b)[2][16])
         for (int half = 0; half < 2; half++) {
             const uint16_t *x = eight_of(p, (uint32_t)(8 * j + pair + i), (uint32_t)(8 * half));
             for (int k = 0; k < 8; k++)
-                b[i][8 * half + k] = widen(x[k]);
+                b[i][8 * half + k] = widen_half(x[k]);
         }
 }
 
@@ -477,7 +504,7 @@ static void multiply(const product &p)
     for (int k = 0; k < 16; k++)
         for (int r = 0; r < 2; r++) {
             const uint32_t word = p.a[k % 8 / 2][r + 2 * (k / 8)];
-            a[r][k]             = widen((k & 1) != 0 ? word >> 16 : word & 0xFFFF);
+            a[r][k]             = widen_half((k & 1) != 0 ? word >> 16 : word & 0xFFFF);
         }
     for (int j = 0; j < p.columns / 8; j++) {
         columns_of(p, j, pair, b);
@@ -492,7 +519,8 @@ static void multiply(const product &p)
 void multiply_wait(unsigned left)
 {
     std::vector<product> &list = now->products;
-    size_t                n    = 0;
+    now->is_fenced             = false;
+    size_t n                   = 0;
     for (; n < list.size() && list[n].group + left < now->product_groups; n++) {
         if (list[n].b >> 62 != 1) fail("a matrix of wgmma has not the swizzle of 128 bytes");
         multiply(list[n]);

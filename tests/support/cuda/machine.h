@@ -9,7 +9,9 @@
  * next. In the others warps have an order, drawn too: one runs as far as it can while all that come
  * after it stand still, which shows barriers that are missing. What hardware may do late is done
  * late: asynchronous copies and products when they are waited for, bulk copies some steps later,
- * queued work at the next wait for the stream. Shared memory is full of NaN when a CTA begins.
+ * queued work at the next wait for the stream. Dynamic shared memory is full of
+ * NaN when a CTA begins, ends where a page faults, and is aligned no better than it was asked to
+ * be.
  *
  * It judges whether kernels are right, as far as their instructions are what these headers say. It
  * knows nothing of time, of memory ordering between threads, and of registers.
@@ -79,6 +81,8 @@ struct thread {
     void                   *stack; /* where it goes on */
     bool                    done;
     unsigned                copy_groups, product_groups;
+    bool                    is_fenced;   /* wgmma.fence, since the last wait */
+    bool                    has_written; /* for the copy engine or wgmma, without a fence since */
     std::vector<chunk_copy> copies;
     std::vector<product>    products;
 };
@@ -89,9 +93,9 @@ extern thread *now; /* whose code runs */
 void run_grid(const dim3 &grid, const dim3 &block, size_t shared,
               const std::function<void()> &body);
 
-/* The CTA's dynamic shared memory: its address fits in 32 bits, and its low 18 bits say where in
- * shared memory it is. */
-unsigned char *dynamic_shared();
+/* The CTA's dynamic shared memory, at an odd multiple of `alignment`: its address fits in 32 bits,
+ * and its low 18 bits say where in shared memory it is. */
+unsigned char *dynamic_shared(size_t alignment);
 
 /* Lets other threads go on: at each look at something that another one is to change. */
 void pass();
@@ -114,12 +118,17 @@ void barrier_arrive(uint32_t barrier, uint32_t count);
 void barrier_expect(uint32_t barrier, uint32_t bytes);
 bool barrier_passed(uint32_t barrier, uint32_t parity);
 
+/* Shared memory was written by a thread for the copy engine or wgmma; fence.proxy.async. */
+void write_for_engine();
+void fence_for_engine();
+
 /* `work` some steps later, then `bytes` arrive at the barrier. */
 void copy_later(uint32_t barrier, uint32_t bytes, const std::function<void()> &work);
 
 /* d[64 x columns] of this thread, a[64 x 16] of its warpgroup, b by descriptor. */
 void multiply_later(float *d, const uint32_t (&a)[4], uint64_t b, int columns, bool across,
                     bool accumulate);
+void multiply_fence();
 void multiply_commit();
 void multiply_wait(unsigned left);
 

@@ -5,7 +5,7 @@
  * reads of the host's memory is read as late as it may be.
  *
  *     FIL_EMULATED_ARCH=80   what chip it is (90 otherwise)
- *     FIL_FAKE_BYTES=N   its memory (4 GiB otherwise)
+ *     FIL_FAKE_BYTES=N       its memory (4 GiB otherwise)
  */
 #include <cuda_runtime.h>
 #include <cuda.h>
@@ -25,6 +25,7 @@ struct machine_stream {
 struct machine_event {
     cudaStream_t stream;
     double       seconds;
+    bool         has_run;
 };
 
 namespace
@@ -170,7 +171,7 @@ CUresult encode(CUtensorMap *map, CUtensorMapDataType type, cuuint32_t rank, voi
 {
     bool good = type == CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 && rank == 3 &&
                 swizzle == CU_TENSOR_MAP_SWIZZLE_128B && (uintptr_t)map % 64 == 0 &&
-                (uintptr_t)base % 16 == 0 && box[0] * 2 <= 128;
+                (uintptr_t)base % 16 == 0 && box[0] * 2 <= 128 && box[2] == 1;
     for (int i = 0; i < 3; i++)
         good = good && sizes[i] > 0 && sizes[i] <= (uint64_t)1 << 32 && box[i] > 0 &&
                box[i] <= 256 && steps[i] == 1;
@@ -236,6 +237,7 @@ const char *cudaGetErrorName(cudaError_t e)
         "cudaErrorInvalidConfiguration",
         "cudaErrorInvalidDevice",
         "cudaErrorSymbolNotFound",
+        "cudaErrorNotReady",
     };
     return names[e];
 }
@@ -249,6 +251,7 @@ const char *cudaGetErrorString(cudaError_t e)
         "invalid configuration argument",
         "invalid device ordinal",
         "named symbol not found",
+        "device not ready",
     };
     return words[e];
 }
@@ -310,11 +313,13 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     LOCKED;
-    event->stream = stream;
+    event->stream  = stream;
+    event->has_run = false;
     machine::queue(stream, [event]() {
         timespec t;
         (void)clock_gettime(CLOCK_MONOTONIC, &t);
         event->seconds = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+        event->has_run = true;
     });
     return cudaSuccess;
 }
@@ -328,6 +333,8 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
 
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to)
 {
+    LOCKED;
+    if (!from->has_run || !to->has_run) return fails(cudaErrorNotReady);
     *ms = (float)(1e3 * (to->seconds - from->seconds));
     return cudaSuccess;
 }
@@ -420,6 +427,21 @@ void machine::queue(cudaStream_t stream, const std::function<void()> &work)
 {
     LOCKED;
     stream->work.push_back(work);
+}
+
+void machine::refuse_host(const void *words, size_t bytes)
+{
+    LOCKED;
+    for (size_t i = 0; i + 8 <= bytes; i += 8) {
+        uintptr_t     word;
+        unsigned char there;
+        memcpy(&word, static_cast<const char *>(words) + i, sizeof word);
+        const uintptr_t page = word & ~(uintptr_t)(kPage - 1);
+        if (word < (uintptr_t)1 << 16 || word >= (uintptr_t)1 << 47) continue;
+        if (block_of(reinterpret_cast<void *>(word), 1) != nullptr) continue;
+        if (mincore(reinterpret_cast<void *>(page), 1, &there) == 0)
+            fail("an argument of a kernel points to the host's memory");
+    }
 }
 
 cudaError_t machine::launch(const cudaLaunchConfig_t &c, const void *kernel,

@@ -20,6 +20,7 @@ inline void fence_barrier_init() {}
 
 inline void arrive(uint32_t barrier, uint32_t count = 1)
 {
+    if (count == 0) machine::fail("an arrival of nobody");
     machine::barrier_arrive(barrier, count);
 }
 
@@ -68,6 +69,7 @@ inline void store64(uint32_t to, uint64_t x)
 
 inline void clear16(uint32_t to)
 {
+    machine::write_for_engine();
     memset(reinterpret_cast<void *>((uintptr_t)to), 0, 16);
 }
 
@@ -102,7 +104,10 @@ inline void copy_box(uint32_t to, const CUtensorMap *map, int x, int y, int z, u
                         [to, m, x, y, z]() { fill_box(to, m, x, y, z); });
 }
 
-inline void fence_async_shared() {}
+inline void fence_async_shared()
+{
+    machine::fence_for_engine();
+}
 
 template <int kRegisters> inline void registers_up() {}
 
@@ -133,7 +138,10 @@ inline float exp2_fast(float x)
     return filk::exp2_fast(x);
 }
 
-inline void wgmma_fence() {}
+inline void wgmma_fence()
+{
+    machine::multiply_fence();
+}
 
 inline void wgmma_commit()
 {
