@@ -17,8 +17,9 @@ extern "C" {
 #endif
 
 #define FILI_BACKEND_SYMBOL "fil_backend_v1"
-#define FILI_BACKEND_ABI    5   /* another one for each change here or in kernel/device_rows.h */
-#define FILI_DEVICE_TEXT    256 /* bytes of an error's text */
+#define FILI_BACKEND_ABI    5     /* another one for each change here or in kernel/device_rows.h */
+#define FILI_DEVICE_TEXT    256   /* bytes of an error's text */
+#define FILI_DEVICE_PAGE    65536 /* a multiple of the pages that memory is pinned by */
 
 typedef struct fili_device_info {
     char     name[96];
@@ -58,8 +59,9 @@ typedef struct fili_backend {
 
     fil_status (*alloc)(void *device, size_t bytes, void **out); /* aligned to 256 */
     void (*free)(void *device, void *block);
-    /* Keeps memory of the host where it is, so that copies from and to it are the fastest; E_NOMEM
-     * where the system does not let it. */
+    /* Keeps memory of the host where it is, so that copies from and to it are the fastest: whole
+     * pages, which nothing else that is copied shares. E_NOMEM where the system does not let it;
+     * E_DEVICE. Unpinning waits for what is queued. */
     fil_status (*pin)(void *device, void *block, size_t bytes);
     void (*unpin)(void *device, void *block);
     /* 1 if p is memory that the device's kernels reach at full speed. */
@@ -111,7 +113,8 @@ void fili_device_free(fil_ctx *ctx, void *block, uint64_t bytes);
 /* Bytes that fili_device_alloc has left. */
 uint64_t fili_device_room(const fil_ctx *ctx);
 /* Pins memory of the host for the context's device, where the system lets it: 1 if it did, and then
- * fili_device_unpin comes before the memory goes. */
+ * fili_device_unpin comes before the memory goes. Base and size are multiples of
+ * FILI_DEVICE_PAGE. */
 int  fili_device_pin(fil_ctx *ctx, void *block, uint64_t bytes);
 void fili_device_unpin(fil_ctx *ctx, void *block);
 /* The limit under which there is room for so many bytes in all. */

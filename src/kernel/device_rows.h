@@ -129,16 +129,17 @@ static inline const filk_backend_kernels *filk_device_kernels(void)
 /* 1: the context has a device, and p is its memory. */
 int filk_device_owns(const fil_ctx *ctx, const void *p);
 
+/* `rows` pieces of `bytes` each, `pitch` bytes apart on both sides. */
+typedef struct filk_device_piece {
+    size_t rows, bytes, pitch;
+} filk_device_piece;
+
 /* Between memory of the host and of the device, behind all work that is queued; finished on return.
  * Nothing is done where both addresses are one: data that kernels find on the host. E_DEVICE. */
 FIL_MUSTCHECK fil_status filk_device_put(fil_ctx *ctx, void *device, const void *host,
                                          size_t bytes);
 FIL_MUSTCHECK fil_status filk_device_get(fil_ctx *ctx, void *host, const void *device,
                                          size_t bytes);
-/* `rows` pieces of `bytes` each, `pitch` bytes apart on both sides. */
-typedef struct filk_device_piece {
-    size_t rows, bytes, pitch;
-} filk_device_piece;
 FIL_MUSTCHECK fil_status filk_device_get_pieces(fil_ctx *ctx, void *host, const void *device,
                                                 const filk_device_piece *pieces);
 /* Within the device's memory; only queued. The two do not overlap. */

@@ -1,7 +1,7 @@
 /* sparse/drift.h: how far q and k of a layer have moved since a mask was made.
  *
- * A signature: means of runs of 8 tokens at 64 even places of the sequence, of q and of k, all
- * heads. Drift is the relative L2 distance of two of them, of q or k, whichever is more.
+ * A signature: means of runs of 8 tokens at up to 64 places of the sequence, evenly apart, of q and
+ * of k, all heads. Drift is the relative L2 distance of two of them, of q or k, whichever is more.
  */
 #ifndef FILI_SPARSE_DRIFT_H
 #define FILI_SPARSE_DRIFT_H

@@ -335,7 +335,6 @@ static fil_status self_attention(fili_dit *d, const fili_dit_layer *layer, const
     FIL_TRY(choose(d, key, &choice));
     if (choice.coarse != NULL) FIL_TRY(open_gate(d, layer, key[0]));
     FIL_TRY(fili_attend_forward(&d->attend, &io, d->workspace));
-    FIL_TRY(fili_dit_read_ahead(d, key[0], 0));
     FIL_TRY(fili_dit_settle(d));
     fili_dit_spent(d, &d->times.attention);
     if (choice.coarse != NULL) FIL_TRY(add_coarse(d, choice.coarse));
@@ -421,7 +420,7 @@ static fil_status run_layer(fili_dit *d, const int32_t key[3])
     FIL_TRY(fili_check_cancel(d->ctx));
     FIL_TRY(cross_attention(d, layer, key));
     FIL_TRY(mlp(d, layer));
-    FIL_TRY(fili_dit_read_ahead(d, key[0], 1));
+    FIL_TRY(fili_dit_read_ahead(d, key[0])); /* not before: attention's clock would count it */
     FIL_TRY(fili_dit_trace(d, "block", key[0], FIL_F32, d->x, d->tokens, d->c.dim));
     return check_stream(d, key[0]);
 }

@@ -100,11 +100,13 @@ struct fili_dit {
     int32_t       reads_ahead;     /* a pass takes weights from files, read or mapped */
     int32_t       at;              /* the layer whose weights lie there; -1: none */
     fili_weights *w;               /* where streams or kept: to read them from */
-    void         *staging;         /* for one tensor before it is packed, where streams */
-    uint64_t      staged;          /* bytes of a layer in staging, where it is read ahead; else 0 */
-    int32_t       ahead;           /* the layer that lies there; -1: none, or a part of one */
-    int32_t       pinned;          /* staging is */
-    fil_dtype     time_dtype;      /* of the matrices below */
+    void         *staging;         /* for one tensor before it is packed, where streams; on a
+                                      device for a layer */
+    uint64_t  staging_bytes;       /* of it, where it is pinned: whole pages */
+    uint64_t  staged;              /* bytes of a layer in staging, where it is read ahead; else 0 */
+    int32_t   ahead;               /* the layer that lies there; -1: none, or a part of one */
+    int32_t   pinned;              /* staging is */
+    fil_dtype time_dtype;          /* of the matrices below */
 
     fili_dense_plan plan[FILI_PLANS];
     fili_norm       norm[FILI_NORMS];
@@ -192,21 +194,20 @@ typedef struct fili_dit_walk {
     fili_space         *space;   /* not NULL: count or take */
     fili_weights       *w;       /* else: read from here */
     const fili_weights *asked;   /* how the file has them, in all walks; or NULL */
-    void               *staging; /* for one tensor before it is packed */
-    uint64_t            largest; /* bytes that staging needs */
+    void               *staging; /* for one tensor before it is packed, or a layer */
+    uint64_t            largest; /* bytes that one tensor needs there */
     uint64_t            staged;  /* bytes that all values of a layer need there */
     uint64_t            mapped;  /* bytes of linears that stay in the file */
     fili_dit_step       step;
-    uint64_t            at;       /* place of the next value in staging */
-    uint64_t            from, to; /* places of those that FILI_DIT_READ reads */
+    uint64_t            at; /* place of the next value of a layer that is read ahead */
 } fili_dit_walk;
 
 FIL_MUSTCHECK fil_status fili_dit_walk_weights(fili_dit_walk *walk);
 /* Sees to it that the weights of layer l are there; overwrites the workspace. */
 FIL_MUSTCHECK fil_status fili_dit_bring(fili_dit *d, int32_t l);
-/* Where a device works on layer l while its weights are streamed: reads a half (0, then 1) of those
- * of the layer after l, or of the first. */
-FIL_MUSTCHECK fil_status fili_dit_read_ahead(fili_dit *d, int32_t l, int32_t half);
+/* Where weights are streamed to a device, which has work of layer l left: reads those of the layer
+ * after l, or of the first, to staging. */
+FIL_MUSTCHECK fil_status fili_dit_read_ahead(fili_dit *d, int32_t l);
 /* Tells the system that the layer after l, or the first, will be wanted from the file. */
 void fili_dit_look_ahead(const fili_dit *d, int32_t l);
 

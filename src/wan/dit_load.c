@@ -46,15 +46,11 @@ static uint64_t staged_bytes(uint64_t bytes)
     return (bytes + 3) / 4 * 4;
 }
 
-/* Room for a value in staging: its beginning, or a place of its own. *read: whether this walk reads
- * what has its place there. */
-static void *stage(fili_dit_walk *walk, uint64_t bytes, bool *read)
+/* Room for a value in staging: its beginning, or a place of its own. */
+static void *stage(fili_dit_walk *walk, uint64_t bytes)
 {
     const uint64_t at = walk->at;
-    *read             = walk->step == FILI_DIT_READ_AND_PUT;
-    if (*read) return walk->staging;
-    *read = walk->step == FILI_DIT_READ && at >= walk->from && at < walk->to;
-    walk->at += staged_bytes(bytes);
+    if (walk->step != FILI_DIT_READ_AND_PUT) walk->at += staged_bytes(bytes);
     return (char *)walk->staging + at;
 }
 
@@ -70,9 +66,9 @@ static fil_status read_staged(fili_dit_walk *walk, const char *name, fil_dtype d
                               const int64_t *shape, void **here)
 {
     const uint64_t bytes = elements_of(rank, shape) * (fil_dtype_bits(dtype) / 8);
-    bool           read;
-    *here = stage(walk, bytes, &read);
-    return read ? fili_weights_read(walk->w, name, dtype, rank, shape, *here) : FIL_OK;
+    *here                = stage(walk, bytes);
+    if (walk->step == FILI_DIT_PUT) return FIL_OK;
+    return fili_weights_read(walk->w, name, dtype, rank, shape, *here);
 }
 
 /* ---- vectors -------------------------------------------------------------------------------- */
@@ -225,7 +221,6 @@ static fil_status joined_heads(fili_dit_walk *walk, fili_dense *to, int32_t laye
     const int64_t          dim      = plan->problem.k;
     const int64_t          shape[2] = {dim, dim};
     const int64_t          bytes    = dim * dim * (int64_t)(fil_dtype_bits(dtype) / 8);
-    bool                   read;
     if (walk->space != NULL) {
         FIL_TRY(take_dense(walk, to, plan, NULL)); /* packed, so that the name is not asked */
         return take_near(walk, &to->bias, 3 * dim);
@@ -234,8 +229,8 @@ static fil_status joined_heads(fili_dit_walk *walk, fili_dense *to, int32_t laye
         const full_name b = name_of(layer, head_names[i], ".bias");
         FIL_TRY(read_near(walk, b.text, dim, (float *)fili_writable(to->bias) + i * dim));
     }
-    char *here = stage(walk, 3 * (uint64_t)bytes, &read);
-    for (int i = 0; i < 3 && read; i++) {
+    char *here = stage(walk, 3 * (uint64_t)bytes);
+    for (int i = 0; i < 3 && walk->step != FILI_DIT_PUT; i++) {
         const full_name w = name_of(layer, head_names[i], ".weight");
         FIL_TRY(fili_weights_read(walk->w, w.text, dtype, 2, shape, here + i * bytes));
     }
@@ -327,30 +322,27 @@ static fil_status share_layer(fili_dit_walk *walk, bool counting)
     return FIL_OK;
 }
 
-/* The values of layer l whose places in staging are [from, to). */
-static fil_status read_ahead(fili_dit *d, int32_t l, uint64_t from, uint64_t to)
+/* The values of layer l to their places in staging. */
+static fil_status read_layer(fili_dit *d, int32_t l)
 {
-    fili_dit_walk walk = {
-        .d = d, .w = d->w, .staging = d->staging, .step = FILI_DIT_READ, .from = from, .to = to};
-    d->ahead = -1;
+    fili_dit_walk walk = {.d = d, .w = d->w, .staging = d->staging, .step = FILI_DIT_READ};
+    d->ahead           = -1;
     FIL_TRY(walk_layer(&walk, l, &d->layer[l]));
-    if (to == d->staged) d->ahead = l;
+    d->ahead = l;
     return FIL_OK;
 }
 
-fil_status fili_dit_read_ahead(fili_dit *d, int32_t l, int32_t half)
+fil_status fili_dit_read_ahead(fili_dit *d, int32_t l)
 {
-    const uint64_t middle = d->staged / 2;
-    if (d->staged == 0) return FIL_OK;
-    return read_ahead(d, (l + 1) % d->c.layers, half == 0 ? 0 : middle,
-                      half == 0 ? middle : d->staged);
+    if (d->staged == 0 || d->c.layers == 1) return FIL_OK;
+    return read_layer(d, (l + 1) % d->c.layers);
 }
 
 fil_status fili_dit_bring(fili_dit *d, int32_t l)
 {
     fili_dit_walk walk = {.d = d, .w = d->w, .staging = d->staging};
     if (!d->streams || d->at == l) return FIL_OK;
-    if (d->staged > 0 && d->ahead != l) FIL_TRY(read_ahead(d, l, 0, d->staged));
+    if (d->staged > 0 && d->ahead != l) FIL_TRY(read_layer(d, l));
     if (d->staged > 0) walk.step = FILI_DIT_PUT;
     d->at                   = -1;
     const fil_status status = walk_layer(&walk, l, &d->layer[l]);

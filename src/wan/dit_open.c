@@ -343,6 +343,20 @@ static fil_status lay_workspace(fili_dit *d, fili_space *space)
     return fili_space_take(space, down.workspace, 1, &d->workspace_down);
 }
 
+/* Where it is pinned, it has its pages to itself. */
+static fil_status lay_staging(fili_dit *d, const fili_dit_walk *walk, fili_space *space)
+{
+    const uint64_t page  = FILI_DEVICE_PAGE;
+    const uint64_t bytes = walk->staged > walk->largest ? walk->staged : walk->largest;
+    if (!d->on_device) return fili_space_take(space, walk->largest, 1, &d->staging);
+    d->staged        = walk->staged;
+    d->staging_bytes = (bytes + page - 1) / page * page;
+    FIL_TRY(fili_space_take(space, d->staging_bytes + page, 1, &d->staging));
+    const uintptr_t off = (uintptr_t)d->staging % page;
+    if (d->staging != NULL && off != 0) d->staging = (char *)d->staging + (page - off);
+    return FIL_OK;
+}
+
 /* memory: its parts, as far as they lie in the arena, and what lies on the device. */
 static fil_status lay_out(fili_dit *d, const fili_weights *w, fili_space *space,
                           fili_dit_memory *memory)
@@ -351,9 +365,7 @@ static fil_status lay_out(fili_dit *d, const fili_weights *w, fili_space *space,
     const piece   layer = {&d->layer, d->c.layers, sizeof *d->layer};
     FIL_TRY(take(space, &layer, 1));
     FIL_TRY(fili_dit_walk_weights(&walk));
-    d->staged            = d->streams && d->on_device ? walk.staged : 0;
-    const uint64_t bytes = d->staged > walk.largest ? d->staged : walk.largest;
-    if (d->streams) FIL_TRY(fili_space_take(space, bytes, 1, &d->staging));
+    if (d->streams) FIL_TRY(lay_staging(d, &walk, space));
     memory->weights = space->bytes;
     memory->loading = d->streams ? 0 : walk.largest;
     memory->mapped  = walk.mapped;
@@ -476,7 +488,7 @@ static fil_status fill(fili_dit *d, fili_weights *w, const fili_dit_memory *memo
     d->w = w;
     if (d->streams) {
         walk.staging = d->staging;
-        if (d->staged > 0) d->pinned = fili_device_pin(d->ctx, d->staging, d->staged);
+        if (d->staged > 0) d->pinned = fili_device_pin(d->ctx, d->staging, d->staging_bytes);
         return fili_dit_walk_weights(&walk);
     }
     FIL_TRY(fili_alloc(d->ctx, (size_t)memory->loading, "loading a DiT", &walk.staging));

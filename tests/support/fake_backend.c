@@ -206,6 +206,7 @@ static fil_status pin(void *device, void *host, size_t bytes)
 {
     fake *f = device;
     if (f->pinned != NULL || bytes == 0) return complain(f, "more is pinned than one block");
+    if ((uintptr_t)host % FILI_DEVICE_PAGE != 0 || bytes % FILI_DEVICE_PAGE != 0) abort();
     f->pinned = host;
     return FIL_OK;
 }
@@ -214,6 +215,8 @@ static void unpin(void *device, void *host)
 {
     fake *f = device;
     if (f->pinned != host) abort();
+    go_in(f); /* copies that wait */
+    go_out(f);
     f->pinned = NULL;
 }
 

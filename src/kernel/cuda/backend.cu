@@ -154,8 +154,11 @@ static fil_status pin(void *device, void *block, size_t bytes)
 
 static void unpin(void *device, void *block)
 {
-    if (enter(device_of(device)) == FIL_OK && cudaHostUnregister(block) != cudaSuccess)
-        (void)cudaGetLastError();
+    filk_cuda_device *d = device_of(device);
+    if (enter(d) != FIL_OK) return;
+    (void)cudaStreamSynchronize(d->stream); /* a copy may still read it */
+    (void)cudaHostUnregister(block);
+    (void)cudaGetLastError();
 }
 
 static int owns(void *device, const void *p)
