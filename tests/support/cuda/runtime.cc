@@ -164,6 +164,18 @@ bool is_right(const void *p, size_t bytes, bool on_device)
     return on_device ? block_of(p, bytes) != nullptr : block_of(p, 1) == nullptr;
 }
 
+/* Whether pages that are pinned hold a part of these bytes, but not all. */
+bool is_split(const void *p, size_t bytes)
+{
+    const uintptr_t begin = (uintptr_t)p;
+    for (const auto &b : pinned) {
+        const uintptr_t from = (uintptr_t)b.first / kPage * kPage;
+        const uintptr_t to   = ((uintptr_t)b.first + b.second + kPage - 1) / kPage * kPage;
+        if (begin < to && begin + bytes > from && (begin < from || begin + bytes > to)) return true;
+    }
+    return false;
+}
+
 CUresult encode(CUtensorMap *map, CUtensorMapDataType type, cuuint32_t rank, void *base,
                 const cuuint64_t *sizes, const cuuint64_t *strides, const cuuint32_t *box,
                 const cuuint32_t *steps, CUtensorMapInterleave, CUtensorMapSwizzle swizzle,
@@ -356,18 +368,23 @@ cudaError_t cudaFree(void *data)
 cudaError_t cudaHostRegister(void *data, size_t bytes, unsigned)
 {
     LOCKED;
-    if (bytes == 0 || pinned.count(static_cast<char *>(data)) != 0)
-        return fails(cudaErrorInvalidValue);
-    pinned[static_cast<char *>(data)] = bytes;
+    const char *begin = static_cast<char *>(data);
+    for (const auto &b : pinned)
+        if (begin < b.first + b.second && begin + bytes > b.first)
+            return fails(cudaErrorInvalidValue);
+    if (bytes == 0) return fails(cudaErrorInvalidValue);
+    pinned[begin] = bytes;
     return cudaSuccess;
 }
 
+/* Does not wait: work that is queued would find the memory gone. */
 cudaError_t cudaHostUnregister(void *data)
 {
     LOCKED;
-    if (pinned.erase(static_cast<char *>(data)) == 0) return fails(cudaErrorInvalidValue);
-    drain_all();
-    return cudaSuccess;
+    for (cudaStream_t s : streams)
+        if (!s->work.empty()) machine::fail("memory is unpinned while work is queued");
+    return fails(pinned.erase(static_cast<char *>(data)) == 0 ? cudaErrorInvalidValue
+                                                              : cudaSuccess);
 }
 
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *a, const void *p)
@@ -389,7 +406,9 @@ cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_
     const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
     if (to_pitch < width || from_pitch < width ||
         !is_right(to, (height - 1) * to_pitch + width, to_device) ||
-        !is_right(from, (height - 1) * from_pitch + width, from_device))
+        !is_right(from, (height - 1) * from_pitch + width, from_device) ||
+        is_split(to, (height - 1) * to_pitch + width) ||
+        is_split(from, (height - 1) * from_pitch + width))
         return fails(cudaErrorInvalidValue);
     machine::queue(stream, [=]() {
         for (size_t i = 0; i < height; i++)
@@ -439,8 +458,10 @@ void machine::refuse_host(const void *words, size_t bytes)
         const uintptr_t page = word & ~(uintptr_t)(kPage - 1);
         if (word < (uintptr_t)1 << 16 || word >= (uintptr_t)1 << 47) continue;
         if (block_of(reinterpret_cast<void *>(word), 1) != nullptr) continue;
-        if (mincore(reinterpret_cast<void *>(page), 1, &there) == 0)
-            fail("an argument of a kernel points to the host's memory");
+        if (block_of(reinterpret_cast<void *>(word - 1), 1) != nullptr) continue; /* its end */
+        if (mincore(reinterpret_cast<void *>(page), 1, &there) != 0) continue;
+        fprintf(stderr, "word %zu of a kernel's argument of %zu: %#zx\n", i / 8, bytes / 8, word);
+        fail("an argument of a kernel points to the host's memory");
     }
 }
 
