@@ -4,9 +4,8 @@
  * (or one element where that does not fit) and adds the run's tokens in order, eight loads in
  * flight. Sinks cut the run into pieces. Sums in f32, in the order of the tokens.
  */
-#include <cuda_bf16.h>
-
 #include "kernel/cuda/cuda_device.h"
+#include "kernel/cuda/element.cuh"
 #include "kernel/pooling.h"
 
 namespace
@@ -20,16 +19,6 @@ struct params {
     const int32_t    *offset;
     int32_t           heads, head_dim;
 };
-
-__device__ inline float widen(float x)
-{
-    return x;
-}
-
-__device__ inline float widen(__nv_bfloat16 x)
-{
-    return __bfloat162float(x);
-}
 
 template <typename T, int VEC> struct __align__(sizeof(T) * VEC) piece
 {

@@ -8,13 +8,14 @@
 #include <stdint.h>
 #include <cuda.h>
 
+#include "kernel/cuda/ptx_sm80.cuh"
+
 namespace ptx
 {
 
-__device__ inline uint32_t shared_address(const void *p)
-{
-    return static_cast<uint32_t>(__cvta_generic_to_shared(p));
-}
+using filk::exp2_fast;
+using filk::pack_bf16;
+using filk::shared_address;
 
 /* ---- mbarrier: addresses are in shared memory ------------------------------------------------ */
 
@@ -161,21 +162,6 @@ __device__ inline uint32_t opaque(uint32_t x)
 {
     asm volatile("" : "+r"(x));
     return x;
-}
-
-/* low | high << 16, both rounded to bf16 */
-__device__ inline uint32_t pack_bf16(float low, float high)
-{
-    uint32_t r;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
-    return r;
-}
-
-__device__ inline float exp2_fast(float x)
-{
-    float r;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
-    return r;
 }
 
 /* ---- wgmma ----------------------------------------------------------------------------------- */

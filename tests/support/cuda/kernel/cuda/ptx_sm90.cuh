@@ -11,6 +11,10 @@
 namespace ptx
 {
 
+using filk::exp2_fast;
+using filk::pack_bf16;
+using filk::shared_address;
+
 inline void barrier_init(uint32_t barrier, uint32_t arrivals)
 {
     machine::barrier_init(barrier, arrivals);
@@ -118,24 +122,9 @@ inline void load_fragment(uint32_t (&a)[4], uint32_t from)
     filk::load_matrices(a, reinterpret_cast<const unsigned short *>((uintptr_t)from));
 }
 
-inline uint32_t shared_address(const void *p)
-{
-    return filk::shared_address(p);
-}
-
 inline uint32_t opaque(uint32_t x)
 {
     return x;
-}
-
-inline uint32_t pack_bf16(float low, float high)
-{
-    return filk::pack_bf16(low, high);
-}
-
-inline float exp2_fast(float x)
-{
-    return filk::exp2_fast(x);
 }
 
 inline void wgmma_fence()
