@@ -70,6 +70,12 @@ int64_t  check_between(check_rng *rng, int64_t low, int64_t high); /* both inclu
 int      check_chance(check_rng *rng, int percent);
 double   check_normal(check_rng *rng);
 
+/* n, or the next multiple of `of`. */
+static inline int64_t check_multiple(int64_t n, int64_t of)
+{
+    return (n + of - 1) / of * of;
+}
+
 /* ---- elements of BF16 or F32 ---------------------------------------------------------------- */
 
 double check_load(fil_dtype dtype, const void *base, int64_t index);

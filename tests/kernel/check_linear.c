@@ -129,8 +129,8 @@ static void fill_args(linear_case *c)
     const int64_t even = c->is_even ? 8 : 1;
     a->out_stride      = p->n + check_chance(&c->rng, 50) * check_between(&c->rng, 1, 20);
     a->residual_stride = p->n + check_chance(&c->rng, 50) * check_between(&c->rng, 1, 20);
-    a->out_stride      = (a->out_stride + even - 1) / even * even;
-    a->residual_stride = (a->residual_stride + even - 1) / even * even;
+    a->out_stride      = check_multiple(a->out_stride, even);
+    a->residual_stride = check_multiple(a->residual_stride, even);
     if (check_chance(&c->rng, 50)) {
         make_rows(c, &c->residual, FIL_F32, (const int64_t[]){p->m, p->n}, a->residual_stride);
         c->in_place = p->out_dtype == FIL_F32 && check_chance(&c->rng, 50);
@@ -150,9 +150,9 @@ static void fill_args(linear_case *c)
 /* Rows that all begin on 16 bytes, which products of a device can be fused for. */
 static void make_even(linear_case *c)
 {
-    c->p.n        = (c->p.n + 7) / 8 * 8;
-    c->p.k        = (c->p.k + 7) / 8 * 8;
-    c->p.x_stride = (c->p.x_stride + 7) / 8 * 8;
+    c->p.n        = check_multiple(c->p.n, 8);
+    c->p.k        = check_multiple(c->p.k, 8);
+    c->p.x_stride = check_multiple(c->p.x_stride, 8);
     settle(c);
 }
 

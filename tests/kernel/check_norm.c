@@ -60,11 +60,11 @@ static void make_case(norm_case *c, const filk_row *row, uint64_t seed)
     random_problem(c, row);
     /* Vectors of 16 bytes are for rows that all begin on one. */
     const int64_t even = check_chance(&c->rng, 50) ? 8 : 1;
-    if (p->head_dim == 0) p->dim = (p->dim + even - 1) / even * even;
+    if (p->head_dim == 0) p->dim = check_multiple(p->dim, even);
     a->x_stride   = p->dim + check_chance(&c->rng, 50) * check_between(&c->rng, 1, 40);
     a->out_stride = p->dim + check_chance(&c->rng, 50) * check_between(&c->rng, 1, 40);
-    a->x_stride   = (a->x_stride + even - 1) / even * even;
-    a->out_stride = (a->out_stride + even - 1) / even * even;
+    a->x_stride   = check_multiple(a->x_stride, even);
+    a->out_stride = check_multiple(a->out_stride, even);
     a->eps        = check_chance(&c->rng, 50) ? 1e-6f : 1e-5f;
     c->in_place   = p->dtype == p->out_dtype && check_chance(&c->rng, 30);
     if (c->in_place) a->out_stride = a->x_stride;

@@ -53,25 +53,20 @@ typedef struct row_tensor {
     filk_attn_view view;
 } row_tensor;
 
-/* n, or the next multiple of `even`. */
-static inline int64_t row_even(int64_t n, int64_t even)
-{
-    return (n + even - 1) / even * even;
-}
-
 static inline void row_tensor_make(row_tensor *t, check_rng *rng, fil_dtype dtype, int64_t n,
                                    int32_t heads, int32_t D)
 {
     const size_t  element = fil_dtype_bits(dtype) / 8;
     const int64_t even    = check_chance(rng, 50) ? 8 : 1;
     t->dtype              = dtype;
-    const int64_t inner = row_even(D + check_between(rng, 0, 1) * check_between(rng, 1, 40), even);
+    const int64_t inner =
+        check_multiple(D + check_between(rng, 0, 1) * check_between(rng, 1, 40), even);
     if (check_chance(rng, 30)) { /* heads outermost */
         t->view.stride_n = inner;
-        t->view.stride_h = row_even(n * inner + check_between(rng, 0, 9), even);
+        t->view.stride_h = check_multiple(n * inner + check_between(rng, 0, 9), even);
     } else {
         t->view.stride_h = inner;
-        t->view.stride_n = row_even(heads * inner + check_between(rng, 0, 9), even);
+        t->view.stride_n = check_multiple(heads * inner + check_between(rng, 0, 9), even);
     }
     const int64_t last = (n - 1) * t->view.stride_n + (heads - 1) * t->view.stride_h + D;
     const int64_t off  = even == 1 ? check_between(rng, 0, 2) : 0;
