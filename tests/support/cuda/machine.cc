@@ -3,7 +3,6 @@
 
 #include "cuda_bf16.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -219,6 +218,28 @@ void lay_threads(const dim3 &block)
     }
 }
 
+barrier &barrier_at(uint32_t address)
+{
+    const unsigned char *p = reinterpret_cast<unsigned char *>((uintptr_t)address);
+    if (p < window || p >= window + kWindow || address % 8 != 0)
+        fail("an mbarrier is not in shared memory, or not on 8 bytes");
+    return *reinterpret_cast<barrier *>((uintptr_t)address);
+}
+
+/* Arrivals, and bytes that the phase waits for on top, or that have come; the last of all ends it.
+ */
+void change_barrier(uint32_t address, uint32_t arrivals, int32_t bytes)
+{
+    barrier &b = barrier_at(address);
+    if (b.pending < arrivals) fail("more arrivals at an mbarrier than it waits for");
+    b.pending = (uint16_t)(b.pending - arrivals);
+    b.bytes_and_phase += 2 * bytes;
+    idle = 0;
+    if (b.pending != 0 || b.bytes_and_phase >> 1 != 0) return;
+    b.pending = b.expected;
+    b.bytes_and_phase ^= 1;
+}
+
 void do_late_copies()
 {
     for (size_t i = 0; i < late.size();) {
@@ -230,9 +251,7 @@ void do_late_copies()
         late[i]           = late.back();
         late.pop_back();
         c.work();
-        barrier *b = reinterpret_cast<barrier *>((uintptr_t)c.barrier);
-        b->bytes_and_phase -= 2 * (int32_t)c.bytes;
-        barrier_arrive(c.barrier, 0);
+        change_barrier(c.barrier, 0, -(int32_t)c.bytes);
     }
 }
 
@@ -270,6 +289,7 @@ void run_grid(const dim3 &grid, const dim3 &block, size_t shared, const std::fun
     static unsigned long launches;
     const unsigned long  blocks   = (unsigned long)grid.x * grid.y * grid.z;
     const bool           backward = (launches++ & 1) != 0; /* CTAs come in no order */
+    const size_t         dirty    = shared + kPage < kEnd ? shared + kPage : kEnd;
     take_memory();
     shared_bytes = shared;
     kernel       = &body;
@@ -280,7 +300,7 @@ void run_grid(const dim3 &grid, const dim3 &block, size_t shared, const std::fun
         const unsigned long b = backward ? blocks - 1 - n : n;
         blockIdx              = {(unsigned)(b % grid.x), (unsigned)(b / grid.x % grid.y),
                                  (unsigned)(b / grid.x / grid.y)};
-        memset(window, 0xff, kEnd);
+        memset(window + kEnd - dirty, 0xff, dirty);
         idle   = 0;
         ranked = (n & 1) != (launches & 2) / 2;
         lay_threads(block);
@@ -366,14 +386,6 @@ void copy_wait(unsigned left)
 
 /* ---- mbarrier -------------------------------------------------------------------------------- */
 
-static barrier &barrier_at(uint32_t address)
-{
-    const unsigned char *p = reinterpret_cast<unsigned char *>((uintptr_t)address);
-    if (p < window || p >= window + kWindow || address % 8 != 0)
-        fail("an mbarrier is not in shared memory, or not on 8 bytes");
-    return *reinterpret_cast<barrier *>((uintptr_t)address);
-}
-
 void barrier_init(uint32_t address, uint32_t arrivals)
 {
     if (arrivals == 0 || arrivals > 0xFFFF) fail("an mbarrier for no arrival, or for too many");
@@ -383,19 +395,12 @@ void barrier_init(uint32_t address, uint32_t arrivals)
 
 void barrier_arrive(uint32_t address, uint32_t count)
 {
-    barrier &b = barrier_at(address);
-    if (b.pending < count) fail("more arrivals at an mbarrier than it waits for");
-    b.pending = (uint16_t)(b.pending - count);
-    idle      = 0;
-    if (b.pending != 0 || b.bytes_and_phase >> 1 != 0) return;
-    b.pending         = b.expected;
-    b.bytes_and_phase = b.bytes_and_phase ^ 1;
+    change_barrier(address, count, 0);
 }
 
 void barrier_expect(uint32_t address, uint32_t bytes)
 {
-    barrier_at(address).bytes_and_phase += 2 * (int32_t)bytes;
-    barrier_arrive(address, 1);
+    change_barrier(address, 1, (int32_t)bytes);
 }
 
 bool barrier_passed(uint32_t address, uint32_t parity)

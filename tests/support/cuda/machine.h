@@ -9,9 +9,8 @@
  * next. In the others warps have an order, drawn too: one runs as far as it can while all that come
  * after it stand still, which shows barriers that are missing. What hardware may do late is done
  * late: asynchronous copies and products when they are waited for, bulk copies some steps later,
- * queued work at the next wait for the stream. Dynamic shared memory is full of
- * NaN when a CTA begins, ends where a page faults, and is aligned no better than it was asked to
- * be.
+ * queued work at the next wait for the stream. Dynamic shared memory is full of NaN when a CTA
+ * begins, ends where a page faults, and is aligned no better than it was asked to be.
  *
  * It judges whether kernels are right, as far as their instructions are what these headers say. It
  * knows nothing of time, of memory ordering between threads, and of registers.
